@@ -1,0 +1,40 @@
+"""The errors that a user can cause or meet; everything else is a bug of ours and keeps its traceback."""
+
+from __future__ import annotations
+
+
+class CspnasError(Exception):
+    """The work failed: one line for the user. The command line exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class InputError(CspnasError):
+    """Wrong input: what was found, what was expected, where, and what to do, on one line."""
+
+    exit_code = 2
+
+    def __init__(self, found: str, *, expected: str = "", where: str = "", do: str = "") -> None:
+        self.found, self.expected, self.where, self.do = found, expected, where, do
+        message = f"{where}: " if where else ""
+        message += f"found {found}, expected {expected}" if expected else found
+        message += f"; {do}" if do else ""
+        super().__init__(" ".join(message.split()))
+
+
+class ArchitectureError(InputError):
+    """An architecture that cannot exist: an empty part, a pool with nothing left, sizes that differ at a concat."""
+
+
+class StorageError(CspnasError):
+    """The study database cannot be read or written: locked, full, read-only or damaged."""
+
+    exit_code = 2
+
+
+class TrainingError(CspnasError):
+    """A training that ended early. `kind` is one of diverged, out of memory, timeout, crashed, lost, bad data."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind

@@ -1,0 +1,133 @@
+"""Which storages a graph's values lie in, how long each lives, and what that takes: the one plan that the memory figures
+and the running module share.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from cspnas.graph import IN_PLACE_ACTIVATIONS, OPERATIONS, Graph, Operation
+
+BYTES = 4  # float32
+
+OWNED = frozenset({"new", "activation", "add"})
+
+
+def fold_norms(graph: Graph) -> Graph:
+    """The graph with every norm folded that alone reads a convolution: the convolution gets a bias, the norm goes.
+
+    The graph's output counts as a reader. Any other norm stays and makes a tensor of its own.
+    """
+    readers = graph.readers()
+    operations: list[Operation] = []
+    place: list[int] = []  # where each old operation's value is now
+    for operation in graph.operations:
+        source = operation.inputs[0] if operation.inputs else -1
+        if operation.kind == "norm" and graph.operations[source].kind == "conv" and len(readers[source]) == 1:
+            conv = operations[place[source]]
+            attributes = {**dict(conv.attributes), "bias": True}
+            operations[place[source]] = replace(conv, attributes=tuple(sorted(attributes.items())))
+            place.append(place[source])
+        else:
+            place.append(len(operations))
+            operations.append(replace(operation, inputs=tuple(place[index] for index in operation.inputs)))
+    return Graph(tuple(operations), place[graph.output])
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """For each operation: the storage of its value (named by the operation that made it), the input that it overwrites
+    (position among its inputs, or None), and the values that have had their last reader once it has run.
+    """
+
+    storage: tuple[int, ...]
+    overwrites: tuple[int | None, ...]
+    drops: tuple[tuple[int, ...], ...]
+    last_use: tuple[int, ...]  # by storage: the last operation that needs it; -1 where the operation made no storage
+
+
+def plan(graph: Graph, *, training: bool = False) -> Plan:
+    """Lay the graph's values out in storages, by the rules of inference or of training (autograd's needs)."""
+    readers = graph.readers()
+    storage: list[int] = []
+    overwrites: list[int | None] = []
+    for index, operation in enumerate(graph.operations):
+        position = _overwritten(graph, operation, readers, training)
+        overwrites.append(position)
+        if position is not None:
+            storage.append(storage[operation.inputs[position]])
+        elif OPERATIONS[operation.kind].memory == "view":
+            storage.append(storage[operation.inputs[0]])
+        else:
+            storage.append(index)
+    last_read = [uses[-1] if uses else index for index, uses in enumerate(readers)]
+    return Plan(tuple(storage), tuple(overwrites), _drops(last_read), _last_use(storage, last_read))
+
+
+def _overwritten(graph: Graph, operation: Operation, readers: list[list[int]], training: bool) -> int | None:
+    """The position of the input whose storage takes the result, or None."""
+    memory = OPERATIONS[operation.kind].memory
+    if memory == "activation" and operation["function"] not in IN_PLACE_ACTIVATIONS:
+        return None
+    if memory not in ("activation", "add"):
+        return None
+    for position, source in enumerate(operation.inputs):
+        maker = graph.operations[source]
+        if OPERATIONS[maker.kind].memory not in OWNED or len(readers[source]) > 1:
+            continue
+        # Autograd reads an activation's result (relu) or a pool's (its indices) again in the backward pass.
+        if training and maker.kind in ("act", "pool"):
+            continue
+        return position
+    return None
+
+
+def _drops(last_read: list[int]) -> tuple[tuple[int, ...], ...]:
+    drops: list[list[int]] = [[] for _ in last_read]
+    for value, last in enumerate(last_read):
+        if last < len(last_read):
+            drops[last].append(value)
+    return tuple(tuple(values) for values in drops)
+
+
+def _last_use(storage: list[int], last_read: list[int]) -> tuple[int, ...]:
+    last = [-1] * len(storage)
+    for value, base in enumerate(storage):
+        last[base] = max(last[base], last_read[value])
+    last[0] = len(storage)  # the image is the caller's
+    return tuple(last)
+
+
+def live_bytes(graph: Graph, layout: Plan) -> list[int]:
+    """Bytes of the live storages while each operation runs, its inputs and its output both alive; one float32 image."""
+    change = [0] * (len(graph.operations) + 2)
+    for base, last in enumerate(layout.last_use):
+        if last >= 0:
+            size = graph.operations[base].elements * BYTES
+            change[base] += size
+            change[last + 1] -= size
+    live, total = [], 0
+    for step in change[: len(graph.operations)]:
+        total += step
+        live.append(total)
+    return live
+
+
+def saved_bytes(graph: Graph) -> tuple[int, int]:
+    """Bytes that autograd keeps for the backward pass of the unfolded graph: (per image, per batch)."""
+    layout = plan(graph, training=True)
+    bases: set[int] = set()
+    per_image = per_batch = 0
+    for index, operation in enumerate(graph.operations):
+        row = OPERATIONS[operation.kind]
+        saves = row.saves(operation)
+        if saves == "input" and operation.kind == "act" and layout.overwrites[index] is not None:
+            per_image += BYTES * operation.elements  # autograd clones what it needs and the result overwrites
+        elif saves == "input":
+            bases.add(layout.storage[operation.inputs[0]])
+        elif saves == "output":
+            bases.add(layout.storage[index])
+        extra_image, extra_batch = row.saved_extra(operation)
+        per_image += extra_image
+        per_batch += extra_batch
+    return per_image + BYTES * sum(graph.operations[base].elements for base in bases), per_batch
