@@ -1,1 +1,26 @@
-"""x"""
+"""cspnas searches the Cross Stage Partial design space for efficient convolutional backbones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cspnas.network import Network
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "build"]
+
+
+def build(path: str | Path, *, seed: int = 0) -> Network:
+    """The `torch.nn.Module` of an architecture file, freshly initialised: (N, C, H, W) -> (N, classes).
+
+    Raises InputError (one line: file, line and key) for a file that does not describe a network.
+    """
+    from cspnas.document import read_architecture
+    from cspnas.families import wire
+    from cspnas.network import Network, initialise
+
+    network = Network(wire(read_architecture(Path(path)).architecture))
+    initialise(network, seed)
+    return network

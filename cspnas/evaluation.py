@@ -1,0 +1,90 @@
+"""The unit of work: JSON in, JSON out. It knows no database, no sampler and no runner, so any runner can run it."""
+
+from __future__ import annotations
+
+import base64
+import platform
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+
+from cspnas import data as datasets
+from cspnas.architecture_document import architecture_from
+from cspnas.errors import CspnasError, TrainingError
+from cspnas.families import wire
+from cspnas.network import Network, initialise
+from cspnas.recipe import Recipe
+from cspnas.training import DeviceData, Epoch, train
+
+Work = dict[str, Any]  # architecture, recipe, seed
+Result = dict[str, Any]  # accuracy, curve, correct, seconds, device, versions, failure
+
+
+class Evaluator:
+    """Evaluates units of work on one device; a data set is loaded once and stays there."""
+
+    def __init__(self, device: str) -> None:
+        self.device = torch.device(device)
+        self._data: dict[str, DeviceData] = {}
+
+    def __call__(self, work: Work, progress: Callable[[Epoch], None] = lambda epoch: None) -> Result:
+        """The result of `work`; a training that fails is a result with `failure` set, never an exception."""
+        start = time.monotonic()
+        result: Result = {"device": self._device_name(), "versions": versions(), "failure": None}
+        try:
+            result |= self._train(work, progress)
+        except TrainingError as error:
+            result["failure"] = {"kind": error.kind, "message": str(error)}
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            result["failure"] = {"kind": "out of memory", "message": str(error)}
+        except CspnasError as error:
+            result["failure"] = {"kind": "bad data", "message": str(error)}
+        except Exception as error:  # the worker lives on; the last lines say where
+            lines = "".join(traceback.format_exception(error)[-3:])
+            result["failure"] = {"kind": "crashed", "message": lines[-2000:]}
+        return result | {"seconds": time.monotonic() - start}
+
+    def _train(self, work: Work, progress: Callable[[Epoch], None]) -> Result:
+        recipe = Recipe(**work["recipe"])
+        network = Network(wire(architecture_from(work["architecture"])))
+        initialise(network, work["seed"])
+        trained = train(network, self._data_on_device(recipe.dataset), recipe, work["seed"], progress)
+        return {
+            "accuracy": trained.accuracy,
+            "curve": [asdict(epoch) for epoch in trained.curve],
+            "correct": pack_bits(trained.correct),
+        }
+
+    def _data_on_device(self, name: str) -> DeviceData:
+        if name not in self._data:
+            self._data[name] = DeviceData(datasets.load(name), self.device)
+        return self._data[name]
+
+    def _device_name(self) -> str:
+        if self.device.type == "cuda":
+            return str(torch.cuda.get_device_name(self.device))
+        return f"cpu {platform.machine()}"
+
+
+def versions() -> dict[str, str]:
+    """What made a result."""
+    from cspnas import __version__
+
+    return {"cspnas": __version__, "torch": torch.__version__, "python": platform.python_version()}
+
+
+def pack_bits(correct: np.ndarray) -> str:
+    """Booleans as base64 of their packed bits, preceded by their count: `N:...`."""
+    return f"{len(correct)}:{base64.b64encode(np.packbits(correct).tobytes()).decode()}"
+
+
+def unpack_bits(text: str) -> np.ndarray:
+    """The booleans of `pack_bits`."""
+    count, _, packed = text.partition(":")
+    bits = np.unpackbits(np.frombuffer(base64.b64decode(packed), np.uint8))
+    return bits[: int(count)].astype(bool)

@@ -1,0 +1,111 @@
+"""Objectives by name, each with its unit, direction and whether it is exact or has to be measured; constraints on them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from cspnas.cost import Cost
+from cspnas.errors import InputError
+from cspnas.spelling import nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """`exact` objectives are closed forms of the network; the others are known only after training."""
+
+    name: str
+    unit: str
+    maximise: bool
+    exact: Callable[[Cost, int], int] | None  # (cost, batch size) -> value
+
+
+OBJECTIVES: Mapping[str, Objective] = MappingProxyType(
+    {
+        objective.name: objective
+        for objective in (
+            Objective("accuracy", "fraction", True, None),
+            Objective("flops", "FLOPs", False, lambda cost, batch: cost.flops),
+            Objective("params", "parameters", False, lambda cost, batch: cost.params),
+            Objective("peak_memory", "bytes", False, lambda cost, batch: cost.peak_memory),
+            Objective("training_memory", "bytes", False, lambda cost, batch: cost.training_memory(batch)),
+            Objective("traffic", "elements", False, lambda cost, batch: cost.traffic),
+        )
+    }
+)
+EXACT = tuple(name for name, objective in OBJECTIVES.items() if objective.exact)
+
+
+def exact_values(cost: Cost, batch_size: int) -> dict[str, int]:
+    """Every exact objective of one network; keys are the objectives' names."""
+    return {name: OBJECTIVES[name].exact(cost, batch_size) for name in EXACT}  # type: ignore[misc]
+
+
+def check_objectives(names: list[str], where: str = "--objective") -> tuple[str, ...]:
+    """`names` as they stand, accuracy among them. Raises InputError for an unknown, repeated or missing one."""
+    for name in names:
+        if name not in OBJECTIVES:
+            raise InputError(
+                f"objective {name!r}", expected=f"one of {', '.join(OBJECTIVES)}", where=where, do=nearest(name, OBJECTIVES)
+            )
+    if len(set(names)) < len(names):
+        raise InputError(f"objectives {names}", expected="each once", where=where)
+    if "accuracy" not in names or len(names) < 2:
+        raise InputError(f"objectives {names}", expected="accuracy and at least one cost", where=where)
+    return tuple(names)
+
+
+_UNITS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_BYTES = {"": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+_BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_CONSTRAINT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*([0-9]*\.?[0-9]+(?:e[0-9]+)?)\s*([A-Za-z]*)\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """`name` `sign` `bound`, for an exact objective; `text` is how the user wrote it."""
+
+    name: str
+    sign: str
+    bound: int
+    text: str
+
+    def violation(self, values: Mapping[str, Any]) -> float:
+        """How far beyond the bound, relative to it; 0 or less where it holds."""
+        excess = (values[self.name] - self.bound) / max(1, self.bound)
+        return float(excess if self.sign == "<=" else -excess)
+
+
+def parse_constraint(text: str, where: str = "--constraint") -> Constraint:
+    """`flops<=40M`, `peak_memory <= 256KiB`. Raises InputError for anything else."""
+    match = _CONSTRAINT.fullmatch(text)
+    if not match:
+        raise InputError(
+            f"constraint {text!r}", expected="NAME<=VALUE or NAME>=VALUE, as in flops<=40M or peak_memory<=256KiB", where=where
+        )
+    name, sign, number, unit = match.groups()
+    if name not in EXACT:
+        raise InputError(
+            f"constraint on {name!r}", expected=f"one of {', '.join(EXACT)}", where=where, do=nearest(name, EXACT)
+        )
+    units = _BYTES if OBJECTIVES[name].unit == "bytes" else _UNITS
+    if unit not in units:
+        raise InputError(f"unit {unit!r} of {name}", expected=f"one of {', '.join(filter(None, units))}", where=where)
+    return Constraint(name, sign, round(float(number) * units[unit]), text.replace(" ", ""))
+
+
+def human(name: str, value: float | None) -> str:
+    """`value` with a unit that a person reads: 1.24M, 96.5KiB, 88.31 %."""
+    if value is None:
+        return "-"
+    unit = OBJECTIVES[name].unit
+    if unit == "fraction":
+        return f"{100 * value:.2f}%"
+    base, names = (1024, ("B", "KiB", "MiB", "GiB")) if unit == "bytes" else (1000, ("", "k", "M", "G"))
+    power = 0
+    while abs(value) >= base and power < len(names) - 1:
+        value, power = value / base, power + 1
+    return f"{value:.4g}{names[power]}"

@@ -1,0 +1,12 @@
+"""The nearest known name, for errors about unknown ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`did you mean X?`, or nothing where no known name is near."""
+    matches = get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    return f"did you mean {matches[0]}?" if matches else ""

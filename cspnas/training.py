@@ -1,0 +1,157 @@
+"""Training a proxy: one straight page from data and network to accuracy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
+from torch import Tensor, nn
+
+from cspnas.data import DataSet, Split
+from cspnas.errors import TrainingError
+from cspnas.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """Means over one epoch; `accuracy` is on validation, a fraction; `seconds` of training and validation."""
+
+    loss: float
+    accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """`correct`: one boolean per validation image after the last epoch, in the data set's order."""
+
+    curve: tuple[Epoch, ...]
+    correct: np.ndarray
+
+    @property
+    def accuracy(self) -> float:
+        """Last epoch's validation accuracy, never the best epoch's: the best of many is biased upward."""
+        return float(self.correct.mean())
+
+
+class DeviceData:
+    """A data set whose pixels live on the device; batches come normalised, float32, channels_last."""
+
+    def __init__(self, data: DataSet, device: torch.device) -> None:
+        self.device = device
+        self.mean = torch.tensor(data.mean, device=device).view(1, -1, 1, 1) * 255
+        self.scale = torch.tensor(data.std, device=device).view(1, -1, 1, 1).mul(255).reciprocal()
+        self.train, self.validation = self.place(data.train), self.place(data.validation)
+
+    def place(self, split: Split) -> Split:
+        """`split` on the device."""
+        return Split(split.images.to(self.device), split.labels.to(self.device))
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """uint8 (N, C, H, W) -> float32, zero mean and unit deviation per channel of the training part."""
+        return ((images.float() - self.mean) * self.scale).contiguous(memory_format=torch.channels_last)
+
+
+def train(
+    network: nn.Module,
+    data: DeviceData,
+    recipe: Recipe,
+    seed: int,
+    progress: Callable[[Epoch], None] = lambda epoch: None,
+) -> Trained:
+    """Train `network` in place; the same seed on the same machine gives the same weights.
+
+    Raises TrainingError `diverged` at the first loss that is not finite.
+    """
+    generator = torch.Generator().manual_seed(seed)  # on the CPU, so that every device sees the same order
+    network.to(data.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    steps_per_epoch = -(-len(data.train.labels) // recipe.batch_size)
+    optimizer = torch.optim.SGD(
+        network.parameters(), lr=1.0, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay
+    )
+    curve: list[Epoch] = []
+    for epoch in range(recipe.epochs):
+        start, losses = time.monotonic(), 0.0
+        network.train()
+        order = torch.randperm(len(data.train.labels), generator=generator).to(data.device)
+        for number, chosen in enumerate(order.split(recipe.batch_size)):
+            rate = learning_rate(epoch * steps_per_epoch + number, recipe.epochs * steps_per_epoch, recipe)
+            optimizer.param_groups[0]["lr"] = rate
+            images = augment(data.normalise(data.train.images[chosen]), recipe, generator)
+            with torch.autocast(data.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+                logits = network(images)
+            loss = F.cross_entropy(
+                logits.float(), data.train.labels[chosen], label_smoothing=recipe.label_smoothing
+            )
+            value = loss.item()
+            if not np.isfinite(value):
+                raise TrainingError("diverged", f"loss {value} in epoch {epoch + 1}, step {number + 1}")
+            losses += value
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        correct = predict_correct(network, data, data.validation, recipe)
+        curve.append(Epoch(losses / steps_per_epoch, float(correct.mean()), time.monotonic() - start))
+        progress(curve[-1])
+    return Trained(tuple(curve), correct)
+
+
+def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
+    """Linear to the peak over the first fifth of all `steps`, then linear to zero."""
+    warm = max(1, steps // 5)
+    return recipe.learning_rate * min((step + 1) / warm, (steps - step) / max(1, steps - warm))
+
+
+def augment(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+    """Mirror half of the images and move each by up to `shift` pixels, by tensor operations on the whole batch."""
+    count, _, height, width = images.shape
+    if recipe.flip:
+        mirrored = torch.rand(count, generator=generator).lt(0.5).to(images.device)
+        images = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
+    if recipe.shift:
+        reach = recipe.shift
+        dy, dx = torch.randint(2 * reach + 1, (2, count), generator=generator).to(images.device)
+        rows = dy.view(-1, 1, 1, 1) + torch.arange(height, device=images.device).view(1, 1, -1, 1)
+        columns = dx.view(-1, 1, 1, 1) + torch.arange(width, device=images.device).view(1, 1, 1, -1)
+        padded = F.pad(images, (reach,) * 4, mode="replicate")
+        channels = torch.arange(images.shape[1], device=images.device).view(1, -1, 1, 1)
+        images = padded[torch.arange(count, device=images.device).view(-1, 1, 1, 1), channels, rows, columns]
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+@torch.inference_mode()
+def predict_correct(
+    network: nn.Module, data: DeviceData, split: Split, recipe: Recipe, batch_size: int = 500
+) -> np.ndarray:
+    """Whether each image of `split` is classified correctly; booleans in the split's order."""
+    network.eval()
+    parts = []
+    for images, labels in zip(split.images.split(batch_size), split.labels.split(batch_size), strict=True):
+        with torch.autocast(data.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            logits = network(data.normalise(images))
+        parts.append(logits.argmax(1).eq(labels))
+    return torch.cat(parts).cpu().numpy()
+
+
+def faster_precision(device: torch.device) -> str:
+    """`bfloat16` where a convolution's forward and backward are measured at least 1.2 times faster than in float32."""
+    layer = nn.Conv2d(32, 32, 3, padding=1).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    images = torch.randn(64, 32, 14, 14, device=device).contiguous(memory_format=torch.channels_last)
+
+    def seconds(enabled: bool) -> float:
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            with torch.autocast(device.type, torch.bfloat16, enabled=enabled):
+                loss = F.batch_norm(layer(images), None, None, training=True).relu().float().square().mean()
+            loss.backward()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            times.append(time.perf_counter() - start)
+        return sorted(times)[2]
+
+    return "bfloat16" if seconds(False) > 1.2 * seconds(True) else "float32"
