@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from cspnas import data_folder as folder
 from cspnas import data_sources as sources
 from cspnas.errors import InputError
 
@@ -34,7 +35,7 @@ NAMES = (MINI, "fashion-mnist", "cifar10", "cifar100")
 FOLDER = "folder:"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, eq=False)  # tensors have no truth value for ==
 class Split:
     """Images uint8 (N, C, H, W) and their labels int64 (N,)."""
 
@@ -42,10 +43,11 @@ class Split:
     labels: torch.Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, eq=False)  # tensors have no truth value for ==
 class DataSet:
     """What a search sees. `mean` and `std` are of the training pixels scaled to [0, 1], one a channel.
 
+    `std` is 1 for a channel in which all pixels are equal, so that it can be divided by.
     `checksum` is a SHA-256 (hex) over images, labels and split: two data sets with one checksum train alike.
     """
 
@@ -73,13 +75,13 @@ def load(name: str, *, root: Path | None = None) -> DataSet:
     """The training and validation part of the data set `name`; `root` is where downloads are kept.
 
     Without `root` it is `$CSPNAS_DATA`, else ~/.cache/cspnas/data. Raises InputError for an unknown name and for data
-    that is missing or damaged.
+    that is missing, damaged or of no use for training.
     """
     with _readable(name):
         if name == MINI:
             return _packaged()
         if name.startswith(FOLDER):
-            return _assemble(name, *sources.read_folder(_folder(name)))
+            return _assemble(name, *folder.read_folder(_path(name)))
         official, class_names = _official(name, root, "train")
         return _assemble(name, *sources.hold_out(official), class_names)
 
@@ -90,7 +92,7 @@ def load_test(name: str, *, root: Path | None = None) -> Split:
         if name == MINI:
             return _split(_unpack(_rows("test", _about())))
         if name.startswith(FOLDER):
-            return _split(sources.read_test_folder(_folder(name)))
+            return _split(folder.read_test_folder(_path(name)))
         return _split(_official(name, root, "test")[0])
 
 
@@ -120,7 +122,8 @@ def _known(name: str) -> str:
     raise InputError(f"the data set name {name!r}", expected=expected, do=f"did you mean {near}?")
 
 
-def _folder(name: str) -> Path:
+def _path(name: str) -> Path:
+    """PATH of `folder:PATH`."""
     path = name.removeprefix(FOLDER)
     if not path:
         raise InputError("no path", expected="folder:PATH", where="data set")
@@ -139,9 +142,9 @@ def _about() -> dict[str, Any]:
     path = PACKAGED / f"{MINI}.json"
     try:
         about: dict[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {error}", do="install cspnas again") from None
-    return about
+        return {key: about[key] for key in ("counts", "class_names", "sha256")}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"cannot read {path}: {error!r}", do="install cspnas again") from None
 
 
 def _rows(part: str, about: dict[str, Any]) -> NDArray[np.uint8]:
@@ -177,6 +180,9 @@ def _split(part: sources.Part) -> Split:
 def _assemble(name: str, train: sources.Part, validation: sources.Part, class_names: tuple[str, ...]) -> DataSet:
     parts = _split(train), _split(validation)
     mean, std = _moments(parts[0].images)
+    if not any(std):
+        raise InputError("one colour in all training pixels", expected="images that differ", where=name)
+    std = tuple(deviation or 1.0 for deviation in std)  # an unused channel, as in two-colour microscopy, stays zero
     return DataSet(name, *parts, mean, std, class_names, _checksum(parts))
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cspnas.architecture import FUSIONS, Architecture, Stage, Stem, resolve_stage
@@ -15,6 +13,8 @@ from cspnas.families import wire
 from cspnas.graph import ACTIVATIONS, Graph
 
 if TYPE_CHECKING:
+    import random
+
     from cspnas.network import Network
 
 
@@ -34,12 +34,12 @@ def _draw(rng: random.Random) -> Architecture:
     stem = Stem(rng.randint(2, 24), kernel=rng.choice((1, 3, 5)), stride=rng.choice((1, 2)))
     stages: list[Stage] = []
     channels = stem.channels
-    for _ in range(rng.choice((2, 2, 3, 4))):
+    for _ in range(rng.choice((2, 2, 2, 3, 4))):
         csp = rng.random() < 0.75
         stages.append(
             resolve_stage(
                 channels,
-                depth=rng.choice((1, 1, 2, 3)),
+                depth=rng.choice((1, 1, 1, 2, 3)),
                 growth_rate=rng.randint(1, 12),
                 bottleneck_ratio=rng.choice((0.5, 1.0, 2.0, 4.0)),
                 compression=rng.choice((0.25, 0.5, 0.75, 1.0)),
@@ -69,7 +69,7 @@ def run_without_reuse(graph: Graph, network: Network, image: Tensor) -> Tensor:
         "relu": lambda x: x.clamp(min=0),
         "leaky_relu": lambda x: torch.where(x > 0, x, 0.1 * x),
         "silu": lambda x: x * torch.sigmoid(x),
-        "mish": lambda x: x * torch.tanh(F.softplus(x)),
+        "mish": lambda x: x * torch.tanh(nn.functional.softplus(x)),
         "hardswish": lambda x: x * (x + 3).clamp(0, 6) / 6,
         "gelu": lambda x: x * 0.5 * (1 + torch.erf(x / 2**0.5)),
     }

@@ -1,4 +1,4 @@
-"""Every figure of a Cost against an independent count: torch's flop counter, ptflops, the module, tracked runs, hand."""
+"""Every figure of a Cost against an independent count: flop counter, ptflops, module, tracked runs, hand."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from functools import cache
 
 import pytest
 import torch
-import torch.nn.functional as F
 from architectures import random_architecture
 from ptflops import get_model_complexity_info
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -120,7 +120,7 @@ class _PoolTraffic(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         result = func(*args, **(kwargs or {}))
-        if func in (F.avg_pool2d, F.max_pool2d, F.adaptive_avg_pool2d):
+        if func in (functional.avg_pool2d, functional.max_pool2d, functional.adaptive_avg_pool2d):
             self.elements += args[0].numel() + result.numel()
         return result
 
@@ -223,9 +223,9 @@ def test_peak_memory_of_one_network_by_hand() -> None:
 
 
 def test_training_memory_of_one_network_by_hand() -> None:
-    """Each conv's output (its norm reads it) and each relu's result (the next reads it) once, the image, three concats and
-    the pooled vector: 1 + 2 * (4 + 4 + 2 + 4 + 2 + 6 + 4) + 4 + 6 + 8 channels of 64 elements, and 4 elements. Mean and
-    inverse deviation a norm channel. Weights, gradients and momentum.
+    """Kept once: each conv's output (its norm reads it), each relu's result, the image, three concats, the pooled vector:
+    1 + 2 * (4 + 4 + 2 + 4 + 2 + 6 + 4) + 4 + 6 + 8 channels of 64 elements, and 4 elements. Besides: mean and inverse
+    deviation a norm channel; weights, gradients and momentum.
     """
     per_image = 4 * (64 * (1 + 2 * 26 + 4 + 6 + 8) + 4)
     per_batch = 2 * 4 * 26

@@ -6,6 +6,7 @@ import functools
 import gzip
 import hashlib
 import http.server
+import importlib.util
 import io
 import json
 import os
@@ -26,6 +27,7 @@ from torchvision import datasets
 
 from cspnas import data, data_sources
 from cspnas.errors import InputError
+from cspnas.recipe import DATASET_FORMS
 
 ABOUT = json.loads((data.PACKAGED / "fashion-mnist-mini.json").read_text())
 UNREACHABLE = "http://127.0.0.1:9/"
@@ -157,7 +159,67 @@ def test_a_damaged_packaged_file_is_named(packaged_copy: Path) -> None:
     assert str(path) in line and ABOUT["sha256"][path.name] in line and "install cspnas again" in line
 
 
+@pytest.mark.parametrize("content", ["", "{}", "[]"])
+def test_a_damaged_json_is_named(content: str, packaged_copy: Path) -> None:
+    path = packaged_copy / "fashion-mnist-mini.json"
+    path.write_text(content)
+    line = message(data.load, "fashion-mnist-mini")
+    assert str(path) in line and "install cspnas again" in line
+
+
+# How it was made
+
+
+def maker() -> Any:
+    """The script that makes the packaged data set, as a module."""
+    path = Path(__file__).parent.parent / "tools" / "make_fashion_mnist_mini.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_packaged_images_and_labels_are_official_ones_of_their_own_split(mini: data.DataSet) -> None:
+    """The sums of Debian's files are known; where its package is installed, they and each image are compared too."""
+    assert set(ABOUT["source_sha256"]) == set(maker().SOURCES)
+    if not data_sources.DEBIAN.is_dir():
+        return
+    for name, expected in ABOUT["source_sha256"].items():
+        assert hashlib.sha256((data_sources.DEBIAN / name).read_bytes()).hexdigest() == expected
+    for part, splits in (("train", (mini.train, mini.validation)), ("t10k", (data.load_test("fashion-mnist-mini"),))):
+        official = {row.tobytes() for row in maker().read_rows(data_sources.DEBIAN, part)}
+        for split in splits:
+            labelled = torch.cat([split.labels.byte()[:, None], split.images.flatten(1)], dim=1).numpy()
+            assert {row.tobytes() for row in labelled} <= official
+
+
+def test_the_script_makes_the_same_disjoint_balanced_files_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_fashion_mnist(tmp_path / "source", count=250)
+    script = maker()
+    for name, per_class in (("TRAIN", 10), ("VALIDATION", 4), ("TEST", 2)):
+        monkeypatch.setattr(script, name, per_class)
+    folders = tmp_path / "first", tmp_path / "second"
+    for folder in folders:
+        script.make(tmp_path / "source", folder)
+    first, second = ({file.name: file.read_bytes() for file in folder.iterdir()} for folder in folders)
+    assert first == second and len(first) == 4
+    monkeypatch.setattr(data, "PACKAGED", folders[0])
+    made = data.load("fashion-mnist-mini")
+    assert torch.bincount(made.train.labels).tolist() == [10] * 10
+    assert torch.bincount(made.validation.labels).tolist() == [4] * 10
+    assert len(rows(made.train) | rows(made.validation)) == 140
+    assert torch.bincount(data.load_test("fashion-mnist-mini").labels).tolist() == [2] * 10
+
+
 # Names
+
+
+def test_the_forms_a_study_assumes_are_those_of_the_known_names(mini: data.DataSet) -> None:
+    assert set(DATASET_FORMS) == set(data.NAMES)
+    assert DATASET_FORMS[mini.name] == (mini.input_shape, mini.classes)
 
 
 @pytest.mark.parametrize(
@@ -237,12 +299,12 @@ def served(tmp_path: Path):
 
     handler = functools.partial(Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield folder, f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
 
 
-def make_cifar(served: tuple[Path, str]: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def make_cifar(served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small archive in CIFAR-10's format in the served folder, which torchvision is then made to expect."""
     random, contents = np.random.default_rng(0), {}
     for name in ("data_batch_1", "test_batch"):
@@ -283,7 +345,9 @@ def test_cifar_is_downloaded_once_and_split_without_its_test_file(
     assert data.load_test("cifar10", root=root).images.shape == (24, 3, 32, 32)
 
 
-def test_a_changed_cifar_file_is_never_unpickled(served: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_cifar_file_is_never_unpickled(
+    served: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     archive, root = make_cifar(served, monkeypatch), tmp_path / "root"
     data.load("cifar10", root=root)
     archive.unlink()
@@ -294,7 +358,9 @@ def test_a_changed_cifar_file_is_never_unpickled(served: tuple[Path, str], tmp_p
     assert not (root / "x").exists()
 
 
-def test_a_download_with_a_wrong_md5_is_not_kept(served: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_with_a_wrong_md5_is_not_kept(
+    served: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_cifar(served, monkeypatch)
     monkeypatch.setattr(datasets.CIFAR10, "tgz_md5", "0" * 32)
     assert "corrupted" in message(data.load, "cifar10", root=tmp_path / "root")
@@ -398,3 +464,21 @@ def test_a_validation_class_unknown_to_training_is_named(tmp_path: Path) -> None
     draw_classes(tmp_path / "train")
     draw(tmp_path / "val" / "horse" / "1.png")
     assert "'horse'" in message(data.load, f"folder:{tmp_path}")
+
+
+def test_two_validation_folders_are_refused(tmp_path: Path) -> None:
+    for part in ("train", "val", "validation"):
+        draw_classes(tmp_path / part, 2)
+    assert "both `validation` and `val`" in message(data.load, f"folder:{tmp_path}")
+
+
+def test_images_without_any_contrast_are_refused_rather_than_divided_by_zero(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        for index in range(2):
+            draw(tmp_path / name / f"{index}.png", value=7)
+    assert "one colour in all training pixels" in message(data.load, f"folder:{tmp_path}")
+
+
+def test_a_channel_that_is_never_used_has_a_deviation_of_one(tmp_path: Path) -> None:
+    loaded = data.load(f"folder:{draw_classes(tmp_path, mode='RGB')}")
+    assert loaded.std[0] > 0 and loaded.std[1:] == (1.0, 1.0) and loaded.mean[1:] == (0.0, 0.0)

@@ -1,0 +1,172 @@
+"""Candidates of a study before any training: their exact costs, whether they are admitted, the space's ranges, baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from cspnas.architecture import Architecture
+from cspnas.architecture_document import architecture_to
+from cspnas.cost import cost_of
+from cspnas.errors import ArchitectureError, InputError
+from cspnas.families import wire
+from cspnas.front import Reference
+from cspnas.objectives import OBJECTIVES, exact_values, human
+from cspnas.space import Genotype
+from cspnas.study import Study
+
+SAMPLE = 1000  # random candidates that tell the admitted range of each cost
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A valid architecture with its digest and every exact objective."""
+
+    architecture: Architecture
+    digest: str
+    costs: dict[str, int]
+    genotype: Genotype
+
+    def row(self) -> dict[str, Any]:
+        """As the study database keeps it."""
+        return {"digest": self.digest, "document": architecture_to(self.architecture), "costs": self.costs}
+
+
+def candidate(study: Study, genotype: Genotype) -> Candidate:
+    """The candidate of a genotype. Raises ArchitectureError where it is no valid network."""
+    architecture = study.space.decode(genotype)
+    graph = wire(architecture)
+    return Candidate(
+        architecture, graph.digest(), exact_values(cost_of(graph), study.recipe.batch_size), dict(genotype)
+    )
+
+
+def violations(study: Study, costs: dict[str, int]) -> list[float]:
+    """One number a constraint, positive where it is broken."""
+    return [constraint.violation(costs) for constraint in study.constraints]
+
+
+def admitted(study: Study, costs: dict[str, int]) -> bool:
+    """Whether no constraint is broken."""
+    return all(excess <= 0 for excess in violations(study, costs))
+
+
+def valid_candidates(study: Study, random: Random) -> Iterator[Candidate]:
+    """Random valid candidates for ever, admitted or not; ends after 10,000 invalid draws in a row."""
+    failures = 0
+    while failures < 10_000:
+        try:
+            yield candidate(study, study.space.sample(random))
+            failures = 0
+        except ArchitectureError:
+            failures += 1
+
+
+def admitted_sample(study: Study, count: int = SAMPLE) -> list[Candidate]:
+    """Up to `count` admitted candidates from at most 20 times as many draws, the same ones for every call.
+
+    Raises InputError where none is admitted, with how far the nearest candidate is.
+    """
+    random, found, best = Random(0), [], None
+    for draws, drawn in enumerate(valid_candidates(study, random)):
+        if admitted(study, drawn.costs):
+            found.append(drawn)
+        elif not found and (best is None or _excess(study, drawn) < _excess(study, best)):
+            best = drawn
+        if len(found) == count or draws >= 20 * count:
+            break
+    if not found and best is not None:
+        found = [_descend(study, best)]
+    return found
+
+
+def _excess(study: Study, drawn: Candidate) -> float:
+    return sum(max(0.0, excess) for excess in violations(study, drawn.costs))
+
+
+def _descend(study: Study, start: Candidate) -> Candidate:
+    """Walk to the neighbour that breaks the constraints least until one is admitted or none is better."""
+    while not admitted(study, start.costs):
+        nearer = []
+        for genotype in study.space.neighbours(start.genotype):
+            try:
+                nearer.append(candidate(study, genotype))
+            except ArchitectureError:
+                continue
+        best = min(nearer, key=lambda drawn: _excess(study, drawn), default=start)
+        if _excess(study, best) >= _excess(study, start):
+            broken = [c for c in study.constraints if c.violation(start.costs) > 0]
+            costs = ", ".join(f"{c.name} {human(c.name, start.costs[c.name])}" for c in broken)
+            raise InputError(
+                f"no architecture that meets {' and '.join(c.text for c in broken)}",
+                expected="at least one",
+                where="constraints",
+                do=f"the nearest one has {costs}: loosen the constraint to that or widen the choices",
+            )
+        start = best
+    return start
+
+
+def reference_of(study: Study, sample: list[Candidate]) -> Reference:
+    """The units of the hypervolume: each cost's admitted range; a cost that never varies gets a factor of 2."""
+    low, high = [], []
+    for name in study.objectives:
+        values = [drawn.costs[name] for drawn in sample] if OBJECTIVES[name].exact else [1]
+        low.append(float(max(1, min(values))))
+        high.append(float(max(values) if max(values) > min(values) else 2 * max(1, max(values))))
+    return Reference(study.objectives, 1 / study.space.classes, tuple(low), tuple(high))
+
+
+def baseline_curves(study: Study) -> list[tuple[str, Candidate]]:
+    """(`plain` or `csp`, candidate): each curve at `widths` networks spread evenly in log FLOPs over what is admitted.
+
+    Along a curve all stages take the same place in their lists of growth rates and of depths.
+    """
+    curves = []
+    for kind in ("plain", "csp"):
+        curve = sorted(_uniform_candidates(study, kind).values(), key=lambda drawn: drawn.costs["flops"])
+        curves += [(kind, drawn) for drawn in _spread(curve, study.baselines.widths)]
+    return curves
+
+
+def _uniform_candidates(study: Study, kind: str) -> dict[str, Candidate]:
+    found = {}
+    for growth in np.linspace(0, 1, 9):
+        for depth in (0.0, 0.5, 1.0):
+            genotype: Genotype = {}
+            for number, stage in enumerate(study.space.stages, start=1):
+                place = f"stage{number}"
+                genotype[f"{place}.csp"] = kind == "csp"
+                genotype[f"{place}.growth_rate"] = _at(stage.growth_rate, growth)
+                genotype[f"{place}.depth"] = _at(stage.depth, depth)
+                if kind == "csp":
+                    genotype[f"{place}.split_ratio"] = study.baselines.split_ratio
+                    genotype[f"{place}.fusion"] = study.baselines.fusion
+            try:
+                drawn = candidate(study, genotype)
+            except ArchitectureError:
+                continue
+            if admitted(study, drawn.costs):
+                found[drawn.digest] = drawn
+    return found
+
+
+def _at(choices: tuple[Any, ...], fraction: float) -> Any:
+    return sorted(choices)[round(fraction * (len(choices) - 1))]
+
+
+def _spread(curve: list[Candidate], widths: int) -> list[Candidate]:
+    """`widths` members of a curve sorted by FLOPs, nearest to even steps in log FLOPs, each at most once."""
+    if len(curve) <= widths:
+        return curve
+    logs = np.log([drawn.costs["flops"] for drawn in curve])
+    left, chosen = set(range(len(curve))), []
+    for target in np.linspace(logs[0], logs[-1], widths):
+        nearest = min(left, key=lambda index: abs(logs[index] - target))
+        left.discard(nearest)
+        chosen.append(nearest)
+    return [curve[index] for index in sorted(chosen)]

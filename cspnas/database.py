@@ -1,0 +1,274 @@
+"""The study database: `cspnas_` tables are the truth. All SQL of ours is here; one transaction a step."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DatabaseError, IntegrityError
+
+from cspnas.errors import InputError, StorageError
+
+SCHEMA_VERSION = 1
+Row = dict[str, Any]
+
+metadata = sa.MetaData()
+schema_table = sa.Table("cspnas_schema", metadata, sa.Column("version", sa.Integer, primary_key=True))
+studies_table = sa.Table(
+    "cspnas_studies",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.String(255), unique=True, nullable=False),
+    sa.Column("identity", sa.JSON, nullable=False),  # what may not change while the study goes on
+    sa.Column("facts", sa.JSON, nullable=False),  # hypervolume reference, data checksum, recipe digest, class names ...
+    sa.Column("created", sa.Float, nullable=False),
+)
+architectures_table = sa.Table(
+    "cspnas_architectures",
+    metadata,
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("document", sa.JSON, nullable=False),
+    sa.Column("costs", sa.JSON, nullable=False),
+)
+evaluations_table = sa.Table(
+    "cspnas_evaluations",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("study_id", sa.ForeignKey("cspnas_studies.id"), nullable=False),
+    sa.Column("digest", sa.ForeignKey("cspnas_architectures.digest"), nullable=False),
+    sa.Column("recipe_digest", sa.String(64), nullable=False),
+    sa.Column("seed", sa.BigInteger, nullable=False),
+    sa.Column("fidelity", sa.Integer, nullable=False),  # epochs
+    sa.Column("repeat", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),  # in_flight, trained, reused, failed
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("driver_id", sa.Integer),
+    sa.Column("accuracy", sa.Float),
+    sa.Column("result", sa.JSON),
+    sa.Column("failure_kind", sa.String(32)),
+    sa.Column("started", sa.Float, nullable=False),
+    sa.Column("finished", sa.Float),
+    sa.UniqueConstraint("study_id", "digest", "recipe_digest", "seed", "fidelity", name="cspnas_evaluation_key"),
+)
+suggestions_table = sa.Table(
+    "cspnas_suggestions",
+    metadata,
+    sa.Column("study_id", sa.ForeignKey("cspnas_studies.id"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("source", sa.String(32), nullable=False),  # baseline:plain, baseline:csp, sampler name, uniform, confirm
+    sa.Column("outcome", sa.String(16), nullable=False),  # training, rejected, reused, attached
+    sa.Column("digest", sa.String(64)),  # none where the genotype is no valid network
+    sa.Column("evaluation_id", sa.ForeignKey("cspnas_evaluations.id")),
+    sa.Column("genotype", sa.JSON),
+    sa.Column("note", sa.JSON),  # why rejected; the sampler's own state
+)
+drivers_table = sa.Table(
+    "cspnas_drivers",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("study_id", sa.ForeignKey("cspnas_studies.id"), nullable=False),
+    sa.Column("about", sa.JSON, nullable=False),  # pid, host, sampler and versions
+    sa.Column("started", sa.Float, nullable=False),
+    sa.Column("ended", sa.Float),
+)
+fronts_table = sa.Table(
+    "cspnas_fronts",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("study_id", sa.ForeignKey("cspnas_studies.id"), nullable=False),
+    sa.Column("evaluation_id", sa.ForeignKey("cspnas_evaluations.id"), nullable=False),
+    sa.Column("trainings", sa.Integer, nullable=False),
+    sa.Column("hypervolume", sa.Float, nullable=False),
+    sa.Column("points", sa.JSON, nullable=False),  # [digest, values...] of each member
+)
+
+
+class Database:
+    """One database by SQLAlchemy URL. Every database error becomes a StorageError of one line."""
+
+    def __init__(self, url: str, *, create: bool = False, read_only: bool = False) -> None:
+        self.url = url
+        self.shown_url = sa.engine.make_url(url).render_as_string(hide_password=True)
+        self.engine = sa.create_engine(url, json_serializer=_canonical_json)
+        if self.engine.dialect.name == "sqlite":
+            sa.event.listen(self.engine, "connect", _read_settings if read_only else _sqlite_settings)
+        with self._translated():
+            if create:
+                metadata.create_all(self.engine)
+            self._check_schema(create)
+
+    def _check_schema(self, create: bool) -> None:
+        if not sa.inspect(self.engine).has_table("cspnas_schema"):
+            raise InputError(
+                "a database without cspnas tables", expected="a study made by cspnas search", where=self.shown_url
+            )
+        with self.engine.begin() as connection:
+            version = connection.scalar(sa.select(schema_table.c.version))
+            if version is None and create:
+                connection.execute(schema_table.insert().values(version=SCHEMA_VERSION))
+            elif version != SCHEMA_VERSION:
+                raise InputError(
+                    f"schema version {version}",
+                    expected=f"version {SCHEMA_VERSION}",
+                    where=self.shown_url,
+                    do="open it with the version of cspnas that made it",
+                )
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except IntegrityError:
+            raise
+        except (DatabaseError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            reason = " ".join(str(getattr(error, "orig", error)).split())
+            raise StorageError(f"{self.shown_url}: the study database cannot be used ({reason}); {_advice(reason)}") from None
+
+    @contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """One transaction: all of it or nothing."""
+        with self._translated(), self.engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Release the connections."""
+        self.engine.dispose()
+
+    def rows(self, statement: sa.Select[Any]) -> list[Row]:
+        """All rows of a query as dicts."""
+        with self.transaction() as connection:
+            return [dict(row) for row in connection.execute(statement).mappings()]
+
+    def studies(self) -> list[Row]:
+        """Every study in the database."""
+        return self.rows(sa.select(studies_table).order_by(studies_table.c.id))
+
+    def study(self, name: str) -> Row | None:
+        """The study of this name."""
+        found = self.rows(sa.select(studies_table).where(studies_table.c.name == name))
+        return found[0] if found else None
+
+    def create_study(self, name: str, identity: Row, facts: Row) -> Row:
+        """A new study; all its settings in one transaction."""
+        with self.transaction() as connection:
+            connection.execute(
+                studies_table.insert().values(name=name, identity=identity, facts=facts, created=time.time())
+            )
+        study = self.study(name)
+        assert study is not None
+        return study
+
+    def start_driver(self, study_id: int, about: Row) -> int:
+        """A new driver's id; whoever calls it holds the study's lock."""
+        with self.transaction() as connection:
+            row = connection.execute(
+                drivers_table.insert().values(study_id=study_id, about=about, started=time.time())
+            )
+            return int(row.inserted_primary_key[0])
+
+    def end_driver(self, driver_id: int) -> None:
+        """Note that a driver ended in order."""
+        with self.transaction() as connection:
+            connection.execute(drivers_table.update().where(drivers_table.c.id == driver_id).values(ended=time.time()))
+
+    def evaluations(self, study_id: int) -> list[Row]:
+        """All evaluations with their documents and costs, oldest first; the bulky `result` left out."""
+        kept = [column for column in evaluations_table.c if column.name != "result"]
+        return self.rows(
+            sa.select(*kept, architectures_table.c.document, architectures_table.c.costs)
+            .join(architectures_table)
+            .where(evaluations_table.c.study_id == study_id)
+            .order_by(evaluations_table.c.id)
+        )
+
+    def result(self, evaluation_id: int) -> Row:
+        """Curve, correctness bits, seconds, device, versions and failure of one evaluation."""
+        found = self.rows(sa.select(evaluations_table.c.result).where(evaluations_table.c.id == evaluation_id))
+        return found[0]["result"] or {}
+
+    def suggestions(self, study_id: int) -> list[Row]:
+        """All suggestions in order."""
+        table = suggestions_table
+        return self.rows(sa.select(table).where(table.c.study_id == study_id).order_by(table.c.number))
+
+    def fronts(self, study_id: int) -> list[Row]:
+        """Every snapshot of the front, oldest first."""
+        table = fronts_table
+        return self.rows(sa.select(table).where(table.c.study_id == study_id).order_by(table.c.id))
+
+    def record_suggestion(self, suggestion: Row, architecture: Row | None = None, evaluation: Row | None = None) -> int | None:
+        """Record a suggestion and, where it starts or reuses one, its evaluation; the evaluation's id."""
+        with self.transaction() as connection:
+            if architecture is not None:
+                self._add_architecture(connection, architecture)
+            identifier = suggestion.get("evaluation_id")
+            if evaluation is not None:
+                row = connection.execute(evaluations_table.insert().values(evaluation))
+                identifier = int(row.inserted_primary_key[0])
+            connection.execute(suggestions_table.insert().values({**suggestion, "evaluation_id": identifier}))
+        return identifier
+
+    def _add_architecture(self, connection: sa.Connection, architecture: Row) -> None:
+        table = architectures_table
+        known = connection.scalar(sa.select(table.c.digest).where(table.c.digest == architecture["digest"]))
+        if known is None:
+            connection.execute(table.insert().values(architecture))
+
+    def restart(self, evaluation_id: int, attempt: int, driver_id: int) -> None:
+        """An evaluation that was cut short is in flight again."""
+        with self.transaction() as connection:
+            connection.execute(
+                evaluations_table.update()
+                .where(evaluations_table.c.id == evaluation_id)
+                .values(attempt=attempt, driver_id=driver_id, state="in_flight", started=time.time())
+            )
+
+    def finish(self, evaluation_id: int, changes: Row, front: Row | None) -> None:
+        """Record a result, and the front's new snapshot where it changed."""
+        with self.transaction() as connection:
+            connection.execute(
+                evaluations_table.update()
+                .where(evaluations_table.c.id == evaluation_id)
+                .values(**changes, finished=time.time())
+            )
+            if front is not None:
+                connection.execute(fronts_table.insert().values(front))
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file of a SQLite URL, None for other databases."""
+    parsed = sa.engine.make_url(url)
+    return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
+
+
+def _canonical_json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _sqlite_settings(connection: Any, record: Any) -> None:
+    """WAL so that readers (the dashboard) never block the writer; a patient busy timeout."""
+    for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _read_settings(connection: Any, record: Any) -> None:
+    connection.execute("PRAGMA busy_timeout=30000")
+
+
+def _advice(reason: str) -> str:
+    for sign, advice in (
+        ("full", "free some disk space and type the command again"),
+        ("readonly", "make the file and its folder writable"),
+        ("unable to open", "check that the folder exists and can be written"),
+        ("malformed", "the file is damaged: restore it from a backup"),
+        ("not a database", "the file is damaged or no database: restore it from a backup"),
+        ("locked", "another program holds it: close that and try again"),
+    ):
+        if sign in reason:
+            return advice
+    return "check the file or the server"

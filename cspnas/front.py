@@ -1,0 +1,72 @@
+"""Pareto fronts as arithmetic on arrays: loss units, non-dominated set, hypervolume, knee (moocore behind it).
+
+Points are (n, m) float arrays of objective values, in the order of `Reference.objectives`, accuracy among them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The units of a study's hypervolume, fixed when it is created: accuracy counts from `chance` level, each cost on a
+    log scale from `low` to `high`, the admitted range of the space (entries of accuracy are unused).
+    """
+
+    objectives: tuple[str, ...]
+    chance: float
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain form."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(document: dict[str, Any]) -> Reference:
+        """The reference of a plain form."""
+        return Reference(**{key: tuple(v) if isinstance(v, list) else v for key, v in document.items()})
+
+
+def losses(points: Array, reference: Reference) -> Array:
+    """(n, m) losses, 0 best: 1 is chance level or the range's dearest cost; beyond the range they leave [0, 1]."""
+    columns = []
+    for column, name in enumerate(reference.objectives):
+        values = points[:, column]
+        if name == "accuracy":
+            columns.append((1 - values) / (1 - reference.chance))
+        else:
+            low, high = np.log(reference.low[column]), np.log(reference.high[column])
+            columns.append((np.log(np.maximum(values, 1)) - low) / max(high - low, 1e-12))
+    return np.stack(columns, 1) if len(points) else np.empty((0, len(reference.objectives)))
+
+
+def non_dominated(loss: Array) -> Array:
+    """(n,) booleans; equal points are all kept; rows with a NaN never are."""
+    import moocore
+
+    finite = np.isfinite(loss).all(1)
+    mask = np.zeros(len(loss), bool)
+    if finite.any():
+        mask[finite] = moocore.is_nondominated(loss[finite], keep_weakly=True)
+    return mask
+
+
+def hypervolume(loss: Array) -> float:
+    """Share of the unit cube that the points dominate; losses are clipped to it, so 0 <= hypervolume <= 1."""
+    import moocore
+
+    clipped = np.clip(loss[np.isfinite(loss).all(1)], 0, 1)
+    return float(moocore.hypervolume(clipped, ref=[1.0] * loss.shape[1])) if len(clipped) else 0.0
+
+
+def knee(loss: Array, flops: Array) -> int:
+    """Index of the point nearest to the ideal (all losses 0); ties go to the least flops. Needs one point or more."""
+    distance = np.sqrt(np.square(np.clip(loss, 0, None)).sum(1))
+    return int(np.lexsort((flops, np.round(distance, 12)))[0])

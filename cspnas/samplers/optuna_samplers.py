@@ -1,0 +1,137 @@
+"""Optuna's samplers by name, each in its best configuration, on an in-memory study that our tables rebuild at start."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from cspnas.objectives import OBJECTIVES
+from cspnas.space import Gene, Genotype, SearchSpace
+
+POPULATION = 20  # Optuna's default of 50 is more than a usual budget of trainings
+
+
+class OptunaSampler:
+    """Proposes genotypes. Each suggestion's sampler is seeded by (study seed, number), so a restart never repeats itself.
+
+    `tpe` and `random` see conditional genes as they are; `nsga2` and `gp`, which draw unknown genes at random, get every
+    gene always and inactive ones are dropped.
+    """
+
+    def __init__(self, name: str, space: SearchSpace, objectives: Sequence[str], seed: int) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self.name, self.space, self.objectives, self.seed = name, space, tuple(objectives), seed
+        self._flat = name in ("nsga2", "gp")
+        directions = ["maximize" if OBJECTIVES[o].maximise else "minimize" for o in objectives]
+        self._study = optuna.create_study(directions=directions)
+        self._asked: dict[int, optuna.Trial] = {}
+
+    def about(self) -> dict[str, str]:
+        """Name and version, recorded with each driver."""
+        return {"sampler": self.name, "optuna": optuna.__version__}
+
+    def suggest(self, number: int) -> tuple[Genotype, dict[str, Any]]:
+        """The genotype of suggestion `number`, and the sampler's own state to keep with it."""
+        self._study.sampler = _sampler(self.name, _seed(self.seed, number))
+        trial = self._study.ask()
+        values: Genotype = {}
+        for gene in self.space.genes():
+            if self._flat or gene.condition is None or values[gene.condition]:
+                values[gene.name] = _suggest(trial, gene)
+        self._asked[number] = trial
+        state = {key: value for key, value in trial.system_attrs.items() if "generation" in key}
+        return self.space.active(values), {"system_attrs": state, "params": trial.params}
+
+    def tell(self, number: int, values: Mapping[str, float], violations: Sequence[float]) -> None:
+        """The objectives of a suggestion; a rejected one has its exact costs, chance accuracy, a positive violation."""
+        trial = self._asked.pop(number)
+        trial.set_user_attr("violations", list(violations))
+        self._study.tell(trial, self._transformed(values))
+
+    def forget(self, number: int) -> None:
+        """A suggestion that teaches nothing new: a reuse, an attachment, a repeated failure."""
+        self._study.tell(self._asked.pop(number), state=TrialState.FAIL)
+
+    def restore(
+        self,
+        genotype: Genotype,
+        state: Mapping[str, Any] | None,
+        values: Mapping[str, float] | None,
+        violations: Sequence[float] = (),
+    ) -> None:
+        """Add what an earlier driver, or no sampler at all (a baseline), suggested; `values` None: it taught nothing."""
+        params = dict((state or {}).get("params") or self._encode(genotype))
+        genes = {gene.name: gene for gene in self.space.genes()}
+        attributes = dict((state or {}).get("system_attrs") or self._first_generation())
+        self._study.add_trial(
+            create_trial(
+                state=TrialState.FAIL if values is None else TrialState.COMPLETE,
+                values=None if values is None else self._transformed(values),
+                params=params,
+                distributions={name: _distribution(genes[name]) for name in params},
+                user_attrs={"violations": list(violations)},
+                system_attrs={**attributes, "constraints": list(violations)},
+            )
+        )
+
+    def _encode(self, genotype: Genotype) -> dict[str, Any]:
+        """Optuna parameters of a genotype; empty where a value is not among the choices."""
+        params = {}
+        for gene in self.space.genes():
+            if gene.name not in genotype and not self._flat:
+                continue
+            value = genotype.get(gene.name, gene.choices[0])
+            if value not in gene.choices:
+                return {}
+            params[gene.name] = gene.choices.index(value) if gene.ordered else value
+        return params
+
+    def _first_generation(self) -> dict[str, Any]:
+        return {"NSGAIISampler:generation": 0} if self.name == "nsga2" else {}
+
+    def _transformed(self, values: Mapping[str, float]) -> list[float]:
+        """A Gaussian process fits -log(error) and log costs better; the ranks that the others use stay as they are."""
+        if self.name != "gp":
+            return [float(values[name]) for name in self.objectives]
+        return [
+            -math.log(max(1 - values[name], 1e-4)) if name == "accuracy" else math.log(max(values[name], 1))
+            for name in self.objectives
+        ]
+
+
+def _seed(study_seed: int, number: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{study_seed}/{number}".encode()).digest()[:4], "big")
+
+
+def _violations(trial: FrozenTrial) -> Sequence[float]:
+    return trial.user_attrs.get("violations", ())
+
+
+def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
+    samplers = optuna.samplers
+    if name == "nsga2":
+        return samplers.NSGAIISampler(population_size=POPULATION, seed=seed, constraints_func=_violations)
+    if name == "tpe":
+        return samplers.TPESampler(
+            multivariate=True, group=True, constant_liar=True, seed=seed, constraints_func=_violations
+        )
+    if name == "gp":
+        return samplers.GPSampler(seed=seed, constraints_func=_violations)
+    return samplers.RandomSampler(seed=seed)
+
+
+def _distribution(gene: Gene) -> BaseDistribution:
+    """Ordered genes by the index of their choice, so that near choices are near; switches and names as categories."""
+    return IntDistribution(0, len(gene.choices) - 1) if gene.ordered else CategoricalDistribution(gene.choices)
+
+
+def _suggest(trial: optuna.Trial, gene: Gene) -> Any:
+    if gene.ordered:
+        return gene.choices[trial.suggest_int(gene.name, 0, len(gene.choices) - 1)]
+    return trial.suggest_categorical(gene.name, gene.choices)
