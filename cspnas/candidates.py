@@ -45,14 +45,14 @@ def candidate(study: Study, genotype: Genotype) -> Candidate:
     )
 
 
-def violations(study: Study, costs: dict[str, int]) -> list[float]:
-    """One number a constraint, positive where it is broken."""
-    return [constraint.violation(costs) for constraint in study.constraints]
+def violations(study: Study, costs: dict[str, int]) -> dict[str, float]:
+    """Constraint to its excess, positive where it is broken."""
+    return {constraint.text: constraint.violation(costs) for constraint in study.constraints}
 
 
 def admitted(study: Study, costs: dict[str, int]) -> bool:
     """Whether no constraint is broken."""
-    return all(excess <= 0 for excess in violations(study, costs))
+    return all(excess <= 0 for excess in violations(study, costs).values())
 
 
 def valid_candidates(study: Study, random: Random) -> Iterator[Candidate]:
@@ -85,7 +85,7 @@ def admitted_sample(study: Study, count: int = SAMPLE) -> list[Candidate]:
 
 
 def _excess(study: Study, drawn: Candidate) -> float:
-    return sum(max(0.0, excess) for excess in violations(study, drawn.costs))
+    return sum(max(0.0, excess) for excess in violations(study, drawn.costs).values())
 
 
 def _descend(study: Study, start: Candidate) -> Candidate:

@@ -135,6 +135,11 @@ class Database:
         with self._translated(), self.engine.begin() as connection:
             yield connection
 
+    @staticmethod
+    def json(value: Any) -> str:
+        """JSON text as the tables hold it."""
+        return _canonical_json(value)
+
     def close(self) -> None:
         """Release the connections."""
         self.engine.dispose()

@@ -9,7 +9,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState, create_trial
 
 from cspnas.objectives import OBJECTIVES
 from cspnas.space import Gene, Genotype, SearchSpace
@@ -45,13 +45,15 @@ class OptunaSampler:
             if self._flat or gene.condition is None or values[gene.condition]:
                 values[gene.name] = _suggest(trial, gene)
         self._asked[number] = trial
-        state = {key: value for key, value in trial.system_attrs.items() if "generation" in key}
+        attributes = self._study.get_trials(deepcopy=False)[trial.number].system_attrs
+        state = {key: value for key, value in attributes.items() if "generation" in key}
         return self.space.active(values), {"system_attrs": state, "params": trial.params}
 
-    def tell(self, number: int, values: Mapping[str, float], violations: Sequence[float]) -> None:
+    def tell(self, number: int, values: Mapping[str, float], violations: Mapping[str, float]) -> None:
         """The objectives of a suggestion; a rejected one has its exact costs, chance accuracy, a positive violation."""
         trial = self._asked.pop(number)
-        trial.set_user_attr("violations", list(violations))
+        for constraint, excess in violations.items():
+            trial.set_constraint(constraint, excess)
         self._study.tell(trial, self._transformed(values))
 
     def forget(self, number: int) -> None:
@@ -63,7 +65,7 @@ class OptunaSampler:
         genotype: Genotype,
         state: Mapping[str, Any] | None,
         values: Mapping[str, float] | None,
-        violations: Sequence[float] = (),
+        violations: Mapping[str, float],
     ) -> None:
         """Add what an earlier driver, or no sampler at all (a baseline), suggested; `values` None: it taught nothing."""
         params = dict((state or {}).get("params") or self._encode(genotype))
@@ -75,8 +77,8 @@ class OptunaSampler:
                 values=None if values is None else self._transformed(values),
                 params=params,
                 distributions={name: _distribution(genes[name]) for name in params},
-                user_attrs={"violations": list(violations)},
-                system_attrs={**attributes, "constraints": list(violations)},
+                system_attrs=attributes,
+                constraints=dict(violations),
             )
         )
 
@@ -109,20 +111,16 @@ def _seed(study_seed: int, number: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{study_seed}/{number}".encode()).digest()[:4], "big")
 
 
-def _violations(trial: FrozenTrial) -> Sequence[float]:
-    return trial.user_attrs.get("violations", ())
-
-
 def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
     samplers = optuna.samplers
     if name == "nsga2":
-        return samplers.NSGAIISampler(population_size=POPULATION, seed=seed, constraints_func=_violations)
+        return samplers.NSGAIISampler(population_size=POPULATION, seed=seed)
     if name == "tpe":
         return samplers.TPESampler(
-            multivariate=True, group=True, constant_liar=True, seed=seed, constraints_func=_violations
+            multivariate=True, group=True, constant_liar=True, seed=seed
         )
     if name == "gp":
-        return samplers.GPSampler(seed=seed, constraints_func=_violations)
+        return samplers.GPSampler(seed=seed)
     return samplers.RandomSampler(seed=seed)
 
 

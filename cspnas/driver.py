@@ -1,0 +1,345 @@
+"""The search as a value: `suggest() -> Work | Wait | Done` and `finish(work, result)`; no loop, no thread, one writer."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from random import Random
+from typing import Any, Protocol
+
+import numpy as np
+
+from cspnas.candidates import Candidate, admitted, admitted_sample, baseline_curves, candidate, violations
+from cspnas.database import Database
+from cspnas.errors import ArchitectureError
+from cspnas.front import Reference
+from cspnas.ledger import Ledger, Network
+from cspnas.recipe import training_seed
+from cspnas.space import Genotype
+from cspnas.study import Study
+
+MAX_ATTEMPTS = 3
+PATIENCE = 50  # suggestions in a row without a training, then candidates are drawn evenly among the untried ones
+TEACHING_FAILURES = ("diverged", "out of memory", "timeout")  # these say something about the network itself
+
+
+class Sampler(Protocol):
+    """What proposes genotypes."""
+
+    def suggest(self, number: int) -> tuple[Genotype, dict[str, Any]]: ...  # noqa: D102
+    def tell(self, number: int, values: Mapping[str, float], violations: Mapping[str, float]) -> None: ...  # noqa: D102
+    def forget(self, number: int) -> None: ...  # noqa: D102
+    def restore(
+        self,
+        genotype: Genotype,
+        state: Mapping[str, Any] | None,
+        values: Mapping[str, float] | None,
+        violations: Mapping[str, float],
+    ) -> None: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to start before a training in flight ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The search is over, and why."""
+
+    reason: str
+
+
+@dataclass(slots=True)
+class Work:
+    """One training: `unit` is the JSON for a worker; the rest is the driver's own."""
+
+    evaluation_id: int
+    digest: str
+    attempt: int
+    unit: dict[str, Any]
+    number: int | None = None  # the sampler's suggestion that it answers
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class Driver:
+    """Drives one study that it has to itself. `reuse` finds results of another study by evaluation key."""
+
+    def __init__(
+        self,
+        study: Study,
+        database: Database,
+        row: Mapping[str, Any],
+        sampler: Sampler,
+        driver_id: int,
+        *,
+        reuse: Callable[[dict[str, Any]], dict[str, Any] | None] = lambda key: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.study, self.database, self.sampler, self.driver_id = study, database, sampler, driver_id
+        self.study_id: int = row["id"]
+        self.recipe_digest: str = row["facts"]["recipe_digest"]
+        self.ledger = Ledger(Reference.from_json(row["facts"]["reference"]), database, self.study_id)
+        self.outcomes: Counter[str] = Counter()
+        self._reuse, self._clock, self._started = reuse, clock, clock()
+        self._number = self._idle = 0
+        self._restarts = self._cut_short()
+        self._baselines = self._restore_suggestions()
+        self._attached: dict[str, int] = {}
+
+    # Starting where the last driver stopped ------------------------------------------------------------------------
+
+    def _cut_short(self) -> list[Work]:
+        """Trainings that no driver runs any more; whoever holds the lock takes them over."""
+        return [
+            self._work(network, row["repeat"], row["id"], row["attempt"] + 1)
+            for network in self.ledger.networks.values()
+            for row in network.evaluations
+            if row["state"] == "in_flight"
+        ]
+
+    def _restore_suggestions(self) -> list[tuple[str, Candidate]]:
+        """Teach the sampler all that was suggested; the baselines that are still to be trained."""
+        done: Counter[str] = Counter()
+        for row in self.database.suggestions(self.study_id):
+            self._number = row["number"] + 1
+            done[row["source"]] += 1
+            self.outcomes[row["outcome"]] += 1
+            if row["outcome"] in ("training", "rejected") and row["source"] != "confirm":
+                self._restore(row)
+        waiting = []
+        for kind, drawn in baseline_curves(self.study):
+            if done[f"baseline:{kind}"]:
+                done[f"baseline:{kind}"] -= 1
+            else:
+                waiting.append((kind, drawn))
+        return waiting
+
+    def _restore(self, row: Mapping[str, Any]) -> None:
+        note = row["note"] or {}
+        network = self.ledger.networks.get(row["digest"])
+        if row["outcome"] == "rejected":
+            if note.get("costs"):
+                values, broken = self._rejected_values(note["costs"]), violations(self.study, note["costs"])
+                self.sampler.restore(row["genotype"], note.get("state"), values, broken)
+        elif network is not None and network.evaluations[0]["state"] != "in_flight":
+            values = self._told_values(network)
+            self.sampler.restore(row["genotype"], note.get("state"), values, violations(self.study, network.costs))
+
+    # Suggesting ----------------------------------------------------------------------------------------------------
+
+    def suggest(self) -> Work | Wait | Done:
+        """The next training; it is in the database as in flight before it is returned."""
+        if self._restarts:
+            work = self._restarts.pop(0)
+            self.database.restart(work.evaluation_id, work.attempt, self.driver_id)
+            return work
+        limit = self.study.time_limit
+        if limit is not None and self._clock() - self._started >= limit:
+            return self._out_of("time is up")
+        if self.ledger.trainings >= self.study.trials:
+            return self._out_of(f"all {self.study.trials} trainings are done")
+        while self._baselines:
+            kind, drawn = self._baselines.pop(0)
+            work = self._propose(drawn, f"baseline:{kind}", {})
+            if work is not None:
+                return work
+        if self._confirming():
+            chosen = self.ledger.to_confirm()
+            if chosen is not None:
+                return self._confirm(chosen)
+        return self._explore()
+
+    def _out_of(self, reason: str) -> Wait | Done:
+        return Wait() if self.ledger.in_flight else Done(reason)
+
+    def _confirming(self) -> bool:
+        """The last `confirm_share` of the trainings, or of the time, is for new seeds."""
+        share = self.study.confirm_share
+        confirmations = self.ledger.confirmations
+        if confirmations >= share * self.study.trials:
+            return False
+        explored = self.ledger.trainings - confirmations
+        late = explored >= self.study.trials - int(share * self.study.trials)
+        if self.study.time_limit is not None:
+            late = late or self._clock() - self._started > (1 - share) * self.study.time_limit
+        return late
+
+    def _confirm(self, network: Network) -> Work:
+        repeat = len(network.evaluations)
+        drawn = Candidate(network.architecture, network.digest, network.costs, {})
+        work = self._start(drawn, "confirm", {}, repeat)
+        assert work is not None
+        return work
+
+    def _explore(self) -> Work | Wait | Done:
+        while self._idle < PATIENCE:
+            genotype, state = self.sampler.suggest(self._number)
+            try:
+                drawn = candidate(self.study, genotype)
+            except ArchitectureError as error:
+                self._reject(genotype, None, {"reason": str(error)})
+                continue
+            work = self._propose(drawn, getattr(self.sampler, "name", "sampler"), {"state": state}, asked=True)
+            if work is not None:
+                return work
+        return self._draw_evenly()
+
+    def _draw_evenly(self) -> Work | Wait | Done:
+        """Uniformly among the untried admitted architectures: all of them where they can be listed."""
+        random = Random(self.study.seed * 1_000_003 + self._number)
+        if self.study.space.size <= 20_000:
+            untried = [drawn for drawn in map(self._admitted, self.study.space.enumerate()) if drawn is not None]
+            drawn = random.choice(untried) if untried else None
+        else:
+            draws = (self._admitted(self.study.space.sample(random)) for _ in range(20_000))
+            drawn = next((found for found in draws if found is not None), None)
+        if drawn is None:
+            chosen = self.ledger.to_confirm() if self.ledger.confirmations < self._quota() else None
+            if chosen is not None:
+                return self._confirm(chosen)
+            tried = len(self.ledger.networks)
+            return self._out_of(f"no untried architecture is left: all {tried} admitted ones found are trained")
+        work = self._propose(drawn, "uniform", {})
+        assert work is not None
+        return work
+
+    def _quota(self) -> float:
+        return self.study.confirm_share * self.study.trials
+
+    def _admitted(self, genotype: Genotype) -> Candidate | None:
+        try:
+            drawn = candidate(self.study, genotype)
+        except ArchitectureError:
+            return None
+        new = drawn.digest not in self.ledger.networks
+        return drawn if new and admitted(self.study, drawn.costs) else None
+
+    def _propose(self, drawn: Candidate, source: str, note: dict[str, Any], *, asked: bool = False) -> Work | None:
+        """Rejected, attached, reused (None), or the training to start."""
+        if not admitted(self.study, drawn.costs):
+            self._reject(drawn.genotype, drawn, {**note, "costs": drawn.costs})
+            return None
+        known = self.ledger.networks.get(drawn.digest)
+        if known is not None:
+            state = known.evaluations[0]["state"]
+            outcome = "attached" if state == "in_flight" else "reused"
+            self._record(drawn, source, outcome, note, evaluation_id=known.evaluations[0]["id"])
+            if asked:
+                self.sampler.forget(self._number - 1)
+            return None
+        return self._start(drawn, source, note, 0, asked=asked)
+
+    def _reject(self, genotype: Genotype, drawn: Candidate | None, note: dict[str, Any]) -> None:
+        number = self._number
+        self._record(drawn, getattr(self.sampler, "name", "sampler"), "rejected", note, genotype=genotype)
+        if drawn is None:
+            self.sampler.forget(number)
+        else:
+            self.sampler.tell(number, self._rejected_values(drawn.costs), violations(self.study, drawn.costs))
+
+    def _start(
+        self, drawn: Candidate, source: str, note: dict[str, Any], repeat: int, *, asked: bool = False
+    ) -> Work | None:
+        seed = training_seed(self.study.seed, drawn.digest, repeat)
+        key = {
+            "digest": drawn.digest,
+            "recipe_digest": self.recipe_digest,
+            "seed": seed,
+            "fidelity": self.study.recipe.epochs,
+        }
+        found = self._reuse(key)
+        row = {**key, "study_id": self.study_id, "repeat": repeat, "attempt": 1, "driver_id": self.driver_id}
+        row |= {"state": "in_flight", "started": time.time(), "accuracy": None, "failure_kind": None}
+        number = self._number
+        identifier = self._record(drawn, source, "training" if found is None else "reused", note, evaluation=row)
+        assert identifier is not None
+        network = self.ledger.add(drawn.row(), {**row, "id": identifier}, source)
+        work = self._work(network, repeat, identifier, 1)
+        work.number = number if asked else None
+        work.extra = {"genotype": drawn.genotype}
+        if found is None:
+            return work
+        self.finish(work, found, state="reused")
+        return None
+
+    def _work(self, network: Network, repeat: int, evaluation_id: int, attempt: int) -> Work:
+        unit = {
+            "architecture": network.document,
+            "recipe": asdict(self.study.recipe),
+            "seed": training_seed(self.study.seed, network.digest, repeat),
+        }
+        return Work(evaluation_id, network.digest, attempt, unit)
+
+    def _record(
+        self,
+        drawn: Candidate | None,
+        source: str,
+        outcome: str,
+        note: dict[str, Any],
+        *,
+        genotype: Genotype | None = None,
+        evaluation: dict[str, Any] | None = None,
+        evaluation_id: int | None = None,
+    ) -> int | None:
+        suggestion = {
+            "study_id": self.study_id,
+            "number": self._number,
+            "source": source,
+            "outcome": outcome,
+            "digest": drawn.digest if drawn else None,
+            "evaluation_id": evaluation_id,
+            "genotype": drawn.genotype if drawn else genotype,
+            "note": note or None,
+        }
+        keep = drawn.row() if drawn is not None and evaluation is not None else None
+        identifier = self.database.record_suggestion(suggestion, keep, evaluation)
+        self._number += 1
+        self._idle = 0 if outcome == "training" else self._idle + 1
+        self.outcomes[outcome] += 1
+        return identifier
+
+    # Finishing -----------------------------------------------------------------------------------------------------
+
+    def finish(self, work: Work, result: Mapping[str, Any], *, state: str = "trained") -> bool:
+        """Record a result with the front that it gives; False where the training is tried again (a crashed worker)."""
+        failure = result.get("failure")
+        if failure and failure["kind"] in ("crashed", "lost") and work.attempt < MAX_ATTEMPTS:
+            work.attempt += 1
+            self._restarts.append(work)
+            return False
+        accuracy = None if failure else float(result["accuracy"])
+        changes = {
+            "state": "failed" if failure else state,
+            "accuracy": accuracy,
+            "result": dict(result),
+            "failure_kind": failure["kind"] if failure else None,
+        }
+        network = self.ledger.finish(work.digest, work.evaluation_id, changes)
+        self.database.finish(work.evaluation_id, changes, self.ledger.snapshot(work.evaluation_id))
+        if work.number is not None:
+            self._teach(work, network)
+        elif work.extra.get("genotype"):
+            genotype, told = work.extra["genotype"], self._told_values(network)
+            self.sampler.restore(genotype, None, told, violations(self.study, network.costs))
+        return True
+
+    def _teach(self, work: Work, network: Network) -> None:
+        assert work.number is not None
+        values = self._told_values(network)
+        if values is None:
+            self.sampler.forget(work.number)
+        else:
+            self.sampler.tell(work.number, values, violations(self.study, network.costs))
+
+    def _told_values(self, network: Network) -> dict[str, float] | None:
+        """The first training's objectives; chance accuracy where the network itself failed; None where it taught nothing."""
+        first = network.evaluations[0]
+        if first["accuracy"] is not None:
+            return {**network.costs, "accuracy": first["accuracy"]}
+        return self._rejected_values(network.costs) if first["failure_kind"] in TEACHING_FAILURES else None
+
+    def _rejected_values(self, costs: Mapping[str, float]) -> dict[str, float]:
+        return {**costs, "accuracy": self.ledger.reference.chance}

@@ -1,0 +1,1 @@
+"""What runs a driver's work."""
