@@ -223,7 +223,7 @@ def test_peak_memory_of_one_network_by_hand() -> None:
 
 
 def test_training_memory_of_one_network_by_hand() -> None:
-    """Kept once: each conv's output (its norm reads it), each relu's result, the image, three concats, the pooled vector:
+    """Kept once: each conv's output (its norm reads it), each relu's result, the image, three concats, pooled vector:
     1 + 2 * (4 + 4 + 2 + 4 + 2 + 6 + 4) + 4 + 6 + 8 channels of 64 elements, and 4 elements. Besides: mean and inverse
     deviation a norm channel; weights, gradients and momentum.
     """

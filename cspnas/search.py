@@ -1,0 +1,182 @@
+"""A search from a study's description to its end: database, lock, driver, projection, runner."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cspnas.candidates import admitted_sample, reference_of
+from cspnas.database import Database, evaluations_table, sqlite_path
+from cspnas.errors import InputError, StorageError
+from cspnas.library import Place
+from cspnas.lock import StudyLock
+from cspnas.recipe import recipe_digest
+from cspnas.space import Genotype
+from cspnas.study import Study
+
+Event = Callable[[str, Any, Any], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An open study with its driver, before anything runs."""
+
+    study: Study
+    database: Database
+    driver: Any
+    devices: list[str]
+
+
+def run_search(
+    study: Study,
+    place: Place,
+    *,
+    device: str,
+    per_gpu: int,
+    reuse_from: Place | None,
+    on_open: Callable[[Session], Event],
+) -> str:
+    """Search until the budget is spent; why it ended. The same call again continues the study."""
+    from cspnas.runners.local import LocalRunner, devices_for
+
+    devices = devices_for(device, study.workers, per_gpu)
+    assert place.name is not None and place.file is not None
+    existed = place.file.exists()
+    facts = None if existed else new_facts(study, devices[0])  # bad input ends here, with nothing written
+    _make_folder(place)
+    lock = StudyLock(place.file)
+    lock.acquire()
+    database = Database(place.url, create=True)
+    try:
+        row = database.study(place.name)
+        if row is None:
+            row = database.create_study(place.name, study.identity(), facts or new_facts(study, devices[0]))
+        else:
+            check_unchanged(study, row)
+        study = replace(study, recipe=replace(study.recipe, precision=row["facts"]["precision"]))
+        return _drive(study, database, row, devices, _reuser(reuse_from), on_open, LocalRunner)
+    finally:
+        database.close()
+        lock.release()
+
+
+def _drive(
+    study: Study,
+    database: Database,
+    row: dict[str, Any],
+    devices: list[str],
+    reuse: Callable[[dict[str, Any]], dict[str, Any] | None],
+    on_open: Callable[[Session], Event],
+    runner_type: Any,
+) -> str:
+    from cspnas.driver import Driver
+    from cspnas.projection import Projection
+    from cspnas.samplers.optuna_samplers import OptunaSampler
+
+    sampler = OptunaSampler(study.sampler, study.space, study.objectives, study.seed)
+    about = {"pid": os.getpid(), "host": socket.gethostname(), "python": platform.python_version(), **sampler.about()}
+    driver_id = database.start_driver(row["id"], about)
+    driver = Driver(study, database, row, sampler, driver_id, reuse=reuse)
+    projection = Projection(database, row["name"], study.space, driver.ledger)
+    genotypes = first_genotypes(database, row["id"])
+    projection.update(genotypes)
+    show = on_open(Session(study, database, driver, devices))
+
+    def on_event(kind: str, work: Any, detail: Any) -> None:
+        if kind == "finished":
+            if work.digest not in genotypes:
+                genotypes.update(first_genotypes(database, row["id"]))
+            projection.update(genotypes, [work.digest])
+        show(kind, work, detail)
+
+    reason: str = runner_type(devices, on_event).run(driver)
+    projection.update(first_genotypes(database, row["id"]))
+    database.end_driver(driver_id)
+    return reason
+
+
+def first_genotypes(database: Database, study_id: int) -> dict[str, Genotype]:
+    """Digest to the genotype that first gave it."""
+    found: dict[str, Genotype] = {}
+    for row in database.suggestions(study_id):
+        if row["outcome"] in ("training", "reused") and row["genotype"]:
+            found.setdefault(row["digest"], row["genotype"])
+    return found
+
+
+def new_facts(study: Study, device: str) -> dict[str, Any]:
+    """What a new study fixes for good: hypervolume reference, data, resolved precision, recipe digest."""
+    import torch
+
+    from cspnas import data as datasets
+    from cspnas.training import faster_precision
+
+    reference = reference_of(study, admitted_sample(study))
+    data = datasets.load(study.recipe.dataset)
+    precision = study.recipe.precision
+    if precision == "auto":
+        precision = faster_precision(torch.device(device))
+    recipe = replace(study.recipe, precision=precision)
+    return {
+        "reference": reference.to_json(),
+        "precision": precision,
+        "data": {
+            "dataset": data.name,
+            "checksum": data.checksum,
+            "mean": list(data.mean),
+            "std": list(data.std),
+            "class_names": list(data.class_names),
+        },
+        "recipe_digest": recipe_digest(recipe, data.checksum),
+        "space": study.space_name,
+    }
+
+
+def check_unchanged(study: Study, row: dict[str, Any]) -> None:
+    """Raises InputError where the study was made with another space, recipe or seed, with what changed."""
+    import json
+
+    before = row["identity"]
+    now = json.loads(json.dumps(study.identity()))
+    changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
+    if changed:
+        key = changed[0]
+        more = f" (and {len(changed) - 1} more: {', '.join(changed[1:4])})" if len(changed) > 1 else ""
+        raise InputError(
+            f"{key} = {now.get(key)}{more}",
+            expected=f"{before.get(key)}, as when study {row['name']!r} was made",
+            where=f"study {row['name']}",
+            do="undo the change, or start another study with --study NEW_NAME",
+        )
+
+
+def _make_folder(place: Place) -> None:
+    path = sqlite_path(place.url)
+    assert path is not None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{path.parent}: {error.strerror}; choose another --storage") from None
+    if path.is_dir():
+        raise InputError("a folder", expected="a database file", where=str(path))
+
+
+def _reuser(place: Place | None) -> Callable[[dict[str, Any]], dict[str, Any] | None]:
+    """Looks an evaluation key up in another database."""
+    if place is None:
+        return lambda key: None
+    import sqlalchemy as sa
+
+    other = Database(place.url, read_only=True)
+
+    def find(key: dict[str, Any]) -> dict[str, Any] | None:
+        table = evaluations_table
+        conditions = [table.c[name] == value for name, value in key.items()]
+        rows = other.rows(sa.select(table.c.result).where(*conditions, table.c.accuracy.is_not(None)))
+        return rows[0]["result"] if rows else None
+
+    return find

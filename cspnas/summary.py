@@ -1,0 +1,135 @@
+"""What a study found, as data for tables and JSON: the front, the baselines, what was won, and how sure that is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from cspnas.database import Database
+from cspnas.front import Reference
+from cspnas.ledger import Ledger, Network
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A study read from its database."""
+
+    name: str
+    row: dict[str, Any]
+    ledger: Ledger
+    database: Database
+
+
+def open_study(database: Database, name: str | None) -> Opened:
+    """The study `name`, or the only one. Raises InputError where it is not there or must be named."""
+    from cspnas.errors import InputError
+
+    rows = {row["name"]: row for row in database.studies()}
+    if name is None and len(rows) == 1:
+        name = next(iter(rows))
+    if name is None or name not in rows:
+        raise InputError(
+            f"study {name!r}" if name else f"{len(rows)} studies",
+            expected=f"one of {', '.join(rows) or 'none: the database is empty'}",
+            where=database.shown_url,
+            do="name it after a #",
+        )
+    row = rows[name]
+    return Opened(name, row, Ledger(Reference.from_json(row["facts"]["reference"]), database, row["id"]), database)
+
+
+def member(ledger: Ledger, network: Network, knee: Network | None) -> dict[str, Any]:
+    """One network of the study as plain data; units: accuracy as a fraction, costs as their names say."""
+    error = ledger.standard_error(network)
+    return {
+        "digest": network.digest,
+        "source": network.source,
+        "accuracy": network.accuracy,
+        "accuracy_standard_error": None if np.isnan(error) else error,
+        "seeds": len(network.accuracies),
+        "knee": network is knee,
+        "flops": network.costs["flops"],
+        "params": network.costs["params"],
+        "peak_memory_bytes": network.costs["peak_memory"],
+        "training_memory_bytes": network.costs["training_memory"],
+        "traffic_elements": network.costs["traffic"],
+        "wiring": wiring(network),
+    }
+
+
+def wiring(network: Network) -> str:
+    """Each stage in short: `3x12` depth by growth rate, then fusion and the share of channels around the block."""
+    parts = []
+    for stage in network.document["stages"]:
+        text, csp = f"{stage['depth']}x{stage['growth_rate']}", stage.get("csp")
+        if csp:
+            text += f" {csp['fusion']} {csp['part1'] / (csp['part1'] + csp['part2']):.2f}"
+        parts.append(text)
+    return " | ".join(parts)
+
+
+def summarise(opened: Opened) -> dict[str, Any]:
+    """Everything `cspnas front --json` prints."""
+    ledger = opened.ledger
+    knee, deviation = ledger.knee(), ledger.seed_deviation()
+    measured = ledger.measured()
+    front = ledger.front()
+    outcomes = Counter(row["outcome"] for row in opened.database.suggestions(opened.row["id"]))
+    curves = {
+        kind: sorted(
+            (n for n in measured if n.source == f"baseline:{kind}"), key=lambda network: network.costs["flops"]
+        )
+        for kind in ("plain", "csp")
+    }
+    between = float(np.std([n.accuracy for n in measured], ddof=1)) if len(measured) > 1 else None
+    return {
+        "study": opened.name,
+        "objectives": list(ledger.reference.objectives),
+        "trainings": ledger.finished,
+        "in_flight": ledger.in_flight,
+        "networks": len(measured),
+        "confirmations": ledger.confirmations,
+        "failed": ledger._count("failed"),
+        "suggestions": dict(outcomes),
+        "hypervolume": ledger.hypervolume(),
+        "front": [member(ledger, network, knee) for network in front],
+        "front_confirmed": sum(len(network.accuracies) > 1 for network in front),
+        "baselines": {kind: [member(ledger, n, None) for n in curve] for kind, curve in curves.items()},
+        "seed_standard_deviation": None if not deviation[1] else deviation[0],
+        "seed_degrees_of_freedom": deviation[1],
+        "between_network_standard_deviation": between,
+        "won_at_equal_flops": {kind: won_at_equal_flops(front, curve, deviation[0]) for kind, curve in curves.items()},
+    }
+
+
+def won_at_equal_flops(front: list[Network], curve: list[Network], seed_deviation: float) -> dict[str, Any] | None:
+    """Mean accuracy that confirmed members of the front have above a baseline curve at their own FLOPs.
+
+    The curve is interpolated over log FLOPs. A member's first seed put it on the front and would flatter it: only its
+    later seeds count. The standard error takes seeds of members and of baselines; `distinguishable` is beyond 2 of it.
+    None where no member with a later seed lies within the curve.
+    """
+    if len(curve) < 2 or np.isnan(seed_deviation):
+        return None
+    log_flops = np.log([network.costs["flops"] for network in curve])
+    gains, variance, weights = [], 0.0, np.zeros(len(curve))
+    for network in front:
+        place = np.log(network.costs["flops"])
+        later = network.accuracies[1:]
+        if not later or network.source.startswith("baseline") or not log_flops[0] <= place <= log_flops[-1]:
+            continue
+        shares = np.array([np.interp(place, log_flops, unit) for unit in np.eye(len(curve))])
+        gains.append(float(np.mean(later)) - float(shares @ [baseline.accuracy for baseline in curve]))
+        weights += shares
+        variance += 1 / len(later)
+    if not gains:
+        return None
+    count = len(gains)
+    variance += float(np.square(weights) @ [1 / len(baseline.accuracies) for baseline in curve])
+    error = seed_deviation * sqrt(variance) / count
+    gain = float(np.mean(gains))
+    return {"gain": gain, "standard_error": error, "members": count, "distinguishable": abs(gain) > 2 * error}
