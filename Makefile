@@ -1,0 +1,47 @@
+# `make` lists the targets. ARGS is handed on: make search ARGS='--trials 20 --workers 2'
+
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help .venv search dashboard test check format wheel clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[.a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv: $(INSTALLED) ## create .venv with the package (editable) and its pinned dependencies
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -c constraints.txt -e '.[dev]'
+	touch $@
+
+search: $(INSTALLED) ## search the DenseNet space; ARGS='--trials 20 --workers 2'
+	$(BIN)/cspnas search search_spaces/densenet.yaml $(ARGS)
+
+dashboard: $(INSTALLED) ## open optuna-dashboard on a study; ARGS='STUDY'
+	$(BIN)/cspnas dashboard $(ARGS)
+
+test: $(INSTALLED) ## run the tests; ARGS='tests/test_cost.py'
+	$(BIN)/pytest -n 2 $(ARGS)
+
+check: $(INSTALLED) ## all that must pass: format, lint, types, import contracts, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict
+	$(BIN)/lint-imports
+	$(BIN)/pytest -n 2
+
+format: $(INSTALLED) ## format the code and apply the linter's safe fixes
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+wheel: $(INSTALLED) ## build sdist and wheel into dist/
+	rm -rf dist
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m build --outdir dist .
+
+clean: ## remove build results and caches; .venv and studies/ stay
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find cspnas tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,64 @@
+"""A study's summary as a person reads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cspnas.objectives import human
+
+
+def print_summary(summary: dict[str, Any]) -> None:
+    """The front with its knee, the baselines beside it, and what the search won."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if Console().is_terminal else 150)
+    table = Table(title=f"Front of {summary['study']}: {len(summary['front'])} of {summary['networks']} networks")
+    for name in ("", "accuracy", "± s.e.", "seeds", "FLOPs", "params", "peak memory", "stages (depth x growth, fusion, ratio)"):
+        table.add_column(name, justify="left" if not name or name.startswith("stages") else "right", no_wrap=bool(name))
+    for row in summary["front"]:
+        table.add_row("knee" if row["knee"] else "", *_cells(row))
+    table.add_section()
+    for kind, curve in summary["baselines"].items():
+        for row in curve:
+            table.add_row(f"{kind} baseline", *_cells(row))
+    console.print(table)
+    for line in sentences(summary):
+        console.print(line, highlight=False, markup=False)
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    error = row["accuracy_standard_error"]
+    return [
+        human("accuracy", row["accuracy"]),
+        "-" if error is None else f"{100 * error:.2f}",
+        str(row["seeds"]),
+        human("flops", row["flops"]),
+        human("params", row["params"]),
+        human("peak_memory", row["peak_memory_bytes"]),
+        row["wiring"],
+    ]
+
+
+def sentences(summary: dict[str, Any]) -> list[str]:
+    """The rest of the summary, a line each."""
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(summary["suggestions"].items()))
+    lines = [
+        f"{summary['trainings']} trainings ({summary['confirmations']} confirmations, {summary['failed']} failed) "
+        f"of {summary['networks']} networks; suggestions: {counts}; hypervolume {summary['hypervolume']:.4f}",
+        f"front members confirmed by a second seed: {summary['front_confirmed']} of {len(summary['front'])}",
+    ]
+    seed, between = summary["seed_standard_deviation"], summary["between_network_standard_deviation"]
+    if seed is not None and between is not None:
+        lines.append(f"standard deviation of accuracy: {100 * seed:.2f} points between seeds of one network, "
+                     f"{100 * between:.2f} points between networks")
+    for kind, won in summary["won_at_equal_flops"].items():
+        if won is None:
+            lines.append(f"against the {kind} baseline at equal FLOPs: no confirmed front member within its range")
+            continue
+        verdict = "" if won["distinguishable"] else ", not distinguishable"
+        lines.append(
+            f"against the {kind} baseline at equal FLOPs: {100 * won['gain']:+.2f} ± {100 * won['standard_error']:.2f} "
+            f"points of accuracy (mean of {won['members']} confirmed front members{verdict})"
+        )
+    return lines
