@@ -1,0 +1,5 @@
+"""`python -m cspnas`."""
+
+from cspnas.cli import main
+
+main()

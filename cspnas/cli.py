@@ -1,0 +1,229 @@
+"""The command line: parse, call, print. Heavy imports live in the functions, so that `--help` stays quick."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cspnas.errors import CspnasError, InputError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Search the Cross Stage Partial (CSP) design space: accuracy against exact FLOPs and peak memory.",
+)
+
+SpaceArgument = Annotated[str, typer.Argument(help="A space file, or the name of a shipped space (densenet).")]
+StudyArgument = Annotated[str, typer.Argument(help="A name under studies/, a database file, or sqlite:///PATH#NAME.")]
+FileArgument = Annotated[Path, typer.Argument(help="An architecture file.")]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output with units in the names.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE for any key of the space file, repeatable.")]
+Objectives = Annotated[list[str] | None, typer.Option("--objective", help="Accuracy and costs to trade, repeatable.")]
+Constraints = Annotated[
+    list[str] | None, typer.Option("--constraint", help="'flops<=40M'; replaces the file's on that cost; repeatable.")
+]
+
+
+@app.command()
+def search(
+    space: SpaceArgument = "densenet",
+    study: Annotated[str | None, typer.Option(help="Name of the study; the space's name if not given.")] = None,
+    storage: Annotated[str | None, typer.Option(help="sqlite:///PATH; studies/NAME.db if not given.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Trainings in all, earlier ones included.")] = None,
+    time: Annotated[str | None, typer.Option(help="Stop starting trainings after this long: 90s, 30m, 2h.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes; 0 = one per core or GPU.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:0,1.")] = "auto",
+    per_gpu: Annotated[int, typer.Option(min=1, help="Trainings that share a GPU.")] = 1,
+    sampler: Annotated[str | None, typer.Option(help="nsga2, tpe, gp or random.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Study seed.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="fashion-mnist-mini, cifar10, folder:PATH ...")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each training.")] = None,
+    objective: Objectives = None,
+    constraint: Constraints = None,
+    set_: Set = None,
+    reuse_from: Annotated[str | None, typer.Option(help="Study whose results are reused where the key agrees.")] = None,
+) -> None:
+    """Search SPACE; the same command again continues the study."""
+    from cspnas import search_command
+
+    flags = {
+        "search.trials": ("--trials", trials),
+        "search.workers": ("--workers", workers),
+        "search.sampler": ("--sampler", sampler),
+        "search.seed": ("--seed", seed),
+        "proxy.dataset": ("--dataset", dataset),
+        "proxy.epochs": ("--epochs", epochs),
+        "objectives": ("--objective", objective or None),
+    }
+    search_command.run(
+        space, flags, set_ or [], constraint or [], study, storage, time, device=device, per_gpu=per_gpu, reuse=reuse_from
+    )
+
+
+@app.command()
+def front(
+    study: StudyArgument,
+    as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="The front as comma-separated values.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Also write the front as an interactive HTML page.")] = None,
+    force: Annotated[bool, typer.Option(help="Replace an existing plot.")] = False,
+) -> None:
+    """Show the current front, its knee marked, the baselines beside it."""
+    from cspnas.summary import summarise
+
+    summary = summarise(_open(study))
+    if plot is not None:
+        from cspnas.export import write_whole
+        from cspnas.plots import front_page
+
+        write_whole(plot, front_page(summary), force=force)
+    if as_json:
+        _print_json(summary)
+    elif as_csv:
+        _print_csv(summary["front"])
+    else:
+        from cspnas.tables import print_summary
+
+        print_summary(summary)
+
+
+@app.command()
+def export(
+    study: StudyArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")],
+    choice: Annotated[str, typer.Option("--pick", help="knee, most-accurate or smallest (least FLOPs).")] = "knee",
+    where: Annotated[list[str] | None, typer.Option(help="'flops<=20M': among these front members; repeatable.")] = None,
+    trial: Annotated[int | None, typer.Option(help="The network of this suggestion number instead.")] = None,
+    form: Annotated[str, typer.Option("--format", help="yaml.")] = "yaml",
+    force: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
+) -> None:
+    """Write an architecture with all that is needed to build and train it."""
+    from cspnas.document import architecture_yaml
+    from cspnas.export import PICKS, pick, take_away, write_whole
+
+    _one_of(choice, PICKS, "--pick")
+    _one_of(form, ("yaml",), "--format")
+    opened = _open(study)
+    network = pick(opened, choice, where or [], trial)
+    write_whole(output, architecture_yaml(network.architecture, take_away(opened, network)), force=force)
+    typer.echo(f"{output}: network {network.digest[:12]}, {100 * network.accuracy:.2f}% accuracy; next: cspnas cost {output}")
+
+
+@app.command()
+def cost(
+    architecture: FileArgument,
+    check: Annotated[bool, typer.Option(help="Also count by ptflops, torch and an allocation tracker.")] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images a step, for training_memory.")] = 64,
+    as_json: Json = False,
+) -> None:
+    """Print the exact costs of an architecture."""
+    from cspnas.cost_command import report
+
+    text, agrees = report(architecture, check=check, batch_size=batch_size, as_json=as_json)
+    typer.echo(text)
+    if not agrees:
+        raise typer.Exit(1)
+
+
+@app.command()
+def space(
+    space: Annotated[str | None, typer.Argument(help="A space file, or the name of a shipped space.")] = None,
+    sample: Annotated[int, typer.Option(min=2, help="Random admitted architectures to cost.")] = 2000,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of space files.")] = False,
+    copy: Annotated[bool, typer.Option("--copy", help="Write the shipped space's file here.")] = False,
+    force: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Describe a search space: size, ranges of the costs, where the peak of memory lies, what CSP lowers."""
+    from cspnas import space_command
+
+    if schema:
+        from cspnas.document import space_schema
+
+        _print_json(space_schema())
+        return
+    if space is None:
+        raise InputError("no SPACE", expected="a file or a shipped space's name", where="cspnas space", do="try: densenet")
+    if copy:
+        typer.echo(space_command.copy(space, force=force))
+        return
+    typer.echo(space_command.report(space, sample, as_json=as_json))
+
+
+@app.command()
+def train(
+    architecture: FileArgument,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; the file's recipe if not given.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Data set; the file's if not given.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights and order.")] = 0,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Weights; FILE.safetensors if not given.")] = None,
+    force: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
+) -> None:
+    """Train an architecture, evaluate it on the test split, write weights (safetensors) and results (JSON)."""
+    from cspnas.train_command import run
+
+    run(architecture, epochs, dataset, device, seed, output, force=force)
+
+
+@app.command()
+def studies(as_json: Json = False) -> None:
+    """List the studies under studies/."""
+    from cspnas.studies_command import listing
+
+    typer.echo(listing(as_json=as_json))
+
+
+@app.command()
+def dashboard(
+    study: StudyArgument,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine's loopback address.")] = 8080,
+) -> None:
+    """Open optuna-dashboard on the study, on loopback only."""
+    from cspnas.dashboard import serve
+
+    serve(_open(study), port)
+
+
+def _open(study: str) -> Any:
+    from cspnas.database import Database
+    from cspnas.library import existing_place
+    from cspnas.summary import open_study
+
+    place = existing_place(study)
+    return open_study(Database(place.url, read_only=True), place.name)
+
+
+def _one_of(value: str, known: tuple[str, ...], where: str) -> None:
+    if value not in known:
+        raise InputError(repr(value), expected=f"one of {', '.join(known)}", where=where)
+
+
+def _print_json(document: Any) -> None:
+    typer.echo(json.dumps(document, indent=2))
+
+
+def _print_csv(rows: list[dict[str, Any]]) -> None:
+    import csv
+
+    if rows:
+        writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def main() -> None:
+    """Run a command; a user's error is one line on stderr, never a traceback."""
+    try:
+        app()
+    except CspnasError as error:
+        sys.stderr.write(f"cspnas: {error}\n")
+        raise SystemExit(error.exit_code) from None
+    except BrokenPipeError:  # the reader of our output went away
+        sys.stderr.close()
+        raise SystemExit(1) from None
