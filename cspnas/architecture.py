@@ -62,12 +62,17 @@ class Architecture:
     activation: str = "relu"
 
 
+def _floor(value: float) -> int:
+    """floor; the tiny term keeps a product that is whole in exact arithmetic (.7 * 45 + .5) from falling below it."""
+    return floor(value + 1e-9)
+
+
 def split(channels: int, split_ratio: float) -> tuple[int, int]:
     """(part1, part2) of `channels`: part1 = floor(split_ratio * channels + 1/2) go around the block.
 
     Raises ArchitectureError where a part would be empty.
     """
-    part1 = floor(split_ratio * channels + 0.5)
+    part1 = _floor(split_ratio * channels + 0.5)
     if not 0 < part1 < channels:
         raise ArchitectureError(
             f"split_ratio {split_ratio:g} of {channels} channels, which routes {part1} of them around the block",
@@ -93,14 +98,13 @@ def resolve_stage(
     Every fusion and the plain stage have the same output width floor(compression * (channels + depth * growth_rate)), so
     that they are compared at equal width. Raises ArchitectureError for an empty part or a transition with no channel.
     """
-    # The tiny term keeps a product that is a whole number in exact arithmetic (.7 * 10) from falling below it.
-    out = floor(compression * (channels + depth * growth_rate) + 1e-9)
+    out = _floor(compression * (channels + depth * growth_rate))
     if out < 1:
         raise ArchitectureError(
             f"compression {compression:g}, which leaves no channel of {channels + depth * growth_rate}",
             expected="an output of at least 1 channel",
         )
-    bottleneck = max(1, floor(bottleneck_ratio * growth_rate + 0.5))
+    bottleneck = max(1, _floor(bottleneck_ratio * growth_rate + 0.5))
     csp = None
     if split_ratio is not None and fusion is not None:
         csp = _resolve_csp(channels, depth * growth_rate, out, split_ratio, fusion)

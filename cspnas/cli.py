@@ -61,7 +61,16 @@ def search(
         "objectives": ("--objective", objective or None),
     }
     search_command.run(
-        space, flags, set_ or [], constraint or [], study, storage, time, device=device, per_gpu=per_gpu, reuse=reuse_from
+        space,
+        flags,
+        set_ or [],
+        constraint or [],
+        study,
+        storage,
+        time,
+        device=device,
+        per_gpu=per_gpu,
+        reuse=reuse_from,
     )
 
 
@@ -97,7 +106,9 @@ def export(
     study: StudyArgument,
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")],
     choice: Annotated[str, typer.Option("--pick", help="knee, most-accurate or smallest (least FLOPs).")] = "knee",
-    where: Annotated[list[str] | None, typer.Option(help="'flops<=20M': among these front members; repeatable.")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(help="'flops<=20M': among these front members; repeatable.")
+    ] = None,
     trial: Annotated[int | None, typer.Option(help="The network of this suggestion number instead.")] = None,
     form: Annotated[str, typer.Option("--format", help="yaml.")] = "yaml",
     force: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
@@ -111,7 +122,9 @@ def export(
     opened = _open(study)
     network = pick(opened, choice, where or [], trial)
     write_whole(output, architecture_yaml(network.architecture, take_away(opened, network)), force=force)
-    typer.echo(f"{output}: network {network.digest[:12]}, {100 * network.accuracy:.2f}% accuracy; next: cspnas cost {output}")
+    typer.echo(
+        f"{output}: network {network.digest[:12]}, {100 * network.accuracy:.2f}% accuracy; next: cspnas cost {output}"
+    )
 
 
 @app.command()
@@ -148,7 +161,9 @@ def space(
         _print_json(space_schema())
         return
     if space is None:
-        raise InputError("no SPACE", expected="a file or a shipped space's name", where="cspnas space", do="try: densenet")
+        raise InputError(
+            "no SPACE", expected="a file or a shipped space's name", where="cspnas space", do="try: densenet"
+        )
     if copy:
         typer.echo(space_command.copy(space, force=force))
         return
@@ -162,7 +177,9 @@ def train(
     dataset: Annotated[str | None, typer.Option(help="Data set; the file's if not given.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and order.")] = 0,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Weights; FILE.safetensors if not given.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Weights; FILE.safetensors if not given.")
+    ] = None,
     force: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
 ) -> None:
     """Train an architecture, evaluate it on the test split, write weights (safetensors) and results (JSON)."""

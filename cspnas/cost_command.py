@@ -31,11 +31,17 @@ def report(path: Path, *, check: bool, batch_size: int, as_json: bool) -> tuple[
         checks = check_costs(graph)
     agrees = all(entry.agrees for entry in checks)
     if as_json:
-        names = {"peak_memory": "peak_memory_bytes", "training_memory": "training_memory_bytes", "traffic": "traffic_elements"}
+        names = {
+            "peak_memory": "peak_memory_bytes",
+            "training_memory": "training_memory_bytes",
+            "traffic": "traffic_elements",
+        }
         document = {names.get(key, key): value for key, value in values.items()}
         document |= {"batch_size": batch, "digest": graph.digest()}
         if check:
-            document["checks"] = [{"figure": c.figure, "counter": c.counter, "value": c.theirs, "agrees": c.agrees} for c in checks]
+            document["checks"] = [
+                {"figure": c.figure, "counter": c.counter, "value": c.theirs, "agrees": c.agrees} for c in checks
+            ]
         return json.dumps(document, indent=2), agrees
     lines = [f"{path}: {file.architecture.family}, network {graph.digest()[:12]}"]
     for name, value in values.items():

@@ -127,7 +127,9 @@ class Database:
             raise
         except (DatabaseError, json.JSONDecodeError, UnicodeDecodeError) as error:
             reason = " ".join(str(getattr(error, "orig", error)).split())
-            raise StorageError(f"{self.shown_url}: the study database cannot be used ({reason}); {_advice(reason)}") from None
+            raise StorageError(
+                f"{self.shown_url}: the study database cannot be used ({reason}); {_advice(reason)}"
+            ) from None
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
@@ -171,9 +173,7 @@ class Database:
     def start_driver(self, study_id: int, about: Row) -> int:
         """A new driver's id; whoever calls it holds the study's lock."""
         with self.transaction() as connection:
-            row = connection.execute(
-                drivers_table.insert().values(study_id=study_id, about=about, started=time.time())
-            )
+            row = connection.execute(drivers_table.insert().values(study_id=study_id, about=about, started=time.time()))
             return int(row.inserted_primary_key[0])
 
     def end_driver(self, driver_id: int) -> None:
@@ -206,7 +206,9 @@ class Database:
         table = fronts_table
         return self.rows(sa.select(table).where(table.c.study_id == study_id).order_by(table.c.id))
 
-    def record_suggestion(self, suggestion: Row, architecture: Row | None = None, evaluation: Row | None = None) -> int | None:
+    def record_suggestion(
+        self, suggestion: Row, architecture: Row | None = None, evaluation: Row | None = None
+    ) -> int | None:
         """Record a suggestion and, where it starts or reuses one, its evaluation; the evaluation's id."""
         with self.transaction() as connection:
             if architecture is not None:

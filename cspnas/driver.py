@@ -9,9 +9,7 @@ from dataclasses import asdict, dataclass, field
 from random import Random
 from typing import Any, Protocol
 
-import numpy as np
-
-from cspnas.candidates import Candidate, admitted, admitted_sample, baseline_curves, candidate, violations
+from cspnas.candidates import Candidate, admitted, baseline_curves, candidate, violations
 from cspnas.database import Database
 from cspnas.errors import ArchitectureError
 from cspnas.front import Reference
@@ -28,16 +26,16 @@ TEACHING_FAILURES = ("diverged", "out of memory", "timeout")  # these say someth
 class Sampler(Protocol):
     """What proposes genotypes."""
 
-    def suggest(self, number: int) -> tuple[Genotype, dict[str, Any]]: ...  # noqa: D102
-    def tell(self, number: int, values: Mapping[str, float], violations: Mapping[str, float]) -> None: ...  # noqa: D102
-    def forget(self, number: int) -> None: ...  # noqa: D102
+    def suggest(self, number: int) -> tuple[Genotype, dict[str, Any]]: ...
+    def tell(self, number: int, values: Mapping[str, float], violations: Mapping[str, float]) -> None: ...
+    def forget(self, number: int) -> None: ...
     def restore(
         self,
         genotype: Genotype,
         state: Mapping[str, Any] | None,
         values: Mapping[str, float] | None,
         violations: Mapping[str, float],
-    ) -> None: ...  # noqa: D102
+    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,5 +94,3 @@ def write_whole(path: Path, content: str | bytes, *, force: bool) -> None:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
         raise InputError(f"{error.strerror}", where=str(path), do="choose a path that can be written") from None
-
-

@@ -26,9 +26,7 @@ def conv_norm_act(
 ) -> int:
     """Convolution, batch norm, activation: the unit of every family."""
     padding = kernel // 2
-    x = network.add(
-        "conv", f"{name}.conv", x, out_channels=width, kernel=kernel, stride=stride, padding=padding
-    )
+    x = network.add("conv", f"{name}.conv", x, out_channels=width, kernel=kernel, stride=stride, padding=padding)
     x = network.add("norm", f"{name}.norm", x)
     return network.add("act", f"{name}.act", x, function=activation)
 

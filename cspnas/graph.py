@@ -84,7 +84,9 @@ class GraphBuilder:
         try:
             shape = row.shape(shapes, settled)
         except ArchitectureError as error:
-            raise ArchitectureError(error.found, expected=error.expected, where=error.where or name, do=error.do) from None
+            raise ArchitectureError(
+                error.found, expected=error.expected, where=error.where or name, do=error.do
+            ) from None
         kept = tuple(sorted((k, v) for k, v in attributes.items() if v != row.defaults[k]))
         self._operations.append(Operation(kind, name, inputs, shape, kept))
         return len(self._operations) - 1
@@ -145,7 +147,9 @@ def _window(shape: Shape, attributes: Attributes, what: str) -> tuple[int, int]:
 def _conv_shape(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
     groups, out = attributes["groups"], attributes["out_channels"]
     if shapes[0][0] % groups or out % groups:
-        raise ArchitectureError(f"{groups} groups for {shapes[0][0]} -> {out} channels", expected="groups that divide both")
+        raise ArchitectureError(
+            f"{groups} groups for {shapes[0][0]} -> {out} channels", expected="groups that divide both"
+        )
     return (out, *_window(shapes[0], attributes, "convolution"))
 
 
@@ -161,6 +165,7 @@ def _concat_shape(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
 
 
 def _add_shape(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
+    assert len(shapes) == 2, "an add has two operands"
     if len(set(shapes)) > 1:
         raise ArchitectureError(f"a sum of shapes {list(shapes)}", expected="equal shapes")
     return shapes[0]
@@ -169,7 +174,9 @@ def _add_shape(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
 def _slice_shape(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
     start, stop = attributes["start"], attributes["stop"]
     if not 0 <= start < stop <= shapes[0][0]:
-        raise ArchitectureError(f"a slice {start}:{stop} of {shapes[0][0]} channels", expected="channels that are there")
+        raise ArchitectureError(
+            f"a slice {start}:{stop} of {shapes[0][0]} channels", expected="channels that are there"
+        )
     return (stop - start, *shapes[0][1:])
 
 
@@ -216,9 +223,7 @@ OPERATIONS: Mapping[str, OperationKind] = MappingProxyType(
         ),
         "concat": OperationKind(shape=_concat_shape),
         "add": OperationKind(shape=_add_shape, memory="add"),
-        "slice": OperationKind(
-            shape=_slice_shape, memory="view", defaults=MappingProxyType({"start": 0, "stop": 0})
-        ),
+        "slice": OperationKind(shape=_slice_shape, memory="view", defaults=MappingProxyType({"start": 0, "stop": 0})),
         "pool": OperationKind(
             shape=_pool_shape,
             saves=_pool_saves,

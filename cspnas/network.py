@@ -42,14 +42,8 @@ def _act(op: Operation, overwrites: int | None) -> Callable[..., Tensor]:
 
 def _add(op: Operation, overwrites: int | None) -> Callable[..., Tensor]:
     if overwrites is None:
-        return lambda *terms: sum(terms[1:], terms[0])
-    return lambda *terms: terms[overwrites].add_(sum_others(terms, overwrites))
-
-
-def sum_others(terms: tuple[Tensor, ...], position: int) -> Tensor:
-    """The sum of all terms but the one at `position`; with two terms no tensor is made."""
-    others = [term for place, term in enumerate(terms) if place != position]
-    return sum(others[1:], others[0])
+        return torch.add
+    return (lambda a, b: a.add_(b)) if overwrites == 0 else (lambda a, b: b.add_(a))
 
 
 def _pool(op: Operation, overwrites: int | None) -> Callable[..., Tensor]:

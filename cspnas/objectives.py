@@ -49,7 +49,10 @@ def check_objectives(names: list[str], where: str = "--objective") -> tuple[str,
     for name in names:
         if name not in OBJECTIVES:
             raise InputError(
-                f"objective {name!r}", expected=f"one of {', '.join(OBJECTIVES)}", where=where, do=nearest(name, OBJECTIVES)
+                f"objective {name!r}",
+                expected=f"one of {', '.join(OBJECTIVES)}",
+                where=where,
+                do=nearest(name, OBJECTIVES),
             )
     if len(set(names)) < len(names):
         raise InputError(f"objectives {names}", expected="each once", where=where)
@@ -84,7 +87,9 @@ def parse_constraint(text: str, where: str = "--constraint") -> Constraint:
     match = _CONSTRAINT.fullmatch(text)
     if not match:
         raise InputError(
-            f"constraint {text!r}", expected="NAME<=VALUE or NAME>=VALUE, as in flops<=40M or peak_memory<=256KiB", where=where
+            f"constraint {text!r}",
+            expected="NAME<=VALUE or NAME>=VALUE, as in flops<=40M or peak_memory<=256KiB",
+            where=where,
         )
     name, sign, number, unit = match.groups()
     if name not in EXACT:

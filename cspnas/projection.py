@@ -32,9 +32,7 @@ class Projection:
         self._objectives = ledger.reference.objectives
         storage = RDBStorage(database.url, engine_kwargs={"connect_args": _patience(database)})
         directions = ["maximize" if OBJECTIVES[o].maximise else "minimize" for o in self._objectives]
-        self._study = optuna.create_study(
-            storage=storage, study_name=name, directions=directions, load_if_exists=True
-        )
+        self._study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
         if self._study.metric_names is None:
             self._study.set_metric_names(list(self._objectives))
         self._trials = {  # digest -> (trial id, trainings shown)

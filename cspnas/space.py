@@ -66,7 +66,9 @@ class SearchSpace:
                 choices = getattr(stage, field.name)
                 if len(choices) > 1 and not (field.name in CONDITIONAL and True not in stage.csp):
                     conditional = field.name in CONDITIONAL and len(stage.csp) > 1
-                    found.append(Gene(f"stage{number}.{field.name}", choices, f"stage{number}.csp" if conditional else None))
+                    found.append(
+                        Gene(f"stage{number}.{field.name}", choices, f"stage{number}.csp" if conditional else None)
+                    )
         return tuple(found)
 
     def active(self, genotype: Genotype) -> Genotype:

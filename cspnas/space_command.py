@@ -134,6 +134,8 @@ def _text(study: Study, numbers: dict[str, Any]) -> str:
             f"a lower peak in {100 * share['peak_memory']:.0f}%"
         )
     for row in numbers["baselines"]:
-        lines.append(f"baseline {row['curve']:5} {human('flops', row['flops']):>8} flops, "
-                     f"{human('params', row['params'])} params, {human('peak_memory', row['peak_memory'])} peak_memory")
+        lines.append(
+            f"baseline {row['curve']:5} {human('flops', row['flops']):>8} flops, "
+            f"{human('params', row['params'])} params, {human('peak_memory', row['peak_memory'])} peak_memory"
+        )
     return "\n".join([*lines, f"proxy: {json.dumps(asdict(study.recipe))}"])

@@ -14,7 +14,16 @@ def print_summary(summary: dict[str, Any]) -> None:
 
     console = Console(width=None if Console().is_terminal else 150)
     table = Table(title=f"Front of {summary['study']}: {len(summary['front'])} of {summary['networks']} networks")
-    for name in ("", "accuracy", "± s.e.", "seeds", "FLOPs", "params", "peak memory", "stages (depth x growth, fusion, ratio)"):
+    for name in (
+        "",
+        "accuracy",
+        "± s.e.",
+        "seeds",
+        "FLOPs",
+        "params",
+        "peak memory",
+        "stages (depth x growth, fusion, ratio)",
+    ):
         table.add_column(name, justify="left" if not name or name.startswith("stages") else "right", no_wrap=bool(name))
     for row in summary["front"]:
         table.add_row("knee" if row["knee"] else "", *_cells(row))
@@ -50,8 +59,10 @@ def sentences(summary: dict[str, Any]) -> list[str]:
     ]
     seed, between = summary["seed_standard_deviation"], summary["between_network_standard_deviation"]
     if seed is not None and between is not None:
-        lines.append(f"standard deviation of accuracy: {100 * seed:.2f} points between seeds of one network, "
-                     f"{100 * between:.2f} points between networks")
+        lines.append(
+            f"standard deviation of accuracy: {100 * seed:.2f} points between seeds of one network, "
+            f"{100 * between:.2f} points between networks"
+        )
     for kind, won in summary["won_at_equal_flops"].items():
         if won is None:
             lines.append(f"against the {kind} baseline at equal FLOPs: no confirmed front member within its range")

@@ -23,13 +23,17 @@ def run(
     results = weights.with_suffix(".json")
     for target in (weights, results):
         if target.exists() and not force:
-            raise InputError("a file that exists", expected="a new path", where=str(target), do="add --force to replace it")
+            raise InputError(
+                "a file that exists", expected="a new path", where=str(target), do="add --force to replace it"
+            )
     recipe = _recipe(file.document, epochs, dataset)
     report, tensors = _train(file, recipe, device, seed)
     _write(weights, results, report, tensors)
     test, n = report["test_accuracy"], report["test_images"]
-    print(f"test accuracy {100 * test:.2f}% ± {100 * (test * (1 - test) / n) ** 0.5:.2f} (binomial, {n} images); "
-          f"validation {100 * report['validation_accuracy']:.2f}%")
+    print(
+        f"test accuracy {100 * test:.2f}% ± {100 * (test * (1 - test) / n) ** 0.5:.2f} (binomial, {n} images); "
+        f"validation {100 * report['validation_accuracy']:.2f}%"
+    )
     print(f"weights: {weights}\nresults: {results}")
 
 

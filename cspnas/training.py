@@ -84,9 +84,7 @@ def train(
             images = augment(data.normalise(data.train.images[chosen]), recipe, generator)
             with torch.autocast(data.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
                 logits = network(images)
-            loss = F.cross_entropy(
-                logits.float(), data.train.labels[chosen], label_smoothing=recipe.label_smoothing
-            )
+            loss = F.cross_entropy(logits.float(), data.train.labels[chosen], label_smoothing=recipe.label_smoothing)
             value = loss.item()
             if not np.isfinite(value):
                 raise TrainingError("diverged", f"loss {value} in epoch {epoch + 1}, step {number + 1}")

@@ -116,9 +116,7 @@ def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
     if name == "nsga2":
         return samplers.NSGAIISampler(population_size=POPULATION, seed=seed)
     if name == "tpe":
-        return samplers.TPESampler(
-            multivariate=True, group=True, constant_liar=True, seed=seed
-        )
+        return samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
     if name == "gp":
         return samplers.GPSampler(seed=seed)
     return samplers.RandomSampler(seed=seed)

@@ -1,0 +1,291 @@
+"""Documents a user writes, read into values and checked at this edge; architectures written out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from cspnas.architecture import Architecture, Stem
+from cspnas.architecture_document import architecture_from, architecture_to
+from cspnas.errors import ArchitectureError, InputError
+from cspnas.families import wire
+from cspnas.objectives import check_objectives, parse_constraint
+from cspnas.problems import as_input_error, where
+from cspnas.recipe import DATASET_FORMS, Recipe
+from cspnas.schema import ArchitectureDocument, SpaceDocument
+from cspnas.space import SearchSpace, StageChoices
+from cspnas.spelling import nearest
+from cspnas.study import Baselines, Study
+from cspnas.yaml_lines import Lines, parse_yaml, read_yaml
+
+Model = TypeVar("Model", bound=BaseModel)
+SAMPLERS = ("nsga2", "tpe", "gp", "random")
+ARCHITECTURE_KIND = "architecture/1"
+
+
+@dataclass(frozen=True, slots=True)
+class ArchitectureFile:
+    """An architecture file: the value and the whole document with what was measured."""
+
+    architecture: Architecture
+    document: dict[str, Any]
+    path: Path
+
+
+def shipped_spaces() -> dict[str, Path]:
+    """Name to file of every space that comes with the package (in a checkout: the folder beside it)."""
+    package = Path(__file__).parent
+    folder = package / "search_spaces"
+    if not folder.is_dir():
+        folder = package.parent / "search_spaces"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def find_space(name: str) -> Path:
+    """The file of SPACE: a path, or a shipped space's name. Raises InputError with the nearest name."""
+    if Path(name).is_file():
+        return Path(name)
+    shipped = shipped_spaces()
+    if name.removesuffix(".yaml") in shipped:
+        return shipped[name.removesuffix(".yaml")]
+    raise InputError(
+        f"no file and no shipped space {name!r}",
+        expected=f"a YAML file or one of {', '.join(shipped)}",
+        where="SPACE",
+        do=nearest(Path(name).stem, shipped),
+    )
+
+
+def apply_set(text: str) -> tuple[str, Any]:
+    """KEY=VALUE of --set: the dotted key and the value, read as YAML."""
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip() or not value.strip():
+        raise InputError(f"{text!r}", expected="KEY=VALUE, as in proxy.epochs=3", where="--set")
+    return key.strip(), parse_yaml(value, f"--set {key.strip()}")[0]
+
+
+def read_space(path: Path, overrides: dict[str, Any] | None = None, sources: dict[str, str] | None = None) -> Study:
+    """The study that a space file describes, `overrides` by dotted key; `sources` names the flag of each, for errors."""
+    data, lines = read_yaml(path)
+    flags = sources or {}
+    for key, value in (overrides or {}).items():
+        _override(data, key, value, flags.get(key, f"--set {key}"))
+    document = _validated(SpaceDocument, data, str(path), lines, flags)
+    reading = _Reading(document, str(path), lines, flags)
+    return reading.study(path.stem)
+
+
+def _override(data: Any, key: str, value: Any, flag: str) -> None:
+    *folders, last = key.split(".")
+    for folder in folders:
+        if isinstance(data, list) and folder.isdecimal() and int(folder) < len(data):
+            data = data[int(folder)]
+        elif isinstance(data, dict):
+            data = data.setdefault(folder, {})
+        else:
+            raise InputError(f"key {key!r}", expected="a key of the space file", where=flag)
+    if isinstance(data, dict):
+        data[last] = value
+    elif isinstance(data, list) and last.isdecimal() and int(last) < len(data):
+        data[int(last)] = value
+    else:
+        raise InputError(f"key {key!r}", expected="a key of the space file", where=flag)
+
+
+def _validated(model: type[Model], data: Any, name: str, lines: Lines, flags: dict[str, str]) -> Model:
+    if not isinstance(data, dict):
+        raise InputError(f"a {type(data).__name__}", expected="a mapping of keys", where=f"{name}:{lines.get((), 1)}")
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise as_input_error(error, model, name, lines, flags) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A validated space document on its way to a study; every check knows file, line and key."""
+
+    document: SpaceDocument
+    name: str
+    lines: Lines
+    flags: dict[str, str]
+
+    def at(self, *path: Any) -> str:
+        """Where a key stands."""
+        return where(self.name, path, self.lines, self.flags)
+
+    def study(self, space_name: str) -> Study:
+        document = self.document
+        sampler = document.search.sampler
+        if sampler not in SAMPLERS:
+            raise InputError(
+                f"sampler {sampler!r}",
+                expected=f"one of {', '.join(SAMPLERS)}",
+                where=self.at("search", "sampler"),
+                do=nearest(sampler, SAMPLERS),
+            )
+        study = Study(
+            space_name=space_name,
+            space=self.space(),
+            objectives=check_objectives(document.objectives, self.at("objectives")),
+            constraints=tuple(
+                parse_constraint(text, self.at("constraints", n)) for n, text in enumerate(document.constraints)
+            ),
+            recipe=Recipe(**document.proxy.model_dump()),
+            baselines=Baselines(**document.baselines.model_dump()),
+            sampler=sampler,
+            trials=document.search.trials,
+            seed=document.search.seed,
+            confirm_share=document.search.confirm,
+            workers=document.search.workers,
+        )
+        self.check_reachable(study.space)
+        return study
+
+    def space(self) -> SearchSpace:
+        document = self.document
+        stages = []
+        for number, stage in enumerate(document.stages):
+            choices = {key: tuple(value) for key, value in stage.model_dump().items()}
+            for key, values in choices.items():
+                if len(set(values)) < len(values):
+                    raise InputError(
+                        f"choices {list(values)}", expected="each choice once", where=self.at("stages", number, key)
+                    )
+            stages.append(StageChoices(**choices))
+        input_shape, classes = self.form()
+        return SearchSpace(
+            document.family,
+            input_shape,
+            classes,
+            Stem(**document.stem.model_dump()),
+            document.activation,
+            tuple(stages),
+        )
+
+    def form(self) -> tuple[tuple[int, int, int], int]:
+        """Input shape and classes of the data set; only a folder of images has to be opened for it."""
+        name = self.document.proxy.dataset
+        if name in DATASET_FORMS:
+            return DATASET_FORMS[name]
+        if name.startswith("folder:"):
+            from cspnas import data
+
+            loaded = data.load(name)
+            return loaded.input_shape, loaded.classes
+        raise InputError(
+            f"data set {name!r}",
+            expected=f"one of {', '.join(DATASET_FORMS)} or folder:PATH",
+            where=self.at("proxy", "dataset"),
+            do=nearest(name, DATASET_FORMS),
+        )
+
+    def check_reachable(self, space: SearchSpace) -> None:
+        """Raises InputError for a split ratio that never leaves both parts a channel, and where no draw is a network."""
+        widths = {space.stem.channels}
+        for number, stage in enumerate(space.stages):
+            for ratio in stage.split_ratio if True in stage.csp else ():
+                if not any(0 < int(ratio * width + 0.5 + 1e-9) < width for width in widths):
+                    raise InputError(
+                        f"split_ratio {ratio:g}, which leaves a part of every possible input ({_span(widths)}) empty",
+                        expected="both parts to keep a channel",
+                        where=self.at("stages", number, "split_ratio"),
+                        do="widen what comes before or change the ratio",
+                    )
+            widths = _next_widths(widths, stage)
+        random, reason = Random(0), None
+        for _ in range(200):
+            try:
+                wire(space.decode(space.sample(random)))
+                return
+            except ArchitectureError as error:
+                reason = reason or error
+        assert reason is not None
+        raise InputError(
+            reason.found, expected=reason.expected, where=f"{self.at('stages')} ({reason.where})", do=reason.do
+        )
+
+
+def _next_widths(widths: set[int], stage: StageChoices) -> set[int]:
+    """Output widths that a stage can give; beyond a thousand only the least and the greatest are followed."""
+    found = {
+        int(compression * (width + depth * growth) + 1e-9)
+        for width in widths
+        for depth in stage.depth
+        for growth in stage.growth_rate
+        for compression in stage.compression
+    } - {0}
+    return found if len(found) <= 1000 else {min(found), max(found)}
+
+
+def _span(widths: set[int]) -> str:
+    return f"{min(widths)} channels" if len(widths) == 1 else f"{min(widths)} to {max(widths)} channels"
+
+
+def space_schema() -> dict[str, Any]:
+    """The JSON schema of space files, for editors."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **SpaceDocument.model_json_schema()}
+    return schema | {"title": "cspnas search space"}
+
+
+def read_architecture(path: Path) -> ArchitectureFile:
+    """The architecture of a file, wired once to check it. Raises InputError with file, line and key."""
+    data, lines = read_yaml(path)
+    kind = data.get("cspnas") if isinstance(data, dict) else None
+    if isinstance(kind, str) and kind.startswith("architecture/") and kind != ARCHITECTURE_KIND:
+        raise InputError(
+            f"schema {kind}",
+            expected=ARCHITECTURE_KIND,
+            where=f"{path}:{lines.get(('cspnas',), 1)}",
+            do="upgrade cspnas",
+        )
+    if kind != ARCHITECTURE_KIND:
+        raise InputError("no cspnas architecture", expected=f"a file with cspnas: {ARCHITECTURE_KIND}", where=str(path))
+    document = _validated(ArchitectureDocument, data, str(path), lines, {}).model_dump()
+    architecture = architecture_from(document)
+    try:
+        digest = wire(architecture).digest()
+    except ArchitectureError as error:
+        place = (
+            (*("stages", int(error.where[5]) - 1),) if error.where[:5] == "stage" and error.where[5:6].isdigit() else ()
+        )
+        raise InputError(
+            error.found,
+            expected=error.expected,
+            where=f"{where(str(path), place, lines, {})} ({error.where})",
+            do=error.do,
+        ) from None
+    if document["digest"] not in (None, digest):
+        raise InputError(
+            f"a network with digest {digest[:12]}",
+            expected=f"{document['digest'][:12]}, as the file says",
+            where=where(str(path), ("digest",), lines, {}),
+            do="the file was changed or damaged: undo that, or remove the digest line",
+        )
+    return ArchitectureFile(architecture, document, path)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Short lists on one line; no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _list(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:
+    flat = not any(isinstance(entry, dict | list) for entry in data)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=flat)
+
+
+_Dumper.add_representer(list, _list)
+
+
+def architecture_yaml(architecture: Architecture, extra: dict[str, Any] | None = None) -> str:
+    """The canonical file of an architecture, `extra` (costs, measured, data, recipe ...) after it."""
+    document = {"cspnas": ARCHITECTURE_KIND, **architecture_to(architecture), **(extra or {})}
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=120)
