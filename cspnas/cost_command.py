@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from cspnas.cost import cost_of
 from cspnas.families import wire
@@ -36,7 +37,7 @@ def report(path: Path, *, check: bool, batch_size: int, as_json: bool) -> tuple[
             "training_memory": "training_memory_bytes",
             "traffic": "traffic_elements",
         }
-        document = {names.get(key, key): value for key, value in values.items()}
+        document: dict[str, Any] = {names.get(key, key): value for key, value in values.items()}
         document |= {"batch_size": batch, "digest": graph.digest()}
         if check:
             document["checks"] = [

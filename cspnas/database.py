@@ -174,7 +174,7 @@ class Database:
         """A new driver's id; whoever calls it holds the study's lock."""
         with self.transaction() as connection:
             row = connection.execute(drivers_table.insert().values(study_id=study_id, about=about, started=time.time()))
-            return int(row.inserted_primary_key[0])
+            return _key(row)
 
     def end_driver(self, driver_id: int) -> None:
         """Note that a driver ended in order."""
@@ -216,7 +216,7 @@ class Database:
             identifier = suggestion.get("evaluation_id")
             if evaluation is not None:
                 row = connection.execute(evaluations_table.insert().values(evaluation))
-                identifier = int(row.inserted_primary_key[0])
+                identifier = _key(row)
             connection.execute(suggestions_table.insert().values({**suggestion, "evaluation_id": identifier}))
         return identifier
 
@@ -245,6 +245,12 @@ class Database:
             )
             if front is not None:
                 connection.execute(fronts_table.insert().values(front))
+
+
+def _key(result: sa.CursorResult[Any]) -> int:
+    """The primary key of the row that an insert made."""
+    assert result.inserted_primary_key is not None
+    return int(result.inserted_primary_key[0])
 
 
 def sqlite_path(url: str) -> Path | None:

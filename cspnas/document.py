@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -24,6 +25,7 @@ from cspnas.study import Baselines, Study
 from cspnas.yaml_lines import Lines, parse_yaml, read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
+Form = tuple[tuple[int, int, int], int]  # input shape, classes
 SAMPLERS = ("nsga2", "tpe", "gp", "random")
 ARCHITECTURE_KIND = "architecture/1"
 
@@ -69,14 +71,22 @@ def apply_set(text: str) -> tuple[str, Any]:
     return key.strip(), parse_yaml(value, f"--set {key.strip()}")[0]
 
 
-def read_space(path: Path, overrides: dict[str, Any] | None = None, sources: dict[str, str] | None = None) -> Study:
-    """The study that a space file describes, `overrides` by dotted key; `sources` names the flag of each, for errors."""
+def read_space(
+    path: Path,
+    overrides: dict[str, Any] | None = None,
+    sources: dict[str, str] | None = None,
+    folder_form: Callable[[str], Form] | None = None,
+) -> Study:
+    """The study that a space file describes, `overrides` by dotted key; `sources` names the flag of each, for errors.
+
+    `folder_form` opens a folder of images for its (input shape, classes), which needs torch.
+    """
     data, lines = read_yaml(path)
     flags = sources or {}
     for key, value in (overrides or {}).items():
         _override(data, key, value, flags.get(key, f"--set {key}"))
     document = _validated(SpaceDocument, data, str(path), lines, flags)
-    reading = _Reading(document, str(path), lines, flags)
+    reading = _Reading(document, str(path), lines, flags, folder_form)
     return reading.study(path.stem)
 
 
@@ -114,6 +124,7 @@ class _Reading:
     name: str
     lines: Lines
     flags: dict[str, str]
+    folder_form: Callable[[str], Form] | None
 
     def at(self, *path: Any) -> str:
         """Where a key stands."""
@@ -168,16 +179,13 @@ class _Reading:
             tuple(stages),
         )
 
-    def form(self) -> tuple[tuple[int, int, int], int]:
+    def form(self) -> Form:
         """Input shape and classes of the data set; only a folder of images has to be opened for it."""
         name = self.document.proxy.dataset
         if name in DATASET_FORMS:
             return DATASET_FORMS[name]
-        if name.startswith("folder:"):
-            from cspnas import data
-
-            loaded = data.load(name)
-            return loaded.input_shape, loaded.classes
+        if name.startswith("folder:") and self.folder_form is not None:
+            return self.folder_form(name)
         raise InputError(
             f"data set {name!r}",
             expected=f"one of {', '.join(DATASET_FORMS)} or folder:PATH",

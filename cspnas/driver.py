@@ -117,6 +117,7 @@ class Driver:
 
     def _restore(self, row: Mapping[str, Any]) -> None:
         note = row["note"] or {}
+        values: dict[str, float] | None
         network = self.ledger.networks.get(row["digest"])
         if row["outcome"] == "rejected":
             if note.get("costs"):
@@ -141,9 +142,9 @@ class Driver:
             return self._out_of(f"all {self.study.trials} trainings are done")
         while self._baselines:
             kind, drawn = self._baselines.pop(0)
-            work = self._propose(drawn, f"baseline:{kind}", {})
-            if work is not None:
-                return work
+            started = self._propose(drawn, f"baseline:{kind}", {})
+            if started is not None:
+                return started
         if self._confirming():
             chosen = self.ledger.to_confirm()
             if chosen is not None:

@@ -31,7 +31,8 @@ class Reference:
     @staticmethod
     def from_json(document: dict[str, Any]) -> Reference:
         """The reference of a plain form."""
-        return Reference(**{key: tuple(v) if isinstance(v, list) else v for key, v in document.items()})
+        objectives, low, high = (tuple(document[key]) for key in ("objectives", "low", "high"))
+        return Reference(objectives, document["chance"], low, high)
 
 
 def losses(points: Array, reference: Reference) -> Array:

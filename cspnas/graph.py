@@ -155,7 +155,8 @@ def _conv_shape(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
 
 def _conv_weights(operation: Operation, inputs: tuple[Shape, ...]) -> int:
     kernel: int = operation["kernel"]
-    return operation.shape[0] * (inputs[0][0] // operation["groups"]) * kernel * kernel
+    groups: int = operation["groups"]
+    return operation.shape[0] * (inputs[0][0] // groups) * kernel * kernel
 
 
 def _concat_shape(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:

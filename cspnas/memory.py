@@ -24,7 +24,7 @@ class LiveStorages(TorchDispatchMode):
     """
 
     def __init__(self, ignored: Iterator[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0
         self._ignored = {tensor.untyped_storage()._cdata for tensor in ignored}
         self._live: dict[int, tuple[StorageWeakRef, int]] = {}
@@ -67,7 +67,7 @@ def measured_training_memory(graph: Graph, batch_size: int) -> int:
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
     network(images).sum().backward()
     optimizer.step()
-    held = [*network.parameters()]
+    held: list[Tensor] = [*network.parameters()]
     held += [p.grad for p in network.parameters() if p.grad is not None]
     held += [state["momentum_buffer"] for state in optimizer.state.values()]
     weights = {tensor.untyped_storage()._cdata for tensor in (*network.parameters(), *network.buffers())}

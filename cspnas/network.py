@@ -152,7 +152,7 @@ def fold(network: Network) -> Network:
 
 
 @torch.no_grad()
-def _fold_into(target: nn.Module, conv: nn.Module, norm: nn.Module) -> None:
+def _fold_into(target: Any, conv: Any, norm: Any) -> None:
     """weight * gamma / sqrt(variance + eps) and the bias that goes with it."""
     weight, bias = fuse_conv_bn_weights(
         conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias

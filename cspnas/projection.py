@@ -7,6 +7,7 @@ mean is rewritten: Optuna has no call for that, so its rows are updated here, an
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,6 +16,7 @@ import sqlalchemy as sa
 from optuna.distributions import CategoricalDistribution
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
+from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from cspnas.database import Database
@@ -31,10 +33,14 @@ class Projection:
         self._database, self._ledger, self._space = database, ledger, space
         self._objectives = ledger.reference.objectives
         storage = RDBStorage(database.url, engine_kwargs={"connect_args": _patience(database)})
-        directions = ["maximize" if OBJECTIVES[o].maximise else "minimize" for o in self._objectives]
+        directions = [
+            StudyDirection.MAXIMIZE if OBJECTIVES[o].maximise else StudyDirection.MINIMIZE for o in self._objectives
+        ]
         self._study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
         if self._study.metric_names is None:
-            self._study.set_metric_names(list(self._objectives))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                self._study.set_metric_names(list(self._objectives))
         self._trials = {  # digest -> (trial id, trainings shown)
             trial.user_attrs["digest"]: (trial._trial_id, trial.user_attrs["trainings"])
             for trial in self._study.get_trials(deepcopy=False)

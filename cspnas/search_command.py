@@ -25,6 +25,7 @@ def run(
     reuse: str | None,
 ) -> None:
     """Search; Ctrl-C keeps everything finished, says how to continue and exits with 130."""
+    from cspnas.data_form import folder_form
     from cspnas.document import apply_set, find_space, read_space
 
     overrides, sources = dict(apply_set(text) for text in sets), {}
@@ -32,7 +33,7 @@ def run(
     for key, (flag, value) in flags.items():
         if value is not None:
             overrides[key], sources[key] = value, flag
-    study = read_space(find_space(space), overrides, sources)
+    study = read_space(find_space(space), overrides, sources, folder_form)
     study = replace(study, constraints=_merged(study.constraints, constraints), time_limit=_seconds(time_limit))
     place = new_place(study_name or study.space_name, storage)
     reuse_from = existing_place(reuse) if reuse else None

@@ -33,9 +33,10 @@ def copy(name: str, *, force: bool) -> str:
 
 def report(name: str, count: int, *, as_json: bool) -> str:
     """The statistics as text or JSON."""
+    from cspnas.data_form import folder_form
     from cspnas.document import find_space, read_space
 
-    study = read_space(find_space(name))
+    study = read_space(find_space(name), folder_form=folder_form)
     numbers = statistics(study, count)
     return json.dumps(numbers, indent=2) if as_json else _text(study, numbers)
 

@@ -90,7 +90,7 @@ def train(
                 raise TrainingError("diverged", f"loss {value} in epoch {epoch + 1}, step {number + 1}")
             losses += value
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
         correct = predict_correct(network, data, data.validation, recipe)
         curve.append(Epoch(losses / steps_per_epoch, float(correct.mean()), time.monotonic() - start))

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, cast
+from typing import Any
 
 from cspnas.driver import Done, Driver, Work
 from cspnas.runners.worker import worker_main
@@ -154,4 +154,4 @@ def devices_for(choice: str, workers: int, per_gpu: int) -> list[str]:
     if not gpus:
         raise InputError("no GPU", expected="at least one for cuda", where="--device", do="use --device cpu")
     slots = [f"cuda:{gpu}" for _ in range(per_gpu) for gpu in gpus]
-    return cast("list[str]", slots[:workers] if workers else slots)
+    return slots[:workers] if workers else slots

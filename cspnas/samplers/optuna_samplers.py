@@ -9,6 +9,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from cspnas.objectives import OBJECTIVES
@@ -28,7 +29,9 @@ class OptunaSampler:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.name, self.space, self.objectives, self.seed = name, space, tuple(objectives), seed
         self._flat = name in ("nsga2", "gp")
-        directions = ["maximize" if OBJECTIVES[o].maximise else "minimize" for o in objectives]
+        directions = [
+            StudyDirection.MAXIMIZE if OBJECTIVES[o].maximise else StudyDirection.MINIMIZE for o in objectives
+        ]
         self._study = optuna.create_study(directions=directions)
         self._asked: dict[int, optuna.Trial] = {}
 
