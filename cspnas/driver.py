@@ -91,21 +91,32 @@ class Driver:
 
     def _cut_short(self) -> list[Work]:
         """Trainings that no driver runs any more; whoever holds the lock takes them over."""
-        return [
-            self._work(network, row["repeat"], row["id"], row["attempt"] + 1)
-            for network in self.ledger.networks.values()
-            for row in network.evaluations
-            if row["state"] == "in_flight"
-        ]
+        first = {row["evaluation_id"]: row for row in reversed(self.database.suggestions(self.study_id))}
+        found = []
+        for network in self.ledger.networks.values():
+            for row in network.evaluations:
+                if row["state"] == "in_flight":
+                    work = self._work(network, row["repeat"], row["id"], row["attempt"] + 1)
+                    suggestion = first[row["id"]]
+                    if row["repeat"] == 0:
+                        state = (suggestion["note"] or {}).get("state")
+                        work.extra = {"genotype": suggestion["genotype"], "state": state}
+                    found.append(work)
+        return found
 
     def _restore_suggestions(self) -> list[tuple[str, Candidate]]:
         """Teach the sampler all that was suggested; the baselines that are still to be trained."""
         done: Counter[str] = Counter()
+        known: set[int | None] = set()
         for row in self.database.suggestions(self.study_id):
             self._number = row["number"] + 1
+            self._idle = 0 if row["outcome"] == "training" else self._idle + 1
             done[row["source"]] += 1
             self.outcomes[row["outcome"]] += 1
-            if row["outcome"] in ("training", "rejected") and row["source"] != "confirm":
+            # "reused" with an evaluation of its own: the result came from another study
+            first = row["outcome"] == "rejected" or row["evaluation_id"] not in known
+            known.add(row["evaluation_id"])
+            if first and row["source"] != "confirm":
                 self._restore(row)
         waiting = []
         for kind, drawn in baseline_curves(self.study):
@@ -145,10 +156,13 @@ class Driver:
             started = self._propose(drawn, f"baseline:{kind}", {})
             if started is not None:
                 return started
-        if self._confirming():
+        while self._confirming():
             chosen = self.ledger.to_confirm()
-            if chosen is not None:
-                return self._confirm(chosen)
+            if chosen is None:
+                break
+            work = self._confirm(chosen)
+            if work is not None:
+                return work
         return self._explore()
 
     def _out_of(self, reason: str) -> Wait | Done:
@@ -166,12 +180,10 @@ class Driver:
             late = late or self._clock() - self._started > (1 - share) * self.study.time_limit
         return late
 
-    def _confirm(self, network: Network) -> Work:
+    def _confirm(self, network: Network) -> Work | None:
         repeat = len(network.evaluations)
         drawn = Candidate(network.architecture, network.digest, network.costs, {})
-        work = self._start(drawn, "confirm", {}, repeat)
-        assert work is not None
-        return work
+        return self._start(drawn, "confirm", {}, repeat)
 
     def _explore(self) -> Work | Wait | Done:
         while self._idle < PATIENCE:
@@ -184,10 +196,13 @@ class Driver:
             work = self._propose(drawn, getattr(self.sampler, "name", "sampler"), {"state": state}, asked=True)
             if work is not None:
                 return work
-        return self._draw_evenly()
+        while True:
+            drawn_evenly = self._draw_evenly()
+            if drawn_evenly is not None:
+                return drawn_evenly
 
-    def _draw_evenly(self) -> Work | Wait | Done:
-        """Uniformly among the untried admitted architectures: all of them where they can be listed."""
+    def _draw_evenly(self) -> Work | Wait | Done | None:
+        """Uniformly among the untried admitted architectures: all of them where they can be listed; None: reused."""
         random = Random(self.study.seed * 1_000_003 + self._number)
         if self.study.space.size <= 20_000:
             untried = [drawn for drawn in map(self._admitted, self.study.space.enumerate()) if drawn is not None]
@@ -201,9 +216,7 @@ class Driver:
                 return self._confirm(chosen)
             tried = len(self.ledger.networks)
             return self._out_of(f"no untried architecture is left: all {tried} admitted ones found are trained")
-        work = self._propose(drawn, "uniform", {})
-        assert work is not None
-        return work
+        return self._propose(drawn, "uniform", {})
 
     def _quota(self) -> float:
         return self.study.confirm_share * self.study.trials
@@ -322,7 +335,7 @@ class Driver:
             self._teach(work, network)
         elif work.extra.get("genotype"):
             genotype, told = work.extra["genotype"], self._told_values(network)
-            self.sampler.restore(genotype, None, told, violations(self.study, network.costs))
+            self.sampler.restore(genotype, work.extra.get("state"), told, violations(self.study, network.costs))
         return True
 
     def _teach(self, work: Work, network: Network) -> None:

@@ -2,59 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from cspnas.errors import InputError
 from cspnas.spelling import nearest
 from cspnas.yaml_lines import Lines, dotted
 
-_EXPECTED = {
-    "greater_than": "a number above {gt:g}",
-    "greater_than_equal": "a number of at least {ge:g}",
-    "less_than": "a number below {lt:g}",
-    "less_than_equal": "a number of at most {le:g}",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "finite_number": "a finite number",
-    "bool_type": "true or false",
-    "string_type": "text",
-    "list_type": "a list",
-    "dict_type": "a mapping of keys",
-    "model_type": "a mapping of keys",
-    "literal_error": "{expected}",
-    "too_short": "at least {min_length} entries",
-    "too_long": "at most {max_length} entries",
-}
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+Schema = dict[str, Any]
+_TYPES = {"boolean": "true or false", "string": "text", "object": "a mapping of keys", "null": "nothing"}
 
 
 def as_input_error(
-    error: ValidationError, model: type[BaseModel], name: str, lines: Lines, sources: dict[str, str]
+    error: ValidationError, schema: Schema, name: str, lines: Lines, sources: dict[str, str]
 ) -> InputError:
-    """The first complaint of `error`; `sources` maps dotted keys to the flags that set them."""
-    problems = error.errors(include_url=False)
+    """The first complaint of `error`, unknown keys before others; a misspelt key is missing under its right name too.
+
+    `schema` is the model's JSON schema, which words what was expected; `sources` maps dotted keys to the flags that set
+    them.
+    """
+    problems = sorted(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
     first = problems[0]
-    path = first["loc"]
+    path, kind = first["loc"], first["type"]
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     place = where(name, path, lines, sources)
-    if first["type"] == "extra_forbidden":
-        known = _known_keys(model, path[:-1])
+    if kind in ("extra_forbidden", "invalid_key"):
+        known = list(_at(schema, path[:-1]).get("properties", {}))
         do = nearest(str(path[-1]), known) or f"known keys: {', '.join(known)}"
         return InputError(f"unknown key {str(path[-1])!r}{more}", where=place, do=do)
-    if first["type"] == "missing":
-        return InputError(f"no key {str(path[-1])!r}{more}", expected="that key", where=place, do="add it")
-    template = _EXPECTED.get(first["type"])
-    expected = template.format(**first.get("ctx", {})) if template else first["msg"]
-    return InputError(f"{_short(first['input'])}{more}", expected=expected, where=place)
+    expected = describe(_at(schema, path)) or first["msg"]
+    if kind == "missing":
+        return InputError(f"key {str(path[-1])!r} is missing{more}", where=place, do=f"add it: {expected}")
+    return InputError(f"{short(first['input'])}{more}", expected=expected, where=place)
 
 
 def where(name: str, path: tuple[Any, ...], lines: Lines, sources: dict[str, str]) -> str:
     """`file:line key`, or the flag that set the key."""
-    for key, flag in sources.items():
-        if dotted(path) == key or dotted(path).startswith(f"{key}."):
+    key = dotted(path)
+    for set_key, flag in sources.items():
+        made_by_flag = path not in lines and key and set_key.startswith(f"{key}.")
+        if key == set_key or key.startswith(f"{set_key}.") or made_by_flag:
             return flag
     # A single value stands for a list of one: its place is the key's.
     line = next((lines[path[:end]] for end in range(len(path), -1, -1) if path[:end] in lines), 1)
@@ -62,17 +51,58 @@ def where(name: str, path: tuple[Any, ...], lines: Lines, sources: dict[str, str
     return f"{name}:{line} {dotted(shown)}".strip()
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """`value` as YAML has it, at most 60 characters."""
+    if value is None or isinstance(value, bool):
+        return {None: "nothing", True: "true", False: "false"}[value]
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _known_keys(model: type[BaseModel], path: Iterable[Any]) -> list[str]:
-    """Keys of the model at `path`, lists walked through."""
+def describe(schema: Schema) -> str:
+    """What a JSON schema asks for, in plain words: `a whole number of at least 1`; nothing where it asks for nothing."""
+    if "const" in schema or "enum" in schema:
+        choices = [str(choice) for choice in schema.get("enum", [schema.get("const")])]
+        return f"one of {', '.join(choices)}" if len(choices) > 1 else choices[0]
+    if "anyOf" in schema:
+        # A null may always be left away; a list of choices says nothing that its single value does not.
+        kinds = [kind for kind in schema["anyOf"] if kind.get("type") != "null"]
+        return " or ".join(filter(None, map(describe, kinds)))
+    kind = schema.get("type")
+    if kind in ("integer", "number"):
+        return _number(schema, "a whole number" if kind == "integer" else "a number")
+    return _list(schema) if kind == "array" else _TYPES.get(str(kind), "")
+
+
+def _number(schema: Schema, noun: str) -> str:
+    words = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+    bounds = [f"{word} {schema[key]:g}" for key, word in words.items() if key in schema]
+    return f"{noun} {' and '.join(bounds)}".strip()
+
+
+def _list(schema: Schema) -> str:
+    least, most = schema.get("minItems"), schema.get("maxItems")
+    if not least:
+        return "a list"
+    count = f"{least}" if least == most else f"at least {least}"
+    return f"a list of {count} {'entry' if least == 1 else 'entries'}"
+
+
+def _at(root: Schema, path: tuple[Any, ...]) -> Schema:
+    """The part of the JSON schema `root` that describes the value at `path`; empty where there is none."""
+    schema = root
     for part in path:
         if isinstance(part, int):
-            continue
-        annotation: Any = model.model_fields[part].annotation
-        inner = [annotation, *getattr(annotation, "__args__", ())]
-        model = next(kind for kind in inner if isinstance(kind, type) and issubclass(kind, BaseModel))
-    return list(model.model_fields)
+            lists = [kind for kind in schema.get("anyOf", [schema]) if "items" in kind]
+            schema = lists[0]["items"] if lists else {}
+        else:
+            schema = next((p[part] for p in _objects(root, schema) if part in p), {})
+        if "$ref" in schema:
+            schema = root["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+    return schema
+
+
+def _objects(root: Schema, schema: Schema) -> list[Schema]:
+    """The properties of every mapping that `schema` allows."""
+    kinds = [root["$defs"][k["$ref"].rsplit("/", 1)[1]] if "$ref" in k else k for k in schema.get("anyOf", [schema])]
+    return [kind["properties"] for kind in kinds if "properties" in kind]

@@ -7,6 +7,7 @@ import platform
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from cspnas.candidates import admitted_sample, reference_of
@@ -47,7 +48,9 @@ def run_search(
     assert place.name is not None and place.file is not None
     existed = place.file.exists()
     facts = None if existed else new_facts(study, devices[0])  # bad input ends here, with nothing written
+    reuse = _reuser(reuse_from)
     _make_folder(place)
+    _check_file(place.file)
     lock = StudyLock(place.file)
     lock.acquire()
     database = Database(place.url, create=True)
@@ -58,7 +61,7 @@ def run_search(
         else:
             check_unchanged(study, row)
         study = replace(study, recipe=replace(study.recipe, precision=row["facts"]["precision"]))
-        return _drive(study, database, row, devices, _reuser(reuse_from), on_open, LocalRunner)
+        return _drive(study, database, row, devices, reuse, on_open, LocalRunner)
     finally:
         database.close()
         lock.release()
@@ -163,6 +166,14 @@ def _make_folder(place: Place) -> None:
         raise StorageError(f"{path.parent}: {error.strerror}; choose another --storage") from None
     if path.is_dir():
         raise InputError("a folder", expected="a database file", where=str(path))
+
+
+def _check_file(path: Path) -> None:
+    """Raises StorageError for a file that is no SQLite database, before a lock file is made beside it."""
+    if path.is_file() and path.stat().st_size:
+        with path.open("rb") as file:
+            if file.read(16) != b"SQLite format 3\0":
+                raise StorageError(f"{path}: found no SQLite database; choose another --storage, or restore a backup")
 
 
 def _reuser(place: Place | None) -> Callable[[dict[str, Any]], dict[str, Any] | None]:

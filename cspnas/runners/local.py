@@ -97,8 +97,8 @@ class LocalRunner:
         self._slots[self._slots.index(slot)] = _spawn(device)
         if work is not None:
             failure = {"kind": "crashed", "message": f"the worker process ended with exit code {code}"}
-            driver.finish(work, {"failure": failure})
-            self._on_event("crashed", work, {"failure": failure})
+            final = driver.finish(work, {"failure": failure})
+            self._on_event("finished" if final else "crashed", work, {"failure": failure})
 
 
 def _spawn(device: str) -> Slot:

@@ -73,6 +73,8 @@ class OptunaSampler:
         """Add what an earlier driver, or no sampler at all (a baseline), suggested; `values` None: it taught nothing."""
         params = dict((state or {}).get("params") or self._encode(genotype))
         genes = {gene.name: gene for gene in self.space.genes()}
+        if genes and not params:  # beyond the choices: without parameters it would end every sampler's search space
+            return
         attributes = dict((state or {}).get("system_attrs") or self._first_generation())
         self._study.add_trial(
             create_trial(

@@ -1,0 +1,396 @@
+"""The driver as a value, with a runner that has neither processes nor a clock.
+
+Accuracy is a fixed function of the network and the seed, as a training's is; nothing here trains.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from cspnas import front
+from cspnas.candidates import admitted_sample, baseline_curves, candidate, reference_of
+from cspnas.database import Database, evaluations_table
+from cspnas.document import SAMPLERS, read_space
+from cspnas.driver import MAX_ATTEMPTS, Done, Driver, Wait, Work
+from cspnas.front import Reference
+from cspnas.recipe import training_seed
+from cspnas.samplers import optuna_samplers
+from cspnas.samplers.optuna_samplers import OptunaSampler
+from cspnas.study import Study
+
+SPACE = """
+family: densenet
+stem: {channels: 8, stride: 4}
+stages:
+  - csp: [true, false]
+    split_ratio: [0.25, 0.5, 0.75]
+    growth_rate: [2, 3, 4, 5, 6]
+    depth: [1, 2, 3]
+objectives: [accuracy, flops, peak_memory]
+constraints: ["flops <= 90k"]
+baselines: {widths: 2}
+"""
+TINY = """
+family: densenet
+stem: {channels: 8, stride: 4}
+stages: [{csp: false, growth_rate: [2, 4, 6], depth: 1}]
+objectives: [accuracy, flops]
+baselines: {widths: 1}
+"""
+
+
+def accuracy(unit: dict[str, Any]) -> float:
+    """Dearer networks are better, with an offset of the network's and a smaller one of the seed's."""
+    text = json.dumps(unit["architecture"], sort_keys=True)
+    own, noise = (hashlib.sha256(t.encode()).digest()[0] / 255 for t in (text, f"{text}{unit['seed']}"))
+    size = sum(stage["depth"] * stage["growth_rate"] for stage in unit["architecture"]["stages"])
+    return 0.3 + 0.02 * size + 0.1 * own + 0.01 * noise
+
+
+def train(work: Work) -> dict[str, Any]:
+    """A training that works."""
+    return {"accuracy": accuracy(work.unit), "failure": None}
+
+
+def failing(kind: str, chosen: Callable[[Work], bool]) -> Callable[[Work], dict[str, Any]]:
+    """Trainings that fail where `chosen` says so."""
+    return lambda work: {"failure": {"kind": kind, "message": ""}} if chosen(work) else train(work)
+
+
+@dataclass
+class Run:
+    """A study on a database, driven by as many drivers as it takes."""
+
+    study: Study
+    database: Database
+    row: dict[str, Any]
+
+    def driver(self, **options: Any) -> Driver:
+        """A new driver, as the next process would make it."""
+        study = self.study
+        sampler = OptunaSampler(study.sampler, study.space, study.objectives, study.seed)
+        return Driver(
+            study, self.database, self.row, sampler, self.database.start_driver(self.row["id"], {}), **options
+        )
+
+    def go(
+        self,
+        train: Callable[[Work], dict[str, Any]] = train,
+        *,
+        workers: int = 1,
+        finishes: int | None = None,
+        leave: bool = False,
+        **options: Any,
+    ) -> tuple[Driver, str | None, list[Work]]:
+        """Drive until it is done, or until `finishes` results: the driver, its reason, all work handed out.
+
+        `leave`: once stopped, ask for one more training and drop it, as a killed driver does.
+        """
+        driver, flight, handed, ended = self.driver(**options), [], [], 0
+        while finishes is None or ended < finishes:
+            while len(flight) < workers:
+                work = driver.suggest()
+                if isinstance(work, Done):
+                    assert not flight
+                    return driver, work.reason, handed
+                if isinstance(work, Wait):
+                    assert flight, "waits for nothing"
+                    break
+                flight.append(work)
+                handed.append(replace(work))
+            first = flight.pop(0)
+            ended += driver.finish(first, train(first))
+        if leave:
+            driver.suggest()
+        return driver, None, handed
+
+    @property
+    def evaluations(self) -> list[dict[str, Any]]:
+        """All rows."""
+        return self.database.evaluations(self.row["id"])
+
+    @property
+    def suggestions(self) -> list[dict[str, Any]]:
+        """All rows."""
+        return self.database.suggestions(self.row["id"])
+
+    @property
+    def trained(self) -> set[tuple[str, int]]:
+        """(digest, seed) of each evaluation; that no two rows share one is checked."""
+        rows = [(row["digest"], row["seed"]) for row in self.evaluations]
+        assert len(set(rows)) == len(rows)
+        return set(rows)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[..., Run]:
+    """A new study from a space file, on a database of its own."""
+    count = 0
+
+    def make(text: str = SPACE, sampler: str = "random", trials: int = 16, seed: int = 0, **changes: Any) -> Run:
+        nonlocal count
+        count += 1
+        path = tmp_path / "small.yaml"
+        path.write_text(text)
+        search = {"search.trials": trials, "search.sampler": sampler, "search.seed": seed}
+        study = replace(read_space(path, search), **changes)
+        database = Database(f"sqlite:///{tmp_path / f'{count}.db'}", create=True)
+        facts = {"reference": reference_of(study, admitted_sample(study, 50)).to_json(), "recipe_digest": "r" * 64}
+        return Run(study, database, database.create_study("small", study.identity(), facts))
+
+    return make
+
+
+Start = Callable[..., Run]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_spends_exactly_the_budget(start: Start, sampler: str) -> None:
+    run = start(sampler=sampler, trials=12 if sampler == "gp" else 24)
+    driver, reason, handed = run.go()
+    assert reason == f"all {run.study.trials} trainings are done"
+    assert len(handed) == len(run.trained) == driver.ledger.finished == run.study.trials
+    assert {row["state"] for row in run.evaluations} == {"trained"}
+    assert any(row["source"] == sampler and row["outcome"] == "training" for row in run.suggestions)
+
+
+def test_every_suggestion_ends_in_a_counted_outcome(start: Start) -> None:
+    run = start(trials=24)
+    driver, _, _ = run.go(workers=3)
+    assert [row["number"] for row in run.suggestions] == list(range(len(run.suggestions)))
+    assert Counter(row["outcome"] for row in run.suggestions) == driver.outcomes
+    assert set(driver.outcomes) <= {"training", "rejected", "reused", "attached"}
+    assert driver.outcomes["training"] == 24 and driver.outcomes["rejected"] > 0
+    for row in run.suggestions:
+        assert (row["evaluation_id"] is None) == (row["outcome"] == "rejected")
+
+
+def test_a_network_suggested_while_it_is_in_flight_is_attached_to_that_training(start: Start) -> None:
+    run = start(TINY, trials=3, confirm_share=0.0)
+    driver, reason, _ = run.go(workers=3)
+    assert driver.outcomes["attached"] > 0 and len(run.trained) == 3 and reason is not None
+
+
+def test_baselines_come_first(start: Start) -> None:
+    run = start()
+    _, _, handed = run.go(workers=2)
+    expected = [drawn.digest for _, drawn in baseline_curves(run.study)]
+    assert len(expected) == 4
+    assert [work.digest for work in handed[:4]] == expected
+    assert [row["source"] for row in run.suggestions[:4]] == ["baseline:plain"] * 2 + ["baseline:csp"] * 2
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_quarter_of_the_trainings_confirms_with_new_seeds(start: Start, workers: int) -> None:
+    run = start(trials=24)
+    driver, _, _ = run.go(workers=workers)
+    again = [row for row in run.evaluations if row["repeat"] > 0]
+    assert len(again) == 6 == driver.ledger.confirmations
+    for row in run.evaluations:
+        assert row["seed"] == training_seed(0, row["digest"], row["repeat"])
+    assert len({row["seed"] for row in run.evaluations}) == 24
+    assert all(len(network.accuracies) == len(network.evaluations) for network in driver.ledger.networks.values())
+
+
+def test_rejected_candidates_are_never_trained(start: Start) -> None:
+    run = start(trials=24)
+    run.go()
+    rejected = [row for row in run.suggestions if row["outcome"] == "rejected"]
+    assert rejected
+    assert not {row["digest"] for row in rejected} & {row["digest"] for row in run.evaluations}
+    assert all(candidate(run.study, row["genotype"]).costs["flops"] > 90_000 for row in rejected)
+    assert all(row["costs"]["flops"] <= 90_000 for row in run.evaluations)
+
+
+@pytest.mark.parametrize("sampler", ["nsga2", "tpe", "random"])
+def test_a_tiny_space_is_trained_whole_and_then_the_search_ends(start: Start, sampler: str) -> None:
+    run = start(TINY, sampler, trials=30, confirm_share=0.0)
+    _, reason, _ = run.go()
+    assert reason is not None and reason.startswith("no untried architecture is left: all 3 ")
+    every = {candidate(run.study, genotype).digest for genotype in run.study.space.enumerate()}
+    assert {row["digest"] for row in run.evaluations} == every
+    before = len(run.suggestions)
+    _, again, handed = run.go()
+    assert (again, handed, len(run.suggestions)) == (reason, [], before)
+
+
+@pytest.mark.parametrize("kind", ["diverged", "out of memory", "timeout", "bad data"])
+def test_a_failure_of_the_network_is_recorded_once_and_never_on_the_front(start: Start, kind: str) -> None:
+    run = start()
+    driver, _, handed = run.go(failing(kind, lambda work: int(work.digest, 16) % 3 == 0))
+    failed = [row for row in run.evaluations if row["state"] == "failed"]
+    assert failed and len(handed) == len(run.trained) == 16 == driver.ledger.finished
+    assert {(row["failure_kind"], row["accuracy"], row["attempt"]) for row in failed} == {(kind, None, 1)}
+    bad = {row["digest"] for row in failed}
+    assert not bad & {network.digest for network in driver.ledger.front()}
+    assert not bad & {point[0] for row in run.database.fronts(run.row["id"]) for point in row["points"]}
+
+
+@pytest.mark.parametrize("kind", ["crashed", "lost"])
+def test_a_crash_is_tried_again_with_the_same_seed_three_times_in_all(start: Start, kind: str) -> None:
+    run = start(trials=8)
+    victim = baseline_curves(run.study)[1][1].digest
+    _, reason, handed = run.go(failing(kind, lambda work: work.digest == victim))
+    tries = [work for work in handed if work.digest == victim]
+    assert [work.attempt for work in tries] == [1, 2, 3] and MAX_ATTEMPTS == 3
+    assert len({work.unit["seed"] for work in tries}) == len({work.evaluation_id for work in tries}) == 1
+    row = next(row for row in run.evaluations if row["digest"] == victim)
+    assert (row["state"], row["failure_kind"], row["attempt"]) == ("failed", kind, 3)
+    assert reason == "all 8 trainings are done" and len(run.trained) == 8
+
+
+def test_a_crash_that_does_not_come_again_costs_no_training(start: Start) -> None:
+    run, calm = start(trials=8), start(trials=8)
+    run.go(failing("crashed", lambda work: work.attempt == 1))
+    calm.go()
+    assert run.trained == calm.trained
+    assert {(row["state"], row["attempt"]) for row in run.evaluations} == {("trained", 2)}
+
+
+@pytest.mark.parametrize("leave", [False, True], ids=["between trainings", "in a training"])
+@pytest.mark.parametrize("sampler", ["nsga2", "tpe", "random"])
+def test_an_interrupted_search_trains_what_an_uninterrupted_one_trains(
+    start: Start, sampler: str, leave: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After any number of finishes; the population is small so that NSGA-II passes several generations."""
+    monkeypatch.setattr(optuna_samplers, "POPULATION", 4)
+    whole = start(sampler=sampler)
+    whole.go()
+    for finishes in range(16):
+        parts = start(sampler=sampler)
+        parts.go(finishes=finishes, leave=leave)
+        parts.go()
+        assert parts.trained == whole.trained, finishes
+        assert {row["state"] for row in parts.evaluations} == {"trained"}
+
+
+def test_an_interrupted_search_still_knows_what_failed_and_what_was_rejected(start: Start) -> None:
+    broken = failing("diverged", lambda work: int(work.digest, 16) % 3 == 0)
+    whole, parts = start(sampler="tpe"), start(sampler="tpe")
+    whole.go(broken)
+    for _ in range(8):
+        parts.go(broken, finishes=2, leave=True)
+    parts.go(broken)
+    assert parts.trained == whole.trained
+
+
+def test_work_of_a_dead_driver_is_taken_over_as_the_next_attempt_with_the_same_seed(start: Start) -> None:
+    run = start()
+    dead = run.driver()
+    lost = [dead.suggest() for _ in range(3)]
+    heir = run.driver()
+    taken = [heir.suggest() for _ in range(3)]
+    for old, new in zip(lost, taken, strict=True):
+        assert isinstance(old, Work) and isinstance(new, Work)
+        assert (new.evaluation_id, new.digest, new.attempt) == (old.evaluation_id, old.digest, 2)
+        assert new.unit == old.unit
+    rows = run.evaluations
+    assert {(row["attempt"], row["driver_id"], row["state"]) for row in rows} == {(2, heir.driver_id, "in_flight")}
+    assert heir.ledger.trainings == 3
+
+
+def test_results_of_another_study_are_reused_and_count_as_no_training(start: Start) -> None:
+    """Every key of the first search is found, baselines and confirmations among them."""
+    first = start(trials=12)
+    first.go()
+    results = {(row["digest"], row["seed"]): row["accuracy"] for row in first.evaluations}
+
+    def reuse(key: dict[str, Any]) -> dict[str, Any] | None:
+        found = results.get((key["digest"], key["seed"]))
+        return None if found is None else {"accuracy": found, "failure": None}
+
+    second = start(trials=12)
+    driver, _, handed = second.go(reuse=reuse)
+    states = Counter(row["state"] for row in second.evaluations)
+    assert states["trained"] == 12 == len(handed) == driver.ledger.finished
+    reused = {(row["digest"], row["seed"]) for row in second.evaluations if row["state"] == "reused"}
+    assert reused <= set(results) and not reused & {(work.digest, work.unit["seed"]) for work in handed}
+    assert {drawn.digest for _, drawn in baseline_curves(second.study)} <= {digest for digest, _ in reused}
+    assert driver.outcomes["reused"] >= len(reused) and driver.outcomes["training"] == 12
+
+
+def test_a_study_whose_every_training_is_known_ends_without_one(start: Start) -> None:
+    """Confirmations and evenly drawn candidates are reused like all others."""
+    run = start(TINY, trials=20)
+    driver, reason, handed = run.go(reuse=lambda key: {"accuracy": 0.5, "failure": None})
+    assert handed == [] and reason is not None and "no untried architecture" in reason
+    assert {row["state"] for row in run.evaluations} == {"reused"} and driver.ledger.confirmations == 5
+    assert driver.outcomes["training"] == driver.ledger.trainings == 0
+
+
+@pytest.mark.parametrize("sampler", ["nsga2", "tpe"])
+def test_a_resumed_sampler_has_learnt_from_reused_results(start: Start, sampler: str) -> None:
+    run = start(sampler=sampler, trials=6)
+    known = failing("diverged", lambda work: False)
+    half = lambda key: {"accuracy": 0.5, "failure": None} if int(key["digest"], 16) % 2 else None  # noqa: E731
+    driver, _, _ = run.go(known, reuse=half)
+
+    def learnt(of: Driver) -> list[tuple[Any, ...]]:
+        trials = of.sampler._study.get_trials()  # type: ignore[attr-defined]
+        return sorted((*t.values, str(sorted(t.params.items()))) for t in trials if t.state.name == "COMPLETE")
+
+    assert any(row["state"] == "reused" for row in run.evaluations)
+    assert learnt(run.driver()) == learnt(driver)
+
+
+def test_a_baseline_beyond_the_choices_does_not_blind_the_sampler(start: Start) -> None:
+    """Optuna searches what all complete trials share: one without parameters would leave nothing to search."""
+    run = start(SPACE.replace("[0.25, 0.5, 0.75]", "[0.25, 0.75]"), "nsga2", trials=8)
+    driver, _, _ = run.go()
+    trials = driver.sampler._study.get_trials()  # type: ignore[attr-defined]
+    assert trials and all(trial.params for trial in trials if trial.state.name == "COMPLETE")
+
+
+def test_snapshots_of_the_front_agree_with_the_front_recomputed_from_the_rows(start: Start) -> None:
+    run = start(trials=24)
+    driver, _, _ = run.go()
+    reference = Reference.from_json(run.row["facts"]["reference"])
+    rows = {row["id"]: row for row in run.evaluations}
+    snapshots = run.database.fronts(run.row["id"])
+    assert len(snapshots) > 2
+    for snapshot in snapshots:
+        seen: dict[str, list[float]] = {}
+        for identifier, row in rows.items():  # one worker: finished in the order of their ids
+            if identifier <= snapshot["evaluation_id"]:
+                seen.setdefault(row["digest"], []).append(row["accuracy"])
+        costs = {row["digest"]: [row["costs"]["flops"], row["costs"]["peak_memory"]] for row in rows.values()}
+        points = np.array([[np.mean(values), *costs[digest]] for digest, values in seen.items()])
+        loss = front.losses(points, reference)
+        kept = front.non_dominated(loss)
+        expected = {digest for digest, on in zip(seen, kept, strict=True) if on}
+        assert {point[0] for point in snapshot["points"]} == expected
+        assert snapshot["hypervolume"] == pytest.approx(front.hypervolume(loss[kept]), abs=1e-12)
+        stored = np.array([point[1:] for point in snapshot["points"]])
+        assert snapshot["hypervolume"] == pytest.approx(front.hypervolume(front.losses(stored, reference)), abs=1e-12)
+    assert snapshots[-1]["hypervolume"] == driver.ledger.hypervolume()
+
+
+def test_a_time_limit_ends_the_search_and_keeps_time_for_confirmations(start: Start) -> None:
+    now = 0.0
+
+    def slow(work: Work) -> dict[str, Any]:
+        nonlocal now
+        now += 1.0
+        return train(work)
+
+    run = start(trials=100, time_limit=20.0)
+    _, reason, handed = run.go(slow, clock=lambda: now)
+    assert reason == "time is up" and len(handed) == 20
+    assert [row["repeat"] > 0 for row in run.evaluations] == [False] * 16 + [True] * 4
+
+
+def test_no_evaluation_is_in_flight_after_the_end(start: Start) -> None:
+    run = start()
+    run.go(workers=4)
+    query = sa.select(evaluations_table.c.id).where(evaluations_table.c.finished.is_(None))
+    assert run.database.rows(query) == [] and len(run.evaluations) == 16
