@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +12,18 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from cspnas.architecture import Architecture, Stem
+from cspnas.architecture import Architecture, Stem, resolve_stage, split
 from cspnas.architecture_document import architecture_from, architecture_to
 from cspnas.errors import ArchitectureError, InputError
 from cspnas.families import wire
 from cspnas.objectives import check_objectives, parse_constraint
-from cspnas.problems import as_input_error, where
+from cspnas.problems import as_input_error, short, where
 from cspnas.recipe import DATASET_FORMS, Recipe
 from cspnas.schema import ArchitectureDocument, SpaceDocument
 from cspnas.space import SearchSpace, StageChoices
 from cspnas.spelling import nearest
 from cspnas.study import Baselines, Study
-from cspnas.yaml_lines import Lines, parse_yaml, read_yaml
+from cspnas.yaml_lines import FLOAT, Lines, parse_yaml, read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 Form = tuple[tuple[int, int, int], int]  # input shape, classes
@@ -50,8 +51,11 @@ def shipped_spaces() -> dict[str, Path]:
 
 def find_space(name: str) -> Path:
     """The file of SPACE: a path, or a shipped space's name. Raises InputError with the nearest name."""
-    if Path(name).is_file():
-        return Path(name)
+    try:
+        if Path(name).is_file():
+            return Path(name)
+    except OSError:  # longer than a path may be, or in a folder that may not be read
+        pass
     shipped = shipped_spaces()
     if name.removesuffix(".yaml") in shipped:
         return shipped[name.removesuffix(".yaml")]
@@ -64,7 +68,7 @@ def find_space(name: str) -> Path:
 
 
 def apply_set(text: str) -> tuple[str, Any]:
-    """KEY=VALUE of --set: the dotted key and the value, read as YAML."""
+    """KEY=VALUE of --set: the dotted key and the value, read as YAML. Raises InputError for anything else."""
     key, sign, value = text.partition("=")
     if not sign or not key.strip() or not value.strip():
         raise InputError(f"{text!r}", expected="KEY=VALUE, as in proxy.epochs=3", where="--set")
@@ -79,12 +83,14 @@ def read_space(
 ) -> Study:
     """The study that a space file describes, `overrides` by dotted key; `sources` names the flag of each, for errors.
 
-    `folder_form` opens a folder of images for its (input shape, classes), which needs torch.
+    `folder_form` opens a folder of images for its (input shape, classes), which needs torch. Raises
+    InputError, one line with file, line and key (or flag), for anything that no search could run on.
     """
     data, lines = read_yaml(path)
-    flags = sources or {}
-    for key, value in (overrides or {}).items():
-        _override(data, key, value, flags.get(key, f"--set {key}"))
+    flags = {key: (sources or {}).get(key, f"--set {key}") for key in overrides or {}}
+    if isinstance(data, dict):  # else there is nothing to set a key in, and validation says so
+        for key, value in (overrides or {}).items():
+            _override(data, key, value, flags[key])
     document = _validated(SpaceDocument, data, str(path), lines, flags)
     reading = _Reading(document, str(path), lines, flags, folder_form)
     return reading.study(path.stem)
@@ -109,11 +115,15 @@ def _override(data: Any, key: str, value: Any, flag: str) -> None:
 
 def _validated(model: type[Model], data: Any, name: str, lines: Lines, flags: dict[str, str]) -> Model:
     if not isinstance(data, dict):
-        raise InputError(f"a {type(data).__name__}", expected="a mapping of keys", where=f"{name}:{lines.get((), 1)}")
+        raise InputError(
+            "a list" if isinstance(data, list) else short(data),
+            expected="a mapping of keys, one `key: value` a line",
+            where=where(name, (), lines, {}),
+        )
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise as_input_error(error, model, name, lines, flags) from None
+        raise as_input_error(error, model.model_json_schema(), name, lines, flags) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,44 +205,58 @@ class _Reading:
 
     def check_reachable(self, space: SearchSpace) -> None:
         """Raises InputError for a split ratio that never leaves both parts a channel, and where no draw is a network."""
-        widths = {space.stem.channels}
-        for number, stage in enumerate(space.stages):
-            for ratio in stage.split_ratio if True in stage.csp else ():
-                if not any(0 < int(ratio * width + 0.5 + 1e-9) < width for width in widths):
-                    raise InputError(
-                        f"split_ratio {ratio:g}, which leaves a part of every possible input ({_span(widths)}) empty",
-                        expected="both parts to keep a channel",
-                        where=self.at("stages", number, "split_ratio"),
-                        do="widen what comes before or change the ratio",
-                    )
-            widths = _next_widths(widths, stage)
-        random, reason = Random(0), None
+        self.check_splits(space)
+        random, reasons = Random(0), []
         for _ in range(200):
             try:
-                wire(space.decode(space.sample(random)))
-                return
+                architecture = space.decode(space.sample(random))
             except ArchitectureError as error:
-                reason = reason or error
-        assert reason is not None
-        raise InputError(
-            reason.found, expected=reason.expected, where=f"{self.at('stages')} ({reason.where})", do=reason.do
-        )
+                reasons.append(error)
+                continue
+            try:
+                wire(architecture)
+            except ArchitectureError as error:  # maps too small: no gene changes their size
+                raise _placed(error, self.name, self.lines, self.flags) from None
+            return
+        raise _placed(reasons[0], self.name, self.lines, self.flags)
+
+    def check_splits(self, space: SearchSpace) -> None:
+        """Raises InputError for a split ratio that leaves a part empty at every input width that its stage can have.
+
+        A ratio that fits a width fits every greater one, so the greatest reachable width decides.
+        """
+        width = space.stem.channels
+        for number, stage in enumerate(space.stages):
+            for ratio in stage.split_ratio if True in stage.csp else ():
+                try:
+                    split(width, ratio)
+                except ArchitectureError as error:
+                    found = f"{error.found} (no choice gives this stage more than {width} channels)"
+                    place = self.at("stages", number, "split_ratio")
+                    raise InputError(found, expected=error.expected, where=place, do=error.do) from None
+            try:
+                width = _greatest(width, stage)
+            except ArchitectureError as error:
+                place = self.at("stages", number, "compression")
+                raise InputError(error.found, expected=error.expected, where=place, do=error.do) from None
 
 
-def _next_widths(widths: set[int], stage: StageChoices) -> set[int]:
-    """Output widths that a stage can give; beyond a thousand only the least and the greatest are followed."""
-    found = {
-        int(compression * (width + depth * growth) + 1e-9)
-        for width in widths
-        for depth in stage.depth
-        for growth in stage.growth_rate
-        for compression in stage.compression
-    } - {0}
-    return found if len(found) <= 1000 else {min(found), max(found)}
+def _greatest(width: int, stage: StageChoices) -> int:
+    """The greatest output width of a stage. Raises ArchitectureError where no choice leaves a channel."""
+    depth, growth_rate, compression = max(stage.depth), max(stage.growth_rate), max(stage.compression)
+    return resolve_stage(
+        width, depth=depth, growth_rate=growth_rate, bottleneck_ratio=1, compression=compression, pool=False
+    ).out
 
 
-def _span(widths: set[int]) -> str:
-    return f"{min(widths)} channels" if len(widths) == 1 else f"{min(widths)} to {max(widths)} channels"
+def _placed(error: ArchitectureError, name: str, lines: Lines, flags: dict[str, str]) -> InputError:
+    """`error` (its place is a part of the network, `stage2.pool`) with the place in the file."""
+    match = re.match(r"(stage|stem)(\d*)", error.where)
+    path: tuple[Any, ...] = ()
+    if match:
+        path = ("stages", int(match[2]) - 1) if match[2] else ("stem",)
+    place = f"{where(name, path, lines, flags)} ({error.where})"
+    return InputError(error.found, expected=error.expected, where=place, do=error.do)
 
 
 def space_schema() -> dict[str, Any]:
@@ -242,40 +266,45 @@ def space_schema() -> dict[str, Any]:
 
 
 def read_architecture(path: Path) -> ArchitectureFile:
-    """The architecture of a file, wired once to check it. Raises InputError with file, line and key."""
+    """The architecture of a file, wired once to check it.
+
+    Raises InputError, one line with file, line and key, for a file of another kind or of a newer schema, for widths that
+    make no network, and for a network that is not the one of the file's digest.
+    """
     data, lines = read_yaml(path)
-    kind = data.get("cspnas") if isinstance(data, dict) else None
-    if isinstance(kind, str) and kind.startswith("architecture/") and kind != ARCHITECTURE_KIND:
-        raise InputError(
-            f"schema {kind}",
-            expected=ARCHITECTURE_KIND,
-            where=f"{path}:{lines.get(('cspnas',), 1)}",
-            do="upgrade cspnas",
-        )
-    if kind != ARCHITECTURE_KIND:
-        raise InputError("no cspnas architecture", expected=f"a file with cspnas: {ARCHITECTURE_KIND}", where=str(path))
+    if isinstance(data, dict):
+        _check_kind(data.get("cspnas"), where(str(path), ("cspnas",), lines, {}))
     document = _validated(ArchitectureDocument, data, str(path), lines, {}).model_dump()
     architecture = architecture_from(document)
     try:
         digest = wire(architecture).digest()
     except ArchitectureError as error:
-        place = (
-            (*("stages", int(error.where[5]) - 1),) if error.where[:5] == "stage" and error.where[5:6].isdigit() else ()
-        )
-        raise InputError(
-            error.found,
-            expected=error.expected,
-            where=f"{where(str(path), place, lines, {})} ({error.where})",
-            do=error.do,
-        ) from None
+        raise _placed(error, str(path), lines, {}) from None
     if document["digest"] not in (None, digest):
         raise InputError(
             f"a network with digest {digest[:12]}",
-            expected=f"{document['digest'][:12]}, as the file says",
+            expected=f"{document['digest'][:12]!r}, as the file says",
             where=where(str(path), ("digest",), lines, {}),
-            do="the file was changed or damaged: undo that, or remove the digest line",
+            do="the file was changed by hand or damaged: undo that, or remove the digest line to accept it",
         )
     return ArchitectureFile(architecture, document, path)
+
+
+def _check_kind(kind: Any, place: str) -> None:
+    """Raises InputError for a document that is no architecture, or one of a newer schema than ours."""
+    if kind == ARCHITECTURE_KIND:
+        return
+    if isinstance(kind, str) and re.fullmatch(r"architecture/[1-9][0-9]*", kind):
+        raise InputError(
+            f"{kind}, a newer schema", expected=ARCHITECTURE_KIND, where=place, do="upgrade cspnas to read this file"
+        )
+    found = "no key 'cspnas'" if kind is None else short(kind)
+    raise InputError(
+        f"{found} (not a cspnas architecture file)",
+        expected=f"cspnas: {ARCHITECTURE_KIND}",
+        where=place,
+        do="cspnas export writes such a file",
+    )
 
 
 class _Dumper(yaml.SafeDumper):
@@ -291,9 +320,16 @@ def _list(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:
 
 
 _Dumper.add_representer(list, _list)
+# Quotes text that only our loader takes for a number, such as a commit 1e5.
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789"))
 
 
 def architecture_yaml(architecture: Architecture, extra: dict[str, Any] | None = None) -> str:
-    """The canonical file of an architecture, `extra` (costs, measured, data, recipe ...) after it."""
-    document = {"cspnas": ARCHITECTURE_KIND, **architecture_to(architecture), **(extra or {})}
-    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=120)
+    """The canonical file of an architecture, `extra` (costs, measured, data, recipe ...) after it.
+
+    A `digest` in `extra` comes before the network, so that a file cut short never passes for a smaller network.
+    """
+    after = dict(extra or {})
+    head = {"cspnas": ARCHITECTURE_KIND} | ({"digest": after.pop("digest")} if "digest" in after else {})
+    document = head | architecture_to(architecture) | after
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)

@@ -22,25 +22,45 @@ def _number(value: Any) -> Any:
 
 
 Width = Annotated[int, Field(ge=1, le=65536)]
-Ratio = Annotated[float, BeforeValidator(_number), Field(gt=0, lt=1)]
-Positive = Annotated[float, BeforeValidator(_number), Field(gt=0, le=64)]
+# The bounds stand before the validator: after it, they would not reach the JSON schema.
+Ratio = Annotated[float, Field(gt=0, lt=1), BeforeValidator(_number)]
+Share = Annotated[float, Field(ge=0, lt=1), BeforeValidator(_number)]
+Positive = Annotated[float, Field(gt=0, le=64), BeforeValidator(_number)]
 Depth = Annotated[int, Field(ge=1, le=256)]
-# Every gene is one value (fixed) or a list of choices (searched).
-DepthChoices = Annotated[list[Depth], BeforeValidator(_as_list), Field(min_length=1)]
-WidthChoices = Annotated[list[Width], BeforeValidator(_as_list), Field(min_length=1)]
-Switches = Annotated[list[bool], BeforeValidator(_as_list), Field(min_length=1)]
-Ratios = Annotated[list[Ratio], BeforeValidator(_as_list), Field(min_length=1)]
-Fusions = Annotated[list[Fusion], BeforeValidator(_as_list), Field(min_length=1)]
-Positives = Annotated[list[Positive], BeforeValidator(_as_list), Field(min_length=1)]
 Activation = Literal["relu", "leaky_relu", "silu", "mish", "hardswish", "gelu"]
+# Every gene is one value (fixed) or a list of choices (searched); the JSON schema allows both.
+DepthChoices = Annotated[
+    Annotated[list[Depth], Field(min_length=1)],
+    BeforeValidator(_as_list, json_schema_input_type=Depth | Annotated[list[Depth], Field(min_length=1)]),
+]
+WidthChoices = Annotated[
+    Annotated[list[Width], Field(min_length=1)],
+    BeforeValidator(_as_list, json_schema_input_type=Width | Annotated[list[Width], Field(min_length=1)]),
+]
+Switches = Annotated[
+    Annotated[list[bool], Field(min_length=1)],
+    BeforeValidator(_as_list, json_schema_input_type=bool | Annotated[list[bool], Field(min_length=1)]),
+]
+Ratios = Annotated[
+    Annotated[list[Ratio], Field(min_length=1)],
+    BeforeValidator(_as_list, json_schema_input_type=Ratio | Annotated[list[Ratio], Field(min_length=1)]),
+]
+Fusions = Annotated[
+    Annotated[list[Fusion], Field(min_length=1)],
+    BeforeValidator(_as_list, json_schema_input_type=Fusion | Annotated[list[Fusion], Field(min_length=1)]),
+]
+Positives = Annotated[
+    Annotated[list[Positive], Field(min_length=1)],
+    BeforeValidator(_as_list, json_schema_input_type=Positive | Annotated[list[Positive], Field(min_length=1)]),
+]
 
 
 class StemDocument(_Model):
     """The convolution before the first stage."""
 
-    channels: Width = 8
-    kernel: Literal[1, 3, 5, 7] = 3
-    stride: Literal[1, 2, 4] = 1
+    channels: Width = Field(default=8, description="output channels")
+    kernel: Literal[1, 3, 5, 7] = Field(default=3, description="height and width of the filter")
+    stride: Literal[1, 2, 4] = Field(default=1, description="the resolution is divided by it")
 
 
 class StageDocument(_Model):
@@ -58,49 +78,54 @@ class StageDocument(_Model):
 class ProxyDocument(_Model):
     """How each candidate is trained."""
 
-    dataset: str = "fashion-mnist-mini"
-    epochs: Annotated[int, Field(ge=1, le=10000)] = 5
-    batch_size: Annotated[int, Field(ge=2, le=65536)] = 100
-    learning_rate: Positive = 0.2
-    weight_decay: Annotated[float, BeforeValidator(_number), Field(ge=0, lt=1)] = 5e-4
-    label_smoothing: Annotated[float, BeforeValidator(_number), Field(ge=0, lt=1)] = 0.0
-    flip: bool = True
-    shift: Annotated[int, Field(ge=0, le=64)] = 0
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    dataset: str = Field(
+        default="fashion-mnist-mini", description="fashion-mnist-mini, fashion-mnist, cifar10, cifar100 or folder:PATH"
+    )
+    epochs: Annotated[int, Field(ge=1, le=10000)] = Field(default=5, description="passes over the training images")
+    batch_size: Annotated[int, Field(ge=2, le=65536)] = Field(default=100, description="images a step")
+    learning_rate: Positive = Field(default=0.2, description="peak; linear warm-up, then linear to zero")
+    weight_decay: Share = Field(default=5e-4, description="L2 penalty on the weights")
+    label_smoothing: Share = Field(default=0.0, description="share of the target spread over all classes")
+    flip: bool = Field(default=True, description="mirror half of the images")
+    shift: Annotated[int, Field(ge=0, le=64)] = Field(default=0, description="greatest random translation, pixels")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="of the arithmetic in training; auto measures which is faster"
+    )
 
 
 class SearchDocument(_Model):
     """Budget and method."""
 
-    sampler: str = "nsga2"
+    sampler: str = Field(default="nsga2", description="nsga2, tpe, gp or random")
     trials: Annotated[int, Field(ge=1)] = Field(default=40, description="trainings in all, confirmations included")
-    seed: Annotated[int, Field(ge=0)] = 0
-    confirm: Annotated[float, BeforeValidator(_number), Field(ge=0, lt=1)] = Field(
-        default=0.25, description="share of the trainings that re-train the front with new seeds"
-    )
+    seed: Annotated[int, Field(ge=0)] = Field(default=0, description="of the sampler and of every training")
+    confirm: Share = Field(default=0.25, description="share of the trainings that re-train the front with new seeds")
     workers: Annotated[int, Field(ge=0)] = Field(default=0, description="processes; 0 = one per core or GPU")
 
 
 class BaselinesDocument(_Model):
     """The plain and the all-CSP curve, trained first."""
 
-    widths: Annotated[int, Field(ge=0, le=50)] = 5
-    split_ratio: Ratio = 0.5
-    fusion: Fusion = "both"
+    widths: Annotated[int, Field(ge=0, le=50)] = Field(default=5, description="networks on each curve")
+    split_ratio: Ratio = Field(default=0.5, description="of every stage of the all-CSP curve")
+    fusion: Fusion = Field(default="both", description="of every stage of the all-CSP curve")
 
 
 class SpaceDocument(_Model):
     """A search space with everything a search needs."""
 
-    family: Literal["densenet"]
-    activation: Activation = "relu"
-    stem: StemDocument = StemDocument()
-    stages: list[StageDocument] = Field(min_length=1)
-    objectives: list[str] = ["accuracy", "flops", "peak_memory"]
-    constraints: list[str] = []
-    proxy: ProxyDocument = ProxyDocument()
-    search: SearchDocument = SearchDocument()
-    baselines: BaselinesDocument = BaselinesDocument()
+    family: Literal["densenet"] = Field(description="the kind of block")
+    activation: Activation = Field(default="relu", description="after every convolution")
+    stem: StemDocument = Field(default=StemDocument(), description="the convolution before the first stage")
+    stages: list[StageDocument] = Field(min_length=1, description="in order; every stage but the last halves the map")
+    objectives: list[str] = Field(
+        default=["accuracy", "flops", "peak_memory"],
+        description="accuracy and at least one of flops, params, peak_memory, training_memory, traffic",
+    )
+    constraints: list[str] = Field(default=[], description="bounds on exact costs, as in flops <= 4M")
+    proxy: ProxyDocument = Field(default=ProxyDocument(), description="how each candidate is trained")
+    search: SearchDocument = Field(default=SearchDocument(), description="budget and method")
+    baselines: BaselinesDocument = Field(default=BaselinesDocument(), description="curves that are trained first")
 
 
 class CspDocument(_Model):

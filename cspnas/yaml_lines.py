@@ -21,9 +21,9 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+"), list("-+0123456789")
-)
+FLOAT = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789"))
+MOST_NODES = 100_000  # a few aliases of aliases can stand for billions of values
 
 
 def read_yaml(path: Path) -> tuple[Any, Lines]:
@@ -44,31 +44,45 @@ def read_yaml(path: Path) -> tuple[Any, Lines]:
 
 
 def parse_yaml(text: str, name: str) -> tuple[Any, Lines]:
-    """(data, lines) of YAML text; `name` stands in errors."""
+    """(data, lines) of YAML text; `name` stands in errors. Nothing in the data is shared, whatever aliases there are.
+
+    Raises InputError for text that is not YAML, has a key twice, or stands for more than `MOST_NODES` values.
+    """
     lines: Lines = {}
-    loader = _Loader(text)
+    loader = None
     try:
+        loader = _Loader(text)
         root = loader.get_single_node()
         if root is None:
             raise InputError("no content", expected="a YAML document", where=name)
-        _walk(root, (), lines, name)
-        return loader.construct_document(root), lines
+        _walk(root, (), lines, name, [0])
+        return _unshared(loader.construct_document(root)), lines
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}" if mark else name
         do = "indent with spaces, not tabs" if "\\t" in str(error.problem) else ""
         raise InputError(f"not valid YAML: {error.problem or error.context}", where=where, do=do) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise InputError(f"not valid YAML: character {error.character!r}", where=f"{name}:{line}") from None
+    except RecursionError:
+        raise InputError("values nested too deeply", expected="a few levels", where=name) from None
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError) as error:
+        # All but the first are what PyYAML lets through where a value is not of its tag, as in `!!bool maybe`.
         raise InputError(f"not valid YAML: {error}", where=name) from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
-def _walk(node: yaml.Node, path: tuple[Any, ...], lines: Lines, name: str) -> None:
+def _walk(node: yaml.Node, path: tuple[Any, ...], lines: Lines, name: str, visited: list[int]) -> None:
     lines.setdefault(path, node.start_mark.line + 1)
+    visited[0] += 1
+    if visited[0] > MOST_NODES:
+        raise InputError(f"more than {MOST_NODES} values", where=name, do="remove the aliases that repeat others")
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            place = (*path, key.value)
+            place = (*path, _key(key, path, name))
             if place in lines:
                 raise InputError(
                     f"key {key.value!r} twice",
@@ -77,10 +91,24 @@ def _walk(node: yaml.Node, path: tuple[Any, ...], lines: Lines, name: str) -> No
                     do="remove one",
                 )
             lines[place] = key.start_mark.line + 1
-            _walk(value, place, lines, name)
+            _walk(value, place, lines, name, visited)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            _walk(value, (*path, index), lines, name)
+            _walk(value, (*path, index), lines, name, visited)
+
+
+def _key(key: yaml.Node, path: tuple[Any, ...], name: str) -> str:
+    if not isinstance(key, yaml.ScalarNode):
+        where = f"{name}:{key.start_mark.line + 1} {dotted(path)}"
+        raise InputError("a key that is a list or a mapping", expected="text", where=where.strip())
+    return str(key.value)
+
+
+def _unshared(value: Any) -> Any:
+    """A copy in which no list or mapping stands in two places: changing one must not change the other."""
+    if isinstance(value, dict):
+        return {key: _unshared(entry) for key, entry in value.items()}
+    return [_unshared(entry) for entry in value] if isinstance(value, list) else value
 
 
 def dotted(path: tuple[Any, ...]) -> str:

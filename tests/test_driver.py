@@ -206,9 +206,10 @@ def test_rejected_candidates_are_never_trained(start: Start) -> None:
     run = start(trials=24)
     run.go()
     rejected = [row for row in run.suggestions if row["outcome"] == "rejected"]
-    assert rejected
-    assert not {row["digest"] for row in rejected} & {row["digest"] for row in run.evaluations}
-    assert all(candidate(run.study, row["genotype"]).costs["flops"] > 90_000 for row in rejected)
+    by_cost = [row for row in rejected if row["digest"]]
+    assert by_cost and len(by_cost) < len(rejected)  # the others are no networks: a part without channels
+    assert not {row["digest"] for row in by_cost} & {row["digest"] for row in run.evaluations}
+    assert all(candidate(run.study, row["genotype"]).costs["flops"] > 90_000 for row in by_cost)
     assert all(row["costs"]["flops"] <= 90_000 for row in run.evaluations)
 
 
@@ -216,8 +217,9 @@ def test_rejected_candidates_are_never_trained(start: Start) -> None:
 def test_a_tiny_space_is_trained_whole_and_then_the_search_ends(start: Start, sampler: str) -> None:
     run = start(TINY, sampler, trials=30, confirm_share=0.0)
     _, reason, _ = run.go()
-    assert reason is not None and reason.startswith("no untried architecture is left: all 3 ")
+    assert reason is not None and reason.startswith("no untried architecture is left: all 4 ")
     every = {candidate(run.study, genotype).digest for genotype in run.study.space.enumerate()}
+    every |= {drawn.digest for _, drawn in baseline_curves(run.study)}  # the CSP one is beyond the choices
     assert {row["digest"] for row in run.evaluations} == every
     before = len(run.suggestions)
     _, again, handed = run.go()
@@ -266,7 +268,7 @@ def test_an_interrupted_search_trains_what_an_uninterrupted_one_trains(
     monkeypatch.setattr(optuna_samplers, "POPULATION", 4)
     whole = start(sampler=sampler)
     whole.go()
-    for finishes in range(16):
+    for finishes in range(0, 16, 1 if sampler == "nsga2" else 2):
         parts = start(sampler=sampler)
         parts.go(finishes=finishes, leave=leave)
         parts.go()

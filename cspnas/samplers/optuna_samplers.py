@@ -112,6 +112,13 @@ class OptunaSampler:
         ]
 
 
+class _Nsga2(optuna.samplers.NSGAIISampler):
+    """Parents always in the order of their numbers: Optuna has them in another order the first time it chooses them."""
+
+    def select_parent(self, study: optuna.Study, generation: int) -> list[optuna.trial.FrozenTrial]:
+        return sorted(super().select_parent(study, generation), key=lambda trial: trial.number)
+
+
 def _seed(study_seed: int, number: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{study_seed}/{number}".encode()).digest()[:4], "big")
 
@@ -119,7 +126,7 @@ def _seed(study_seed: int, number: int) -> int:
 def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
     samplers = optuna.samplers
     if name == "nsga2":
-        return samplers.NSGAIISampler(population_size=POPULATION, seed=seed)
+        return _Nsga2(population_size=POPULATION, seed=seed)
     if name == "tpe":
         return samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
     if name == "gp":

@@ -1,0 +1,262 @@
+"""The study database and its lock: one writer, one truth, and Optuna's tables as a faithful projection of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from cspnas.candidates import admitted_sample, reference_of
+from cspnas.database import SCHEMA_VERSION, Database, evaluations_table
+from cspnas.document import read_space
+from cspnas.driver import Driver, Work
+from cspnas.errors import CspnasError, InputError, StorageError
+from cspnas.lock import StudyBusyError, StudyLock
+from cspnas.projection import Projection
+from cspnas.samplers.optuna_samplers import OptunaSampler
+from cspnas.search import check_unchanged, first_genotypes
+from cspnas.study import Study
+
+SPACE = """
+family: densenet
+stem: {channels: 8, stride: 4}
+stages: [{growth_rate: [2, 3, 4, 5, 6], depth: [1, 2]}]
+objectives: [accuracy, flops, peak_memory]
+baselines: {widths: 2}
+search: {trials: 16, sampler: random}
+"""
+
+
+def _study(folder: Path, **overrides: Any) -> Study:
+    path = folder / "small.yaml"
+    path.write_text(SPACE)
+    return read_space(path, {key.replace("__", "."): value for key, value in overrides.items()})
+
+
+def _open(folder: Path, study: Study) -> tuple[Database, dict[str, Any]]:
+    database = Database(f"sqlite:///{folder / 'small.db'}", create=True)
+    facts = {"reference": reference_of(study, admitted_sample(study, 50)).to_json(), "recipe_digest": "r" * 64}
+    return database, database.create_study("small", study.identity(), facts)
+
+
+def _driver(study: Study, database: Database, row: dict[str, Any]) -> Driver:
+    sampler = OptunaSampler(study.sampler, study.space, study.objectives, study.seed)
+    return Driver(study, database, row, sampler, database.start_driver(row["id"], {}))
+
+
+def _result(work: Work) -> dict[str, Any]:
+    """Accuracy by network and seed; one network in eight diverges."""
+    if int(work.digest, 16) % 8 == 0:
+        return {"failure": {"kind": "diverged", "message": ""}}
+    return {"accuracy": 0.4 + int(work.digest[:4], 16) / 2**18 + work.unit["seed"] % 1000 / 1e5, "failure": None}
+
+
+def _one_line(error: CspnasError) -> str:
+    """The message, which must be a single line that names the file."""
+    assert error.exit_code == 2
+    text = str(error)
+    assert "\n" not in text and "small.db" in text
+    return text
+
+
+# The file ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{"create": True}, {"read_only": True}], ids=["search", "read"])
+def test_another_schema_version_is_refused_in_one_line(tmp_path: Path, options: dict[str, bool]) -> None:
+    database, _ = _open(tmp_path, _study(tmp_path))
+    with database.transaction() as connection:
+        connection.execute(sa.text("UPDATE cspnas_schema SET version = 99"))
+    database.close()
+    with pytest.raises(InputError) as caught:
+        Database(database.url, **options)
+    text = _one_line(caught.value)
+    assert "found schema version 99" in text and f"expected version {SCHEMA_VERSION}" in text
+
+
+def test_a_database_of_something_else_is_refused_in_one_line(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'small.db'}"
+    with sa.create_engine(url).begin() as connection:
+        connection.execute(sa.text("CREATE TABLE other (id INTEGER)"))
+    with pytest.raises(InputError) as caught:
+        Database(url, read_only=True)
+    assert "without cspnas tables" in _one_line(caught.value)
+
+
+@pytest.mark.parametrize("options", [{"create": True}, {"read_only": True}], ids=["search", "read"])
+def test_a_file_that_is_no_database_is_refused_in_one_line(tmp_path: Path, options: dict[str, bool]) -> None:
+    path = tmp_path / "small.db"
+    path.write_bytes(b"this is not a database at all. " * 200)
+    with pytest.raises(StorageError) as caught:
+        Database(f"sqlite:///{path}", **options)
+    assert "restore it from a backup" in _one_line(caught.value)
+    assert path.read_bytes().startswith(b"this is not")
+
+
+def test_a_damaged_database_is_reported_in_one_line(tmp_path: Path) -> None:
+    study = _study(tmp_path)
+    database, row = _open(tmp_path, study)
+    driver = _driver(study, database, row)
+    for _ in range(8):
+        work = driver.suggest()
+        assert isinstance(work, Work)
+        driver.finish(work, _result(work))
+    with database.transaction() as connection:
+        connection.execute(sa.text("SELECT 1"))
+    with database.engine.connect() as connection:
+        connection.execute(sa.text("PRAGMA wal_checkpoint(TRUNCATE)"))
+    database.close()
+    path = tmp_path / "small.db"
+    data = bytearray(path.read_bytes())
+    data[4096:] = os.urandom(len(data) - 4096)  # the schema in the first page stays readable
+    path.write_bytes(data)
+    with pytest.raises(StorageError) as caught:
+        Database(database.url, read_only=True).evaluations(row["id"])
+    assert "restore it from a backup" in _one_line(caught.value)
+
+
+def test_damaged_json_is_reported_in_one_line(tmp_path: Path) -> None:
+    database, _ = _open(tmp_path, _study(tmp_path))
+    with database.transaction() as connection:
+        connection.execute(sa.text("UPDATE cspnas_studies SET facts = '{broken'"))
+    with pytest.raises(StorageError) as caught:
+        database.studies()
+    _one_line(caught.value)
+
+
+def test_a_folder_that_is_not_there_is_reported_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(StorageError) as caught:
+        Database(f"sqlite:///{tmp_path / 'nowhere' / 'small.db'}", create=True)
+    assert "check that the folder exists" in _one_line(caught.value)
+
+
+def test_an_evaluation_key_is_unique_and_a_refused_step_leaves_nothing(tmp_path: Path) -> None:
+    study = _study(tmp_path)
+    database, row = _open(tmp_path, study)
+    assert isinstance(_driver(study, database, row).suggest(), Work)
+    first = database.rows(sa.select(evaluations_table))[0]
+    copy = {key: value for key, value in first.items() if key != "id"}
+    suggestion = {"study_id": row["id"], "number": 77, "source": "random", "outcome": "training", "digest": "d"}
+    with pytest.raises(IntegrityError, match="UNIQUE"):
+        database.record_suggestion(suggestion, None, copy)
+    assert [s["number"] for s in database.suggestions(row["id"])] == [0]
+    assert database.record_suggestion(suggestion, None, {**copy, "seed": copy["seed"] + 1}) == first["id"] + 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("search.seed", 5), ("proxy.epochs", 9), ("stages.0.growth_rate", [2, 3]), ("objectives", ["accuracy", "params"])],
+)
+def test_a_changed_identity_is_refused_with_the_key_that_changed(tmp_path: Path, key: str, value: Any) -> None:
+    database, row = _open(tmp_path, _study(tmp_path))
+    stored = database.study("small")
+    assert stored is not None
+    check_unchanged(_study(tmp_path, search__trials=99, search__sampler="tpe", search__workers=3), stored)
+    shown = key.replace("stages.0", "stages.1")
+    with pytest.raises(InputError, match=rf"^study small: found {shown} = .*expected .*--study") as caught:
+        check_unchanged(_study(tmp_path, **{key: value}), row)
+    assert caught.value.exit_code == 2 and "\n" not in str(caught.value)
+
+
+# The lock ----------------------------------------------------------------------------------------------------------
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from cspnas.lock import StudyLock
+lock = StudyLock(Path(sys.argv[1]))
+lock.acquire()
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_second_process_is_refused_with_the_pid_of_the_first_until_that_is_killed(tmp_path: Path) -> None:
+    """The kernel frees the lock with the process: nothing has to be cleaned up or to run out."""
+    path = tmp_path / "small.db"
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        lock = StudyLock(path)
+        for _ in range(2):  # a refusal does not spoil what the file says
+            with pytest.raises(StudyBusyError, match=rf"already running .*\(pid {holder.pid} on ") as caught:
+                lock.acquire()
+            assert caught.value.exit_code == 2
+        os.kill(holder.pid, signal.SIGKILL)
+        holder.wait(5)
+        start = time.monotonic()
+        lock.acquire()
+        assert time.monotonic() - start < 0.5
+        with pytest.raises(StudyBusyError, match=rf"pid {os.getpid()} on "):
+            StudyLock(path).acquire()
+        lock.release()
+        StudyLock(path).acquire()
+    finally:
+        holder.kill()
+        holder.wait(5)
+        assert holder.stdout is not None
+        holder.stdout.close()
+
+
+# Optuna's tables ---------------------------------------------------------------------------------------------------
+
+
+def _projected(folder: Path) -> tuple[Database, Driver, optuna.Study]:
+    """A whole search with its projection brought up to date after every result, as a search does it."""
+    study = _study(folder)
+    database, row = _open(folder, study)
+    driver = _driver(study, database, row)
+    projection = Projection(database, "small", study.space, driver.ledger)
+    while isinstance(work := driver.suggest(), Work):
+        driver.finish(work, _result(work))
+        projection.update(first_genotypes(database, row["id"]), [work.digest])
+        states = {trial.state.name for trial in optuna.load_study(study_name="small", storage=database.url).trials}
+        assert states <= {"COMPLETE", "FAIL"}
+    return database, driver, optuna.load_study(study_name="small", storage=database.url)
+
+
+def test_optunas_best_trials_are_our_front_after_confirmations(tmp_path: Path) -> None:
+    _, driver, seen = _projected(tmp_path)
+    assert driver.ledger.confirmations == 4
+    ours = {network.digest: network for network in driver.ledger.front()}
+    best = {trial.user_attrs["digest"]: trial for trial in seen.best_trials}
+    assert best.keys() == ours.keys() and any(len(network.accuracies) > 1 for network in ours.values())
+    for digest, trial in best.items():
+        costs = ours[digest].costs
+        assert trial.values == [pytest.approx(ours[digest].accuracy), costs["flops"], costs["peak_memory"]]
+        assert trial.user_attrs["trainings"] == len(ours[digest].evaluations)
+        assert trial.user_attrs["accuracies"] == ours[digest].accuracies
+    assert seen.metric_names == ["accuracy", "flops", "peak_memory"]
+
+
+def test_every_network_is_one_optuna_trial_that_is_never_running(tmp_path: Path) -> None:
+    database, driver, seen = _projected(tmp_path)
+    assert sorted(trial.user_attrs["digest"] for trial in seen.trials) == sorted(driver.ledger.networks)
+    failed = {trial.user_attrs["digest"] for trial in seen.trials if trial.state.name == "FAIL"}
+    assert failed == {n.digest for n in driver.ledger.networks.values() if not n.accuracies}
+    with database.engine.connect() as connection:
+        states = connection.execute(sa.text("SELECT DISTINCT state FROM trials")).scalars().all()
+    assert "RUNNING" not in states and "COMPLETE" in states
+
+
+def test_a_projection_made_late_or_twice_is_the_same(tmp_path: Path) -> None:
+    """What a crash between our commit and Optuna's kept out is added at the next start, and nothing comes twice."""
+    study = _study(tmp_path)
+    database, row = _open(tmp_path, study)
+    driver = _driver(study, database, row)
+    while isinstance(work := driver.suggest(), Work):
+        driver.finish(work, _result(work))
+    for _ in range(2):
+        Projection(database, "small", study.space, driver.ledger).update(first_genotypes(database, row["id"]))
+        seen = optuna.load_study(study_name="small", storage=database.url)
+        assert len(seen.trials) == len(driver.ledger.networks)
+        assert {t.user_attrs["digest"] for t in seen.best_trials} == {n.digest for n in driver.ledger.front()}
