@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 Schema = dict[str, Any]
-_TYPES = {"boolean": "true or false", "string": "text", "object": "a mapping of keys", "null": "nothing"}
+_TYPES = {"boolean": "true or false", "string": "text", "object": "a mapping of keys"}
 
 
 def as_input_error(
@@ -26,6 +26,8 @@ def as_input_error(
     problems = sorted(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
     first = problems[0]
     path, kind = first["loc"], first["type"]
+    if kind == "invalid_key":  # one that is not text, as in `7: x`; its line is known by its text
+        path = (*path[:-1], str(path[-1]))
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     place = where(name, path, lines, sources)
     if kind in ("extra_forbidden", "invalid_key"):
@@ -65,9 +67,7 @@ def describe(schema: Schema) -> str:
         choices = [str(choice) for choice in schema.get("enum", [schema.get("const")])]
         return f"one of {', '.join(choices)}" if len(choices) > 1 else choices[0]
     if "anyOf" in schema:
-        # A null may always be left away; a list of choices says nothing that its single value does not.
-        kinds = [kind for kind in schema["anyOf"] if kind.get("type") != "null"]
-        return " or ".join(filter(None, map(describe, kinds)))
+        return " or ".join(filter(None, map(describe, schema["anyOf"])))
     kind = schema.get("type")
     if kind in ("integer", "number"):
         return _number(schema, "a whole number" if kind == "integer" else "a number")
@@ -92,17 +92,20 @@ def _at(root: Schema, path: tuple[Any, ...]) -> Schema:
     """The part of the JSON schema `root` that describes the value at `path`; empty where there is none."""
     schema = root
     for part in path:
+        kinds = schema.get("anyOf", [schema])
         if isinstance(part, int):
-            lists = [kind for kind in schema.get("anyOf", [schema]) if "items" in kind]
-            schema = lists[0]["items"] if lists else {}
+            found = [kind["items"] for kind in kinds if "items" in kind]
         else:
-            schema = next((p[part] for p in _objects(root, schema) if part in p), {})
-        if "$ref" in schema:
-            schema = root["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+            found = [kind["properties"][part] for kind in kinds if part in kind.get("properties", {})]
+        schema = _resolved(root, found[0]) if found else {}
     return schema
 
 
-def _objects(root: Schema, schema: Schema) -> list[Schema]:
-    """The properties of every mapping that `schema` allows."""
-    kinds = [root["$defs"][k["$ref"].rsplit("/", 1)[1]] if "$ref" in k else k for k in schema.get("anyOf", [schema])]
-    return [kind["properties"] for kind in kinds if "properties" in kind]
+def _resolved(root: Schema, schema: Schema) -> Schema:
+    """`schema` with its references followed, without the null that a key which may be left away allows."""
+    kinds = [
+        root["$defs"][kind["$ref"].rsplit("/", 1)[1]] if "$ref" in kind else kind
+        for kind in schema.get("anyOf", [schema])
+        if kind.get("type") != "null"
+    ]
+    return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}

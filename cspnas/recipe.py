@@ -29,9 +29,9 @@ class Recipe:
     """
 
     dataset: str = "fashion-mnist-mini"
-    epochs: int = 5
-    batch_size: int = 100
-    learning_rate: float = 0.2
+    epochs: int = 4
+    batch_size: int = 64
+    learning_rate: float = 0.15
     weight_decay: float = 5e-4
     label_smoothing: float = 0.0
     flip: bool = True

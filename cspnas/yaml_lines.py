@@ -64,7 +64,7 @@ def parse_yaml(text: str, name: str) -> tuple[Any, Lines]:
         raise InputError(f"not valid YAML: {error.problem or error.context}", where=where, do=do) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise InputError(f"not valid YAML: character {error.character!r}", where=f"{name}:{line}") from None
+        raise InputError(f"not valid YAML: character U+{error.character:04X}", where=f"{name}:{line}") from None
     except RecursionError:
         raise InputError("values nested too deeply", expected="a few levels", where=name) from None
     except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError) as error:

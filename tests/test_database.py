@@ -117,7 +117,7 @@ def test_a_damaged_database_is_reported_in_one_line(tmp_path: Path) -> None:
     database.close()
     path = tmp_path / "small.db"
     data = bytearray(path.read_bytes())
-    data[4096:] = os.urandom(len(data) - 4096)  # the schema in the first page stays readable
+    data[4096:] = b"\xa5" * (len(data) - 4096)  # the schema in the first page stays readable
     path.write_bytes(data)
     with pytest.raises(StorageError) as caught:
         Database(database.url, read_only=True).evaluations(row["id"])
@@ -161,8 +161,7 @@ def test_a_changed_identity_is_refused_with_the_key_that_changed(tmp_path: Path,
     stored = database.study("small")
     assert stored is not None
     check_unchanged(_study(tmp_path, search__trials=99, search__sampler="tpe", search__workers=3), stored)
-    shown = key.replace("stages.0", "stages.1")
-    with pytest.raises(InputError, match=rf"^study small: found {shown} = .*expected .*--study") as caught:
+    with pytest.raises(InputError, match=rf"^study small: found {key} = .*expected .*--study") as caught:
         check_unchanged(_study(tmp_path, **{key: value}), row)
     assert caught.value.exit_code == 2 and "\n" not in str(caught.value)
 
