@@ -160,9 +160,9 @@ class Driver:
             chosen = self.ledger.to_confirm()
             if chosen is None:
                 break
-            work = self._confirm(chosen)
-            if work is not None:
-                return work
+            started = self._confirm(chosen)
+            if started is not None:
+                return started
         return self._explore()
 
     def _out_of(self, reason: str) -> Wait | Done:

@@ -81,9 +81,9 @@ class ProxyDocument(_Model):
     dataset: str = Field(
         default="fashion-mnist-mini", description="fashion-mnist-mini, fashion-mnist, cifar10, cifar100 or folder:PATH"
     )
-    epochs: Annotated[int, Field(ge=1, le=10000)] = Field(default=5, description="passes over the training images")
-    batch_size: Annotated[int, Field(ge=2, le=65536)] = Field(default=100, description="images a step")
-    learning_rate: Positive = Field(default=0.2, description="peak; linear warm-up, then linear to zero")
+    epochs: Annotated[int, Field(ge=1, le=10000)] = Field(default=4, description="passes over the training images")
+    batch_size: Annotated[int, Field(ge=2, le=65536)] = Field(default=64, description="images a step")
+    learning_rate: Positive = Field(default=0.15, description="peak; linear warm-up, then linear to zero")
     weight_decay: Share = Field(default=5e-4, description="L2 penalty on the weights")
     label_smoothing: Share = Field(default=0.0, description="share of the target spread over all classes")
     flip: bool = Field(default=True, description="mirror half of the images")

@@ -120,10 +120,8 @@ REFUSED = {
     "reuse from a damaged file": (["search", "tiny.yaml", "--study", "new", "--reuse-from", "damaged"], "damaged"),
     "damaged study": (["front", "damaged"], "studies/damaged.db"),
     "search on a damaged study": (["search", "tiny.yaml", "--study", "damaged"], "studies/damaged.db"),
-    "export over a file": (["export", "tiny", "-o", "tiny.yaml"], "--force"),
     "unknown pick": (["export", "tiny", "-o", "new.yaml", "--pick", "best"], "most-accurate"),
     "unknown format": (["export", "tiny", "-o", "new.yaml", "--format", "onnx"], "yaml"),
-    "plot over a file": (["front", "tiny", "--plot", "tiny.yaml"], "--force"),
     "cost of nothing": (["cost", "none.yaml"], "none.yaml"),
     "cost of a space": (["cost", "tiny.yaml"], "architecture/1"),
     "training of nothing": (["train", "none.yaml"], "none.yaml"),
@@ -134,7 +132,7 @@ REFUSED = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a space and two study files: one empty of cspnas tables' content, one damaged."""
+    """A folder with a space and two study files: one that holds no study yet, one damaged."""
     (tmp_path / "tiny.yaml").write_text(TINY)
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "damaged.db").write_bytes(bytes(range(256)) * 64)
@@ -315,6 +313,17 @@ def test_picks_and_where(study: Path) -> None:
     none = cspnas("export", "tiny", "--where", "flops<=1", "-o", "none.yaml", folder=study)
     assert (none.returncode, none.stderr.count("\n")) == (2, 1)
     assert not (study / "none.yaml").exists()
+
+
+@pytest.mark.parametrize("words", [("export", "tiny", "-o", "tiny.yaml"), ("front", "tiny", "--plot", "tiny.yaml")])
+def test_an_existing_file_is_replaced_only_with_force(words: tuple[str, ...], study: Path) -> None:
+    before = listing(study)
+    run = cspnas(*words, folder=study)
+    assert (run.returncode, run.stdout, run.stderr.count("\n")) == (2, "", 1)
+    assert "--force" in run.stderr
+    assert listing(study) == before
+    assert cspnas(*words, "--force", folder=study).returncode == 0
+    assert (study / "tiny.yaml").read_text() != TINY
 
 
 def test_the_same_command_trains_nothing_more_and_a_greater_budget_goes_on(study: Path) -> None:

@@ -85,7 +85,7 @@ def best_digests(address: str) -> set[str]:
     """The digests of the trials that the dashboard calls best."""
     detail = ask(f"{interface(address)}?after=0")
     attributes = [{a["key"]: a["value"] for a in trial["user_attrs"]} for trial in detail["best_trials"]]
-    return {json.loads(found["digest"]) for found in attributes}
+    return {found["digest"] for found in attributes}
 
 
 def test_the_page_shows_the_study_with_its_metric_names(folder: Path, tmp_path: Path) -> None:

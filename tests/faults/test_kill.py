@@ -32,7 +32,7 @@ baselines: {widths: 1}
 """
 COMMAND = [sys.executable, "-m", "cspnas", "search", "tiny.yaml", "--trials", "6", "--epochs", "1", "--workers", "2"]
 COMMAND += ["--device", "cpu"]
-PATIENCE = 60.0  # seconds for one search to reach what is waited for, on a busy machine
+PATIENCE = 120.0  # seconds for one search to reach what is waited for, on a busy machine
 
 Search = subprocess.Popen[str]
 
