@@ -52,7 +52,8 @@ def drive(folder: Path, trials: int) -> list[float]:
     sampler = OptunaSampler("random", study.space, study.objectives, study.seed)
     driver = Driver(study, database, row, sampler, database.start_driver(row["id"], {}))
     projection = Projection(database, "densenet", study.space, driver.ledger)
-    seconds, genotypes = [], first_genotypes(database, row["id"])
+    genotypes = first_genotypes(database, row["id"])
+    seconds: list[float] = []
     while True:
         start = time.process_time()
         work = driver.suggest()

@@ -236,11 +236,22 @@ def _print_csv(rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     """Run a command; a user's error is one line on stderr, never a traceback."""
+    # typer may carry click inside itself; the base of its own usage errors is the right one either way.
+    usage_error: Any = typer.BadParameter.__mro__[2]
     try:
-        app()
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except CspnasError as error:
-        sys.stderr.write(f"cspnas: {error}\n")
-        raise SystemExit(error.exit_code) from None
+        _end(str(error), error.exit_code)
+    except usage_error as error:
+        _end(" ".join(error.format_message().split()) + "; see cspnas --help", 2)
+    except (typer.Abort, KeyboardInterrupt):
+        _end("interrupted", 130)
     except BrokenPipeError:  # the reader of our output went away
         sys.stderr.close()
         raise SystemExit(1) from None
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _end(message: str, code: int) -> None:
+    sys.stderr.write(f"cspnas: {message}\n")
+    raise SystemExit(code)

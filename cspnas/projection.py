@@ -73,7 +73,7 @@ class Projection:
             "failures": failures,
             "trainings": ended,
             "accuracies": network.accuracies,
-            **network.costs,
+            "costs": network.costs,  # one attribute: Optuna writes each by several statements
         }
 
     def _add(self, network: Network, genotype: Genotype, ended: int) -> None:

@@ -56,4 +56,6 @@ def test_a_stage_costs_by_itself_what_its_layers_cost(study: Study) -> None:
 
 
 def test_the_admitted_sample_is_the_same_for_every_call(study: Study) -> None:
-    assert [drawn.digest for drawn in admitted_sample(study, 20)] == [drawn.digest for drawn in admitted_sample(study, 20)]
+    assert [drawn.digest for drawn in admitted_sample(study, 20)] == [
+        drawn.digest for drawn in admitted_sample(study, 20)
+    ]
