@@ -88,6 +88,10 @@ fronts_table = sa.Table(
 )
 
 
+class NoTablesError(InputError):
+    """A database that holds no study of ours yet."""
+
+
 class Database:
     """One database by SQLAlchemy URL. Every database error becomes a StorageError of one line."""
 
@@ -104,7 +108,7 @@ class Database:
 
     def _check_schema(self, create: bool) -> None:
         if not sa.inspect(self.engine).has_table("cspnas_schema"):
-            raise InputError(
+            raise NoTablesError(
                 "a database without cspnas tables", expected="a study made by cspnas search", where=self.shown_url
             )
         with self.engine.begin() as connection:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cspnas.candidates import admitted_sample, reference_of
-from cspnas.database import Database, evaluations_table, sqlite_path
+from cspnas.database import Database, NoTablesError, evaluations_table, sqlite_path
 from cspnas.errors import InputError, StorageError
 from cspnas.library import Place
 from cspnas.lock import StudyLock
@@ -46,19 +46,22 @@ def run_search(
 
     devices = devices_for(device, study.workers, per_gpu)
     assert place.name is not None and place.file is not None
-    existed = place.file.exists()
-    facts = None if existed else new_facts(study, devices[0])  # bad input ends here, with nothing written
+    # Bad input ends in these lines, with nothing written, not even a lock.
+    _check_file(place.file)
+    known = _existing_row(place)
+    if known is not None:
+        check_unchanged(study, known)
+    facts = new_facts(study, devices[0]) if known is None else known["facts"]
     reuse = _reuser(reuse_from)
     _make_folder(place)
-    _check_file(place.file)
     lock = StudyLock(place.file)
     lock.acquire()
     database = Database(place.url, create=True)
     try:
         row = database.study(place.name)
         if row is None:
-            row = database.create_study(place.name, study.identity(), facts or new_facts(study, devices[0]))
-        else:
+            row = database.create_study(place.name, study.identity(), facts)
+        else:  # another search may have made it since
             check_unchanged(study, row)
         study = replace(study, recipe=replace(study.recipe, precision=row["facts"]["precision"]))
         return _drive(study, database, row, devices, reuse, on_open, LocalRunner)
@@ -174,6 +177,20 @@ def _check_file(path: Path) -> None:
         with path.open("rb") as file:
             if file.read(16) != b"SQLite format 3\0":
                 raise StorageError(f"{path}: found no SQLite database; choose another --storage, or restore a backup")
+
+
+def _existing_row(place: Place) -> dict[str, Any] | None:
+    """The study's row where it is there already."""
+    if place.file is None or place.name is None or not place.file.is_file() or not place.file.stat().st_size:
+        return None
+    try:
+        database = Database(place.url, read_only=True)
+    except NoTablesError:
+        return None
+    try:
+        return database.study(place.name)
+    finally:
+        database.close()
 
 
 def _reuser(place: Place | None) -> Callable[[dict[str, Any]], dict[str, Any] | None]:

@@ -350,6 +350,6 @@ def test_studies_lists_it_beside_a_damaged_file_and_the_plot_is_a_page(study: Pa
     run = cspnas("front", "tiny", "--plot", "front.html", "--json", folder=study)
     assert run.returncode == 0, run.stderr
     page = (study / "front.html").read_text()
-    assert page.lower().lstrip().startswith("<html")
+    assert page.lower().lstrip().startswith("<!doctype html>")
     assert all(row["digest"][:12] in page for row in json.loads(run.stdout)["front"])
     assert "<script src=" not in page  # self-contained

@@ -108,7 +108,7 @@ def test_the_page_shows_the_study_with_its_metric_names(folder: Path, tmp_path: 
 def test_the_dashboards_best_trials_are_our_front(folder: Path) -> None:
     with dashboard(folder) as address:
         assert address.startswith("http://127.0.0.1:")
-        assert ask(f"{interface(address)}?after=0")["metric_names"] == ["accuracy", "flops", "peak_memory"]
+        assert ask(f"{interface(address)}?after=0")["objective_names"] == ["accuracy", "flops", "peak_memory"]
         assert best_digests(address) == front(folder)
 
 
