@@ -20,6 +20,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from cspnas.database import Database
+from cspnas.errors import StorageError
 from cspnas.ledger import Ledger, Network
 from cspnas.objectives import OBJECTIVES
 from cspnas.space import Genotype, SearchSpace
@@ -48,7 +49,20 @@ class Projection:
         }
 
     def update(self, genotypes: dict[str, Genotype], digests: Iterable[str] | None = None) -> None:
-        """Bring the trials of `digests` (all networks where None) up to date; what is there already is left alone."""
+        """Bring the trials of `digests` (all networks where None) up to date; what is there already is left alone.
+
+        Raises StorageError where Optuna's tables cannot be written; the next start adds what is missing.
+        """
+        try:
+            self._update(genotypes, digests)
+        except (optuna.exceptions.StorageInternalError, sa.exc.DatabaseError) as error:
+            reason = " ".join(str(error.__cause__ or error).split())[:200]
+            shown = self._database.shown_url
+            raise StorageError(
+                f"{shown}: Optuna's tables cannot be written ({reason}); type the command again"
+            ) from None
+
+    def _update(self, genotypes: dict[str, Genotype], digests: Iterable[str] | None) -> None:
         for digest in self._ledger.networks if digests is None else digests:
             network = self._ledger.networks[digest]
             ended = sum(row["state"] != "in_flight" for row in network.evaluations)
