@@ -137,8 +137,10 @@ def initialise(network: Network, seed: int) -> None:
 
 def fold(network: Network) -> Network:
     """A copy for inference: every foldable norm is inside its convolution, memory laid out by the rules of inference."""
-    like = next(network.parameters())
-    folded = Network(fold_norms(network.graph), training_rules=False).eval().to(like.device, like.dtype)
+    folded = Network(fold_norms(network.graph), training_rules=False).eval()
+    like = next(network.parameters(), None)
+    if like is not None:
+        folded.to(like.device, like.dtype)
     layers = dict(folded.named_modules())
     norm_behind = {op.inputs[0]: op.name for op in network.graph.operations if op.kind == "norm"}
     for index, op in enumerate(network.graph.operations):
