@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,14 +37,19 @@ class LocalRunner:
         self._slots: list[Slot] = []
 
     def run(self, driver: Driver) -> str:
-        """Work until the driver is done; its reason. However this ends, no worker is left behind."""
+        """Work until the driver is done; its reason. However this ends, no worker is left behind.
+
+        Raises KeyboardInterrupt after Ctrl-C, never in the middle of a step.
+        """
         try:
             self._slots = [_spawn(device) for device in self._devices]
-            while True:
-                reason = self._fill(driver)
-                if reason is not None:
-                    return reason
-                self._collect(driver)
+            with _interrupts() as interrupted:
+                while not interrupted:
+                    reason = self._fill(driver)
+                    if reason is not None:
+                        return reason
+                    self._collect(driver)
+            raise KeyboardInterrupt
         finally:
             for slot in self._slots:
                 _stop(slot)
@@ -118,6 +125,20 @@ def _stop(slot: Slot) -> None:
     slot.process.join(5)
     slot.connection.close()
     slot.lifeline.close()
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """A list that Ctrl-C fills: an exception at any point could be swallowed by a callback or cut a step in two."""
+    seen: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield seen
+        return
+    before = signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
