@@ -25,6 +25,7 @@ dashboard: $(INSTALLED) ## open optuna-dashboard on a study; ARGS='STUDY'
 	$(BIN)/cspnas dashboard $(ARGS)
 
 test: $(INSTALLED) ## run the tests; ARGS='tests/test_cost.py'
+	tools/need_chromium
 	$(BIN)/pytest -n 2 $(ARGS)
 
 check: $(INSTALLED) ## all that must pass: format, lint, types, import contracts, tests
@@ -32,7 +33,7 @@ check: $(INSTALLED) ## all that must pass: format, lint, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2
+	$(MAKE) test
 
 format: $(INSTALLED) ## format the code and apply the linter's safe fixes
 	$(BIN)/ruff format .
