@@ -85,6 +85,7 @@ class Driver:
         self._number = self._idle = 0
         self._restarts = self._cut_short()
         self._baselines = self._restore_suggestions()
+        self._attached: dict[str, int] = {}
 
     # Starting where the last driver stopped ------------------------------------------------------------------------
 
@@ -169,13 +170,14 @@ class Driver:
 
     def _confirming(self) -> bool:
         """The last `confirm_share` of the trainings, or of the time, is for new seeds."""
+        share = self.study.confirm_share
         confirmations = self.ledger.confirmations
-        if confirmations >= self._quota():
+        if confirmations >= share * self.study.trials:
             return False
-        late = self.ledger.trainings - confirmations >= self.study.trials - self._quota()
+        explored = self.ledger.trainings - confirmations
+        late = explored >= self.study.trials - int(share * self.study.trials)
         if self.study.time_limit is not None:
-            elapsed = self._clock() - self._started
-            late = late or elapsed > (1 - self.study.confirm_share) * self.study.time_limit
+            late = late or self._clock() - self._started > (1 - share) * self.study.time_limit
         return late
 
     def _confirm(self, network: Network) -> Work | None:
@@ -216,9 +218,8 @@ class Driver:
             return self._out_of(f"no untried architecture is left: all {tried} admitted ones found are trained")
         return self._propose(drawn, "uniform", {})
 
-    def _quota(self) -> int:
-        """Trainings that are for new seeds."""
-        return int(self.study.confirm_share * self.study.trials)
+    def _quota(self) -> float:
+        return self.study.confirm_share * self.study.trials
 
     def _admitted(self, genotype: Genotype) -> Candidate | None:
         try:

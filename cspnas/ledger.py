@@ -92,12 +92,8 @@ class Ledger:
 
     @property
     def confirmations(self) -> int:
-        """Trainings of a network that had been trained before, under way ones included, reused results not."""
-        return sum(
-            row["repeat"] > 0 and row["state"] != "reused"
-            for network in self.networks.values()
-            for row in network.evaluations
-        )
+        """Trainings of a network that had been trained before, under way ones included."""
+        return sum(row["repeat"] > 0 for network in self.networks.values() for row in network.evaluations)
 
     def measured(self) -> list[Network]:
         """Networks with at least one accuracy."""
