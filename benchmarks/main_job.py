@@ -22,11 +22,11 @@ from typing import Any
 
 from cspnas.candidates import admitted_sample, reference_of
 from cspnas.database import Database
-from cspnas.document import find_space, read_space
 from cspnas.driver import Driver, Work
 from cspnas.projection import Projection
 from cspnas.samplers.optuna_samplers import OptunaSampler
 from cspnas.search import first_genotypes
+from cspnas.space_document import find_space, read_space
 
 
 def made_up(work: Work) -> dict[str, Any]:

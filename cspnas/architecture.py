@@ -3,56 +3,110 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import floor
 from typing import Literal
 
-from cspnas.errors import ArchitectureError
-
 Fusion = Literal["first", "last", "both"]
+Split = Literal["slice", "project", "expand"]
+Taps = Literal["last", "all"]
+NormOrder = Literal["after", "before"]
+
 FUSIONS: tuple[Fusion, ...] = ("first", "last", "both")
+SPLITS: tuple[Split, ...] = ("slice", "project", "expand")
+DENSE_FAMILIES = ("densenet", "peleenet")
+RESIDUAL_FAMILIES = ("resnet", "resnext", "darknet")
+FAMILIES = (*DENSE_FAMILIES, *RESIDUAL_FAMILIES)
 
 
 @dataclass(frozen=True, slots=True)
 class Csp:
-    """The Cross Stage Partial wiring of a stage (CSPNet, section 3.1), its input split by a channel slice.
+    """The Cross Stage Partial wiring of a stage (CSPNet, section 3.1).
 
     `part1` channels are routed around the block, `part2` channels go through it. `t1` is the width of the transition on
-    the block's side (`last`, `both`); fusion `first` has none.
+    the block's side (`last`, `both`); fusion `first` has none. `split`: `slice` cuts the input's channels, `project` makes
+    each part by a 1x1 convolution, `expand` makes both by one and cuts its result; `linear`: those convolutions have no
+    activation. `taps`: what a residual block hands to the fusion, its `last` output or `all` of them with part 2 (C2f).
     """
 
     fusion: Fusion
     part1: int
     part2: int
     t1: int | None = None
+    split: Split = "slice"
+    linear: bool = False
+    taps: Taps = "last"
+
+
+@dataclass(frozen=True, slots=True)
+class Downsample:
+    """A layer before the stage: `conv` is 3x3 with `stride`, `average` a mean pool of `stride` and a 1x1 convolution."""
+
+    width: int
+    stride: int = 2
+    kind: Literal["conv", "average"] = "conv"
+    groups: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """`depth` dense layers, each conv 1x1 to `bottleneck` channels and conv 3x3 to `growth_rate`; a transition to `out`.
+    """`depth` layers or blocks of the architecture's family, `bottleneck` channels wide inside.
 
-    `pool` halves the resolution at the stage's end, after the last transition or concat.
+    Dense families: each layer adds `growth_rate` channels; a `transition` to `out`; `pool` halves the resolution at the
+    stage's end, after the transition or, with `pool_first`, before it. Residual families: each block gives `width`
+    channels, its 3x3 convolution has `groups`; the first has `stride` and, where its shape changes, a `shortcut` that is
+    projected or adds the channels both have in common (Darknet). A plain residual stage has no transition: `out` = `width`.
     """
 
     depth: int
-    growth_rate: int
+    growth_rate: int | None
     bottleneck: int
     out: int
-    pool: bool
+    pool: bool = False
     csp: Csp | None = None
+    pool_first: bool = False
+    transition: bool = True
+    width: int | None = None
+    groups: int = 1
+    stride: int = 1
+    shortcut: Literal["project", "common"] = "project"
+    downsample: Downsample | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Stem:
-    """One convolution before the first stage: `channels` wide, `kernel` x `kernel`, with `stride`."""
+    """What comes before the first stage: `kernel` x `kernel` convolutions, the first with `stride`, `hidden` wide and the
+    last `channels` wide, then a max pool of size `pool` and stride 2 (0: none). Kind `pelee` is PeleeNet's stem block:
+    a convolution of `channels`, then a max pool and a strided branch side by side, and a 1x1 convolution of both to
+    `channels` (none with `fuse` off, which leaves twice as many).
+    """
 
     channels: int
     kernel: int = 3
     stride: int = 1
+    kind: Literal["conv", "pelee"] = "conv"
+    hidden: tuple[int, ...] = ()
+    pool: int = 0
+    fuse: bool = True
+
+    @property
+    def label(self) -> str:
+        """A short name that tells two stems apart: `3x3/2-8`, `7x7/2-64+max3`, `pelee-32`."""
+        if self.kind == "pelee":
+            return f"pelee-{self.channels}" + ("" if self.fuse else "x2")
+        widths = "-".join(map(str, (*self.hidden, self.channels)))
+        return f"{self.kernel}x{self.kernel}/{self.stride}-{widths}" + (f"+max{self.pool}" if self.pool else "")
+
+    @property
+    def out_channels(self) -> int:
+        """Channels that the first stage gets."""
+        return 2 * self.channels if self.kind == "pelee" and not self.fuse else self.channels
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """`input_shape` is (channels, height, width) of one image."""
+    """`input_shape` is (channels, height, width) of one image. `norm`: `after` the convolution (conv, norm, activation)
+    or `before` it (norm, activation, convolution). `head`: `linear` pools, then classifies; `conv` classifies each
+    position by a 1x1 convolution, then pools. `negative_slope` is that of leaky_relu.
+    """
 
     family: str
     input_shape: tuple[int, int, int]
@@ -60,64 +114,6 @@ class Architecture:
     stem: Stem
     stages: tuple[Stage, ...]
     activation: str = "relu"
-
-
-def _floor(value: float) -> int:
-    """floor; the tiny term keeps a product that is whole in exact arithmetic (.7 * 45 + .5) from falling below it."""
-    return floor(value + 1e-9)
-
-
-def split(channels: int, split_ratio: float) -> tuple[int, int]:
-    """(part1, part2) of `channels`: part1 = floor(split_ratio * channels + 1/2) go around the block.
-
-    Raises ArchitectureError where a part would be empty.
-    """
-    part1 = _floor(split_ratio * channels + 0.5)
-    if not 0 < part1 < channels:
-        raise ArchitectureError(
-            f"split_ratio {split_ratio:g} of {channels} channels, which routes {part1} of them around the block",
-            expected="both parts to keep a channel",
-            do="widen the stage's input or change the ratio",
-        )
-    return part1, channels - part1
-
-
-def resolve_stage(
-    channels: int,
-    *,
-    depth: int,
-    growth_rate: int,
-    bottleneck_ratio: float,
-    compression: float,
-    pool: bool,
-    split_ratio: float | None = None,
-    fusion: Fusion | None = None,
-) -> Stage:
-    """The stage that these genes give on an input of `channels`; `split_ratio` None is the plain stage.
-
-    Every fusion and the plain stage have the same output width floor(compression * (channels + depth * growth_rate)), so
-    that they are compared at equal width. Raises ArchitectureError for an empty part or a transition with no channel.
-    """
-    out = _floor(compression * (channels + depth * growth_rate))
-    if out < 1:
-        raise ArchitectureError(
-            f"compression {compression:g}, which leaves no channel of {channels + depth * growth_rate}",
-            expected="an output of at least 1 channel",
-        )
-    bottleneck = max(1, _floor(bottleneck_ratio * growth_rate + 0.5))
-    csp = None
-    if split_ratio is not None and fusion is not None:
-        csp = _resolve_csp(channels, depth * growth_rate, out, split_ratio, fusion)
-    return Stage(depth, growth_rate, bottleneck, out, pool, csp)
-
-
-def _resolve_csp(channels: int, grown: int, out: int, split_ratio: float, fusion: Fusion) -> Csp:
-    part1, part2 = split(channels, split_ratio)
-    t1 = {"first": None, "last": out - part1, "both": part2 + grown}[fusion]
-    if t1 is not None and t1 < 1:
-        raise ArchitectureError(
-            f"fusion last with {part1} of {out} output channels routed around the block",
-            expected="at least 1 channel left for the transition",
-            do="lower split_ratio or raise compression",
-        )
-    return Csp(fusion, part1, part2, t1)
+    norm: NormOrder = "after"
+    head: Literal["linear", "conv"] = "linear"
+    negative_slope: float = 0.1

@@ -124,7 +124,7 @@ def reference_of(study: Study, sample: list[Candidate]) -> Reference:
 def baseline_curves(study: Study) -> list[tuple[str, Candidate]]:
     """(`plain` or `csp`, candidate): each curve at `widths` networks spread evenly in log FLOPs over what is admitted.
 
-    Along a curve all stages take the same place in their lists of growth rates and of depths.
+    Along a curve all stages take the same place in their lists of growth rates (or widths) and of depths.
     """
     curves = []
     for kind in ("plain", "csp"):
@@ -135,17 +135,9 @@ def baseline_curves(study: Study) -> list[tuple[str, Candidate]]:
 
 def _uniform_candidates(study: Study, kind: str) -> dict[str, Candidate]:
     found = {}
-    for growth in np.linspace(0, 1, 9):
+    for width in np.linspace(0, 1, 9):
         for depth in (0.0, 0.5, 1.0):
-            genotype: Genotype = {}
-            for number, stage in enumerate(study.space.stages, start=1):
-                place = f"stage{number}"
-                genotype[f"{place}.csp"] = kind == "csp"
-                genotype[f"{place}.growth_rate"] = _at(stage.growth_rate, growth)
-                genotype[f"{place}.depth"] = _at(stage.depth, depth)
-                if kind == "csp":
-                    genotype[f"{place}.split_ratio"] = study.baselines.split_ratio
-                    genotype[f"{place}.fusion"] = study.baselines.fusion
+            genotype = _uniform_genotype(study, kind == "csp", width, depth)
             try:
                 drawn = candidate(study, genotype)
             except ArchitectureError:
@@ -153,6 +145,21 @@ def _uniform_candidates(study: Study, kind: str) -> dict[str, Candidate]:
             if admitted(study, drawn.costs):
                 found[drawn.digest] = drawn
     return found
+
+
+def _uniform_genotype(study: Study, csp: bool, width: float, depth: float) -> Genotype:
+    """All stages at the same place in their lists of widths and depths; every other gene at its first choice."""
+    genotype: Genotype = {}
+    for number, stage in enumerate(study.space.stages, start=1):
+        place = f"stage{number}"
+        genotype[f"{place}.csp"] = csp
+        size = "growth_rate" if stage.growth_rate else "width"
+        genotype[f"{place}.{size}"] = _at(getattr(stage, size), width)
+        genotype[f"{place}.depth"] = _at(stage.depth, depth)
+        if csp:
+            genotype[f"{place}.split_ratio"] = study.baselines.split_ratio
+            genotype[f"{place}.fusion"] = study.baselines.fusion
+    return genotype
 
 
 def _at(choices: tuple[Any, ...], fraction: float) -> Any:

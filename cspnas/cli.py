@@ -156,7 +156,7 @@ def space(
     from cspnas import space_command
 
     if schema:
-        from cspnas.document import space_schema
+        from cspnas.space_document import space_schema
 
         _print_json(space_schema())
         return

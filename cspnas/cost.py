@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+from typing import Any
 
-from cspnas.graph import OPERATIONS, Graph
-from cspnas.liveness import BYTES, fold_norms, live_bytes, plan, saved_bytes
+from cspnas.architecture import Architecture
+from cspnas.families import wire, wire_piece
+from cspnas.graph import OPERATIONS, Graph, Shape
+from cspnas.liveness import BYTES, Saved, fold_norms, live_bytes, plan, saved_storages
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +46,95 @@ class Cost:
 
 def cost_of(graph: Graph) -> Cost:
     """The exact cost of `graph`, norms unfolded in it."""
+    return _composed([_piece_of(graph)], 0)
+
+
+# Composition: an architecture's cost from its stem's, stages' and head's, each computed once ------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What a part of a network adds to its cost; `peak` without the caller's image, `shape` of its result."""
+
+    macs: int
+    params: int
+    weight_bytes: int
+    peak: int
+    traffic: int
+    saved: Saved
+    shape: Shape
+
+
+class CostTable:
+    """Costs of many architectures that share stages, each stage computed once; at most `size` stages are kept.
+
+    A network's pieces meet in one value alone, so that `peak = max(stem, stage + image, head + image)`, exact where no
+    piece begins with a norm that could fold into the convolution before it: with norms before the convolutions the whole
+    graph is costed.
+    """
+
+    def __init__(self, size: int = 100_000) -> None:
+        self.size = size
+        self._pieces: dict[Any, _Piece] = {}
+
+    def cost(self, architecture: Architecture) -> Cost:
+        """The exact cost of `architecture`. Raises ArchitectureError where it cannot be wired."""
+        if architecture.norm == "before":
+            return cost_of(wire(architecture))
+        common = (architecture.family, architecture.activation, architecture.head)
+        key: Any = ("stem", architecture.input_shape, architecture.stem, common[1])
+        pieces = [self._piece(key, architecture, 0, architecture.input_shape)]
+        for number, stage in enumerate(architecture.stages, start=1):
+            shape = pieces[-1].shape
+            pieces.append(self._piece((shape, stage, common[:2]), architecture, number, shape))
+        shape, number = pieces[-1].shape, len(architecture.stages) + 1
+        pieces.append(self._piece((shape, architecture.classes, common[2]), architecture, number, shape))
+        return _composed(pieces, BYTES * prod(architecture.input_shape))
+
+    def _piece(self, key: Any, architecture: Architecture, number: int, shape: Shape) -> _Piece:
+        found = self._pieces.get(key)
+        if found is None:
+            if len(self._pieces) >= self.size:
+                self._pieces.clear()
+            found = self._pieces[key] = _piece_of(wire_piece(architecture, number, shape))
+        return found
+
+
+def stage_costs(architecture: Architecture) -> list[Cost]:
+    """Each stage's cost by itself, on the input that it gets in the network; the image is not counted."""
+    shape, costs = _piece_of(wire_piece(architecture, 0, architecture.input_shape)).shape, []
+    for number in range(1, len(architecture.stages) + 1):
+        piece = _piece_of(wire_piece(architecture, number, shape))
+        costs.append(_composed([piece], 0))
+        shape = piece.shape
+    return costs
+
+
+def _piece_of(graph: Graph) -> _Piece:
     folded = fold_norms(graph)
-    per_image, per_batch = saved_bytes(graph)
-    return Cost(
+    return _Piece(
         macs=sum(macs_by_operation(graph)),
         params=_params(graph),
         weight_bytes=BYTES * _params(folded),
-        peak_memory=max(live_bytes(folded, plan(folded))),
+        peak=max(live_bytes(folded, plan(folded))),
         traffic=_traffic(graph),
-        saved_per_image=per_image,
-        saved_per_batch=per_batch,
+        saved=saved_storages(graph),
+        shape=graph.operations[graph.output].shape,
+    )
+
+
+def _composed(pieces: list[_Piece], image: int) -> Cost:
+    """Pieces in order; the first has the image in its own peak."""
+    saved = [piece.saved for piece in pieces]
+    met = [max(before.output, after.input) for before, after in pairwise(saved)]  # one storage, kept once
+    return Cost(
+        macs=sum(piece.macs for piece in pieces),
+        params=sum(piece.params for piece in pieces),
+        weight_bytes=sum(piece.weight_bytes for piece in pieces),
+        peak_memory=max(piece.peak + (image if number else 0) for number, piece in enumerate(pieces)),
+        traffic=sum(piece.traffic for piece in pieces),
+        saved_per_image=sum(s.per_image for s in saved) + saved[0].input + sum(met) + saved[-1].output,
+        saved_per_batch=sum(s.per_batch for s in saved),
     )
 
 

@@ -1,79 +1,189 @@
-"""From an architecture to its graph: stems, blocks, the CSP stage, the head. A family is a block and its parameters."""
+"""From an architecture to its graph: the stem, each stage, the head. A family is a block and its parameters."""
 
 from __future__ import annotations
 
-from cspnas.architecture import Architecture, Csp, Stage
+from cspnas.architecture import Architecture, Csp, Downsample, Stage, Stem
+from cspnas.blocks import BLOCKS, Units
 from cspnas.errors import ArchitectureError
-from cspnas.graph import Graph, GraphBuilder
+from cspnas.graph import Graph, GraphBuilder, Shape
 
 
 def wire(architecture: Architecture) -> Graph:
     """The graph of `architecture`. Raises ArchitectureError where sizes or widths do not fit."""
     network = GraphBuilder(architecture.input_shape)
-    activation = architecture.activation
-    stem = architecture.stem
-    x = conv_norm_act(network, "stem", 0, stem.channels, activation, kernel=stem.kernel, stride=stem.stride)
-    for number, stage in enumerate(architecture.stages, start=1):
-        x = csp_stage(network, f"stage{number}", x, stage, activation)
-    x = network.add("pool", "head.pool", x, function="global_avg")
-    x = network.add("flatten", "head.flatten", x)
-    network.add("linear", "head.linear", x, out_features=architecture.classes)
+    x = add_stem(network, architecture, 0)
+    for number in range(1, len(architecture.stages) + 1):
+        x = add_stage(network, architecture, number, x)
+    add_head(network, architecture, x)
     return network.graph()
 
 
-def conv_norm_act(
-    network: GraphBuilder, name: str, x: int, width: int, activation: str, *, kernel: int = 1, stride: int = 1
-) -> int:
-    """Convolution, batch norm, activation: the unit of every family."""
-    padding = kernel // 2
-    x = network.add("conv", f"{name}.conv", x, out_channels=width, kernel=kernel, stride=stride, padding=padding)
-    x = network.add("norm", f"{name}.norm", x)
-    return network.add("act", f"{name}.act", x, function=activation)
+def wire_piece(architecture: Architecture, number: int, shape: Shape) -> Graph:
+    """The graph of one piece on an input of `shape`: the stem (0), a stage (from 1) or the head (one more)."""
+    network = GraphBuilder(shape, piece=number > 0)
+    if number == 0:
+        add_stem(network, architecture, 0)
+    elif number <= len(architecture.stages):
+        add_stage(network, architecture, number, 0)
+    else:
+        add_head(network, architecture, 0)
+    return network.graph()
 
 
-def csp_stage(network: GraphBuilder, name: str, x: int, stage: Stage, activation: str) -> int:
-    """One stage, read as figure 3 of the CSPNet paper: split, block, transition?, concat, transition?, pool?.
+def units_of(network: GraphBuilder, architecture: Architecture) -> Units:
+    """The convolution unit that every layer of `architecture` is made of."""
+    return Units(network, architecture.activation, architecture.norm, architecture.negative_slope)
+
+
+def add_stem(network: GraphBuilder, architecture: Architecture, x: int) -> int:
+    """The layers before the first stage; their convolutions are followed by norm and activation in either norm order."""
+    units = Units(network, architecture.activation, "after", architecture.negative_slope)
+    stem = architecture.stem
+    if stem.kind == "pelee":
+        return _pelee_stem(units, stem, x)
+    widths, stride = (*stem.hidden, stem.channels), stem.stride
+    for number, width in enumerate(widths, start=1):
+        name = f"stem{number}" if stem.hidden else "stem"
+        x = units.add(name, x, width, kernel=stem.kernel, stride=stride)
+        stride = 1
+    if stem.pool:
+        padding = (stem.pool - 1) // 2
+        x = network.add("pool", "stem.pool", x, function="max", kernel=stem.pool, padding=padding)
+    return x
+
+
+def _pelee_stem(units: Units, stem: Stem, x: int) -> int:
+    """PeleeNet's stem block: 3x3/2; then max pool/2 beside 1x1, 3x3/2; then, with `fuse`, 1x1 over both."""
+    x = units.add("stem.first", x, stem.channels, kernel=3, stride=2)
+    pooled = units.network.add("pool", "stem.pool", x, function="max")
+    branch = units.add("stem.branch1", x, max(1, stem.channels // 2))
+    branch = units.add("stem.branch2", branch, stem.channels, kernel=3, stride=2)
+    x = units.network.add("concat", "stem.concat", pooled, branch)
+    return units.add("stem.fuse", x, stem.channels) if stem.fuse else x
+
+
+def add_stage(network: GraphBuilder, architecture: Architecture, number: int, x: int) -> int:
+    """One stage, read as figure 3 of the CSPNet paper: split, block, transition?, concat, transition?, with its pool.
 
     `first`: concat[block, part1] -> transition. `last`: concat[transition(block), part1].
     `both`: concat[transition(block), part1] -> transition. Plain: block -> transition.
     """
-    csp = stage.csp
-    if csp is None:
-        x = dense_block(network, f"{name}.block", x, stage, activation)
+    units, stage, name = units_of(network, architecture), architecture.stages[number - 1], f"stage{number}"
+    _check_stage(architecture.family, name, stage)
+    if stage.downsample is not None:
+        x = _downsample(units, f"{name}.downsample", x, stage.downsample)
+    if stage.csp is None:
+        x = BLOCKS[architecture.family](units, f"{name}.block", x, stage)[-1]
     else:
-        _check_split(name, network.channels(x), stage, csp)
-        part1 = network.add("slice", f"{name}.part1", x, start=0, stop=csp.part1)
-        part2 = network.add("slice", f"{name}.part2", x, start=csp.part1, stop=csp.part1 + csp.part2)
-        x = dense_block(network, f"{name}.block", part2, stage, activation)
-        if csp.t1 is not None:
-            x = conv_norm_act(network, f"{name}.transition1", x, csp.t1, activation)
-        x = network.add("concat", f"{name}.fusion", x, part1)
-    if csp is None or csp.fusion != "last":
-        x = conv_norm_act(network, f"{name}.transition", x, stage.out, activation)
-    return network.add("pool", f"{name}.pool", x) if stage.pool else x
+        x = _cross_stage(units, architecture.family, name, x, stage, stage.csp)
+    if stage.pool_first:
+        x = network.add("pool", f"{name}.pool", x)
+    if _ends_in_transition(stage):
+        x = units.add(f"{name}.transition", x, stage.out)
+    return network.add("pool", f"{name}.pool", x) if stage.pool and not stage.pool_first else x
 
 
-def dense_block(network: GraphBuilder, name: str, x: int, stage: Stage, activation: str) -> int:
-    """`depth` layers, each reading all before it (DenseNet, equation 2); conv 1x1 -> bottleneck, conv 3x3 -> growth_rate.
+def _ends_in_transition(stage: Stage) -> bool:
+    if stage.csp is not None:
+        return stage.csp.fusion != "last"
+    return stage.width is None and stage.transition
 
-    The features so far are one tensor that grows, which keeps one copy of them alive instead of two.
+
+def _cross_stage(units: Units, family: str, name: str, x: int, stage: Stage, csp: Csp) -> int:
+    """Split, block, the transition on the block's side, fusion. The concat's order is [block's side, part 1].
+
+    Of two projections, part 1's comes first if it is no wider than the stage's input, else last: the peak of memory is
+    never higher so.
     """
-    for number in range(1, stage.depth + 1):
-        layer = f"{name}.layer{number}"
-        new = conv_norm_act(network, f"{layer}.reduce", x, stage.bottleneck, activation)
-        new = conv_norm_act(network, f"{layer}.grow", new, stage.growth_rate, activation, kernel=3)
-        x = network.add("concat", f"{layer}.concat", x, new)
+    network = units.network
+    linear, early = csp.linear, csp.split != "project" or csp.part1 <= network.channels(x)
+    source = x
+    if csp.split == "expand":
+        source = units.add(f"{name}.expand", x, csp.part1 + csp.part2, linear=linear)
+
+    def part(which: str, start: int, width: int) -> int:
+        if csp.split == "project":
+            return units.add(f"{name}.{which}", source, width, linear=linear)
+        return network.add("slice", f"{name}.{which}", source, start=start, stop=start + width)
+
+    if csp.split == "slice" and csp.part1 + csp.part2 != network.channels(x):
+        raise ArchitectureError(
+            f"part1 {csp.part1} and part2 {csp.part2}",
+            expected=f"two parts that share the stage's {network.channels(x)} input channels",
+            where=name,
+        )
+    part1 = part("part1", 0, csp.part1) if early else -1
+    part2 = part("part2", csp.part1, csp.part2)
+    side = BLOCKS[family](units, f"{name}.block", part2, stage)
+    x = side[-1] if csp.taps == "last" else network.add("concat", f"{name}.taps", part2, *side)
+    if csp.t1 is not None:
+        x = units.add(f"{name}.transition1", x, csp.t1)
+    if not early:
+        part1 = part("part1", 0, csp.part1)
+    return network.add("concat", f"{name}.fusion", x, part1)
+
+
+def _downsample(units: Units, name: str, x: int, layer: Downsample) -> int:
+    if layer.kind == "conv":
+        return units.add(name, x, layer.width, kernel=3, stride=layer.stride, groups=layer.groups)
+    if layer.stride > 1:
+        x = units.network.add("pool", f"{name}.pool", x, kernel=layer.stride, stride=layer.stride)
+    return units.add(name, x, layer.width, groups=layer.groups)
+
+
+def add_head(network: GraphBuilder, architecture: Architecture, x: int) -> int:
+    """The classifier: global pool and linear layer, or a 1x1 convolution and global pool."""
+    if architecture.norm == "before":
+        x = network.add("norm", "head.norm", x)
+        x = units_of(network, architecture).activate("head.act", x)
+    if architecture.head == "conv":
+        x = network.add("conv", "head.conv", x, out_channels=architecture.classes, bias=True)
+    x = network.add("pool", "head.pool", x, function="global_avg")
+    x = network.add("flatten", "head.flatten", x)
+    if architecture.head == "linear":
+        x = network.add("linear", "head.linear", x, out_features=architecture.classes)
     return x
 
 
-def _check_split(name: str, channels: int, stage: Stage, csp: Csp) -> None:
-    """Raises ArchitectureError where an architecture's widths do not describe a split of the stage's input."""
-    if csp.part1 < 1 or csp.part2 < 1 or csp.part1 + csp.part2 != channels:
+def _check_stage(family: str, name: str, stage: Stage) -> None:
+    """Raises ArchitectureError where an architecture's widths do not describe a stage of its family."""
+    dense = stage.growth_rate is not None
+    if dense != (family in ("densenet", "peleenet")) or dense == (stage.width is not None):
         raise ArchitectureError(
-            f"part1 {csp.part1} and part2 {csp.part2}",
-            expected=f"two parts that share the stage's {channels} input channels",
+            f"a stage with {'growth_rate' if dense else 'width'} in family {family}",
+            expected="growth_rate for densenet and peleenet, width for resnet, resnext and darknet",
             where=name,
         )
+    if stage.width is not None and stage.bottleneck > stage.width:
+        raise ArchitectureError(
+            f"a bottleneck of {stage.bottleneck} in blocks {stage.width} wide",
+            expected="a bottleneck no wider than its block",
+            where=name,
+        )
+    if stage.csp is None:
+        _check_plain(name, stage)
+    else:
+        _check_csp(name, stage, stage.csp)
+
+
+def _check_plain(name: str, stage: Stage) -> None:
+    if stage.width is not None and stage.out != stage.width:
+        raise ArchitectureError(
+            f"out {stage.out} of a plain residual stage", expected=f"its width, {stage.width}", where=name
+        )
+
+
+def _check_csp(name: str, stage: Stage, csp: Csp) -> None:
+    if stage.stride > 1:
+        raise ArchitectureError(
+            f"stride {stage.stride} in the block of a CSP stage", expected="a downsample layer before it", where=name
+        )
+    if csp.part1 < 1 or csp.part2 < 1:
+        raise ArchitectureError(
+            f"part1 {csp.part1} and part2 {csp.part2}", expected="at least 1 channel each", where=name
+        )
+    if csp.taps == "all" and stage.width is None:
+        raise ArchitectureError("taps all", expected="last: a dense block's output holds every tap", where=name)
     if (csp.t1 is None) != (csp.fusion == "first"):
         raise ArchitectureError(
             f"t1 {csp.t1} with fusion {csp.fusion}", expected="t1 for last and both, none for first", where=name
@@ -81,4 +191,8 @@ def _check_split(name: str, channels: int, stage: Stage, csp: Csp) -> None:
     if csp.fusion == "last" and csp.t1 is not None and csp.t1 + csp.part1 != stage.out:
         raise ArchitectureError(
             f"out {stage.out} with fusion last", expected=f"t1 + part1 = {csp.t1 + csp.part1}", where=name
+        )
+    if stage.pool_first and csp.fusion == "last":
+        raise ArchitectureError(
+            "pool_first with fusion last", expected="a transition after the fusion to pool before", where=name
         )

@@ -71,8 +71,10 @@ class Graph:
 class GraphBuilder:
     """Adds operations one by one, each shape checked as it comes."""
 
-    def __init__(self, input_shape: Shape) -> None:
-        self._operations = [Operation("input", "image", (), input_shape)]
+    def __init__(self, input_shape: Shape, *, piece: bool = False) -> None:
+        """`piece`: the input is not the caller's image but a value that earlier layers made."""
+        first = ("given", "before") if piece else ("input", "image")
+        self._operations = [Operation(*first, (), input_shape)]
 
     def add(self, kind: str, name: str, *inputs: int, **attributes: Any) -> int:
         """Append an operation and give its index. Raises ArchitectureError where the shapes do not fit."""
@@ -167,6 +169,11 @@ def _concat_shape(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
 
 def _add_shape(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
     assert len(shapes) == 2, "an add has two operands"
+    if attributes["common"]:  # Darknet's shortcut: the channels that both have, every stride-th position of the second
+        strided = tuple((size - 1) // attributes["stride"] + 1 for size in shapes[1][1:])
+        if strided != shapes[0][1:]:
+            raise ArchitectureError(f"a sum of maps {shapes[0][1:]} and {strided}", expected="maps of one size")
+        return shapes[0]
     if len(set(shapes)) > 1:
         raise ArchitectureError(f"a sum of shapes {list(shapes)}", expected="equal shapes")
     return shapes[0]
@@ -201,6 +208,7 @@ def _pool_saves(operation: Operation) -> str:
 OPERATIONS: Mapping[str, OperationKind] = MappingProxyType(
     {
         "input": OperationKind(shape=_same, memory="image"),
+        "given": OperationKind(shape=_same),
         "conv": OperationKind(
             shape=_conv_shape,
             macs=lambda op, inputs: _conv_weights(op, inputs) * op.shape[1] * op.shape[2],
@@ -220,10 +228,10 @@ OPERATIONS: Mapping[str, OperationKind] = MappingProxyType(
             shape=_same,
             memory="activation",
             saves=lambda op: "output" if op["function"] in _SAVES_OUTPUT else "input",
-            defaults=MappingProxyType({"function": "relu"}),
+            defaults=MappingProxyType({"function": "relu", "negative_slope": 0.1}),  # Darknet's slope; leaky_relu alone
         ),
         "concat": OperationKind(shape=_concat_shape),
-        "add": OperationKind(shape=_add_shape, memory="add"),
+        "add": OperationKind(shape=_add_shape, memory="add", defaults=MappingProxyType({"common": False, "stride": 1})),
         "slice": OperationKind(shape=_slice_shape, memory="view", defaults=MappingProxyType({"start": 0, "stop": 0})),
         "pool": OperationKind(
             shape=_pool_shape,

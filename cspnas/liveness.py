@@ -61,7 +61,10 @@ def plan(graph: Graph, *, training: bool = False) -> Plan:
         else:
             storage.append(index)
     last_read = [uses[-1] if uses else index for index, uses in enumerate(readers)]
-    return Plan(tuple(storage), tuple(overwrites), _drops(last_read), _last_use(storage, last_read))
+    last_use = _last_use(storage, last_read)
+    if graph.operations[0].kind == "input":
+        last_use[0] = len(storage)  # the image is the caller's
+    return Plan(tuple(storage), tuple(overwrites), _drops(last_read), tuple(last_use))
 
 
 def _overwritten(graph: Graph, operation: Operation, readers: list[list[int]], training: bool) -> int | None:
@@ -71,7 +74,8 @@ def _overwritten(graph: Graph, operation: Operation, readers: list[list[int]], t
         return None
     if memory not in ("activation", "add"):
         return None
-    for position, source in enumerate(operation.inputs):
+    common = operation.kind == "add" and operation["common"]  # the second operand has another shape
+    for position, source in enumerate(operation.inputs[:1] if common else operation.inputs):
         maker = graph.operations[source]
         if OPERATIONS[maker.kind].memory not in OWNED or len(readers[source]) > 1:
             continue
@@ -90,12 +94,11 @@ def _drops(last_read: list[int]) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(values) for values in drops)
 
 
-def _last_use(storage: list[int], last_read: list[int]) -> tuple[int, ...]:
+def _last_use(storage: list[int], last_read: list[int]) -> list[int]:
     last = [-1] * len(storage)
     for value, base in enumerate(storage):
         last[base] = max(last[base], last_read[value])
-    last[0] = len(storage)  # the image is the caller's
-    return tuple(last)
+    return last
 
 
 def live_bytes(graph: Graph, layout: Plan) -> list[int]:
@@ -113,8 +116,26 @@ def live_bytes(graph: Graph, layout: Plan) -> list[int]:
     return live
 
 
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Bytes that autograd keeps for the backward pass: inside the graph, and of its input and its output (0: not kept).
+    A neighbour in a larger graph may keep the same storage, which counts once.
+    """
+
+    per_image: int
+    per_batch: int
+    input: int
+    output: int
+
+
 def saved_bytes(graph: Graph) -> tuple[int, int]:
     """Bytes that autograd keeps for the backward pass of the unfolded graph: (per image, per batch)."""
+    saved = saved_storages(graph)
+    return saved.per_image + saved.input + saved.output, saved.per_batch
+
+
+def saved_storages(graph: Graph) -> Saved:
+    """What autograd keeps of the unfolded graph."""
     layout = plan(graph, training=True)
     bases: set[int] = set()
     per_image = per_batch = 0
@@ -130,4 +151,8 @@ def saved_bytes(graph: Graph) -> tuple[int, int]:
         extra_image, extra_batch = row.saved_extra(operation)
         per_image += extra_image
         per_batch += extra_batch
-    return per_image + BYTES * sum(graph.operations[base].elements for base in bases), per_batch
+    output = layout.storage[graph.output]
+    inside = bases - {0, output}
+    per_image += BYTES * sum(graph.operations[base].elements for base in inside)
+    sizes = [BYTES * graph.operations[base].elements * (base in bases) for base in (0, output)]
+    return Saved(per_image, per_batch, sizes[0], sizes[1] if output else 0)

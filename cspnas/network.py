@@ -16,7 +16,7 @@ from cspnas.liveness import fold_norms, plan
 
 _ACTIVATIONS: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor] | None]] = {
     "relu": (F.relu, F.relu_),
-    "leaky_relu": (lambda x: F.leaky_relu(x, 0.1), lambda x: F.leaky_relu_(x, 0.1)),  # Darknet's slope
+    "leaky_relu": (F.leaky_relu, F.leaky_relu_),
     "silu": (F.silu, lambda x: F.silu(x, inplace=True)),
     "mish": (F.mish, lambda x: F.mish(x, inplace=True)),
     "hardswish": (F.hardswish, lambda x: F.hardswish(x, inplace=True)),
@@ -37,13 +37,27 @@ def _slice(op: Operation, overwrites: int | None) -> Callable[..., Tensor]:
 
 def _act(op: Operation, overwrites: int | None) -> Callable[..., Tensor]:
     fresh, in_place = _ACTIVATIONS[op["function"]]
-    return fresh if overwrites is None or in_place is None else in_place
+    function = fresh if overwrites is None or in_place is None else in_place
+    if op["function"] != "leaky_relu":
+        return function
+    slope = op["negative_slope"]
+    return lambda x: function(x, slope)
 
 
 def _add(op: Operation, overwrites: int | None) -> Callable[..., Tensor]:
+    if op["common"]:
+        stride = op["stride"]
+        return lambda a, b: _add_common(a if overwrites == 0 else a.clone(), b, stride)
     if overwrites is None:
         return torch.add
     return (lambda a, b: a.add_(b)) if overwrites == 0 else (lambda a, b: b.add_(a))
+
+
+def _add_common(total: Tensor, other: Tensor, stride: int) -> Tensor:
+    """Darknet's shortcut, in place: the channels that both have, every `stride`-th position of `other`."""
+    channels = min(total.shape[1], other.shape[1])
+    total[:, :channels] += other[:, :channels, ::stride, ::stride]
+    return total
 
 
 def _pool(op: Operation, overwrites: int | None) -> Callable[..., Tensor]:

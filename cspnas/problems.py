@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import Any, TypeVar
 
-from cspnas.errors import InputError
+from pydantic import BaseModel, ValidationError
+
+from cspnas.errors import ArchitectureError, InputError
 from cspnas.spelling import nearest
 from cspnas.yaml_lines import Lines, dotted
 
-if TYPE_CHECKING:
-    from pydantic import ValidationError
-
+Model = TypeVar("Model", bound=BaseModel)
 Schema = dict[str, Any]
 _TYPES = {"boolean": "true or false", "string": "text", "object": "a mapping of keys"}
 
@@ -109,3 +110,27 @@ def _resolved(root: Schema, schema: Schema) -> Schema:
         if kind.get("type") != "null"
     ]
     return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+
+
+def validated(model: type[Model], data: Any, name: str, lines: Lines, flags: dict[str, str]) -> Model:
+    """`data` as a `model`. Raises InputError with file, line and key, or flag, of what does not fit."""
+    if not isinstance(data, dict):
+        raise InputError(
+            "a list" if isinstance(data, list) else short(data),
+            expected="a mapping of keys, one `key: value` a line",
+            where=where(name, (), lines, {}),
+        )
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise as_input_error(error, model.model_json_schema(), name, lines, flags) from None
+
+
+def placed(error: ArchitectureError, name: str, lines: Lines, flags: dict[str, str]) -> InputError:
+    """`error` (its place is a part of the network, `stage2.pool`) with the place in the file."""
+    match = re.match(r"(stage|stem)(\d*)", error.where)
+    path: tuple[Any, ...] = ()
+    if match:
+        path = ("stages", int(match[2]) - 1) if match[2] else ("stem",)
+    place = f"{where(name, path, lines, flags)} ({error.where})"
+    return InputError(error.found, expected=error.expected, where=place, do=error.do)

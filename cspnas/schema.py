@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from cspnas.architecture import Fusion
+from cspnas.architecture import Fusion, NormOrder, Split, Taps
 
 
 class _Model(BaseModel):
@@ -28,51 +28,94 @@ Share = Annotated[float, Field(ge=0, lt=1), BeforeValidator(_number)]
 Positive = Annotated[float, Field(gt=0, le=64), BeforeValidator(_number)]
 Depth = Annotated[int, Field(ge=1, le=256)]
 Activation = Literal["relu", "leaky_relu", "silu", "mish", "hardswish", "gelu"]
-# Every gene is one value (fixed) or a list of choices (searched); the JSON schema allows both.
-DepthChoices = Annotated[
-    Annotated[list[Depth], Field(min_length=1)],
-    BeforeValidator(_as_list, json_schema_input_type=Depth | Annotated[list[Depth], Field(min_length=1)]),
-]
-WidthChoices = Annotated[
-    Annotated[list[Width], Field(min_length=1)],
-    BeforeValidator(_as_list, json_schema_input_type=Width | Annotated[list[Width], Field(min_length=1)]),
-]
-Switches = Annotated[
-    Annotated[list[bool], Field(min_length=1)],
-    BeforeValidator(_as_list, json_schema_input_type=bool | Annotated[list[bool], Field(min_length=1)]),
-]
-Ratios = Annotated[
-    Annotated[list[Ratio], Field(min_length=1)],
-    BeforeValidator(_as_list, json_schema_input_type=Ratio | Annotated[list[Ratio], Field(min_length=1)]),
-]
-Fusions = Annotated[
-    Annotated[list[Fusion], Field(min_length=1)],
-    BeforeValidator(_as_list, json_schema_input_type=Fusion | Annotated[list[Fusion], Field(min_length=1)]),
-]
-Positives = Annotated[
-    Annotated[list[Positive], Field(min_length=1)],
-    BeforeValidator(_as_list, json_schema_input_type=Positive | Annotated[list[Positive], Field(min_length=1)]),
-]
+Family = Literal["densenet", "peleenet", "resnet", "resnext", "darknet"]
+StemKind = Literal["conv", "pelee"]
+PoolKernel = Literal[0, 2, 3]
+Stride = Literal[1, 2, 4]
+
+
+def _choices(value_type: Any) -> Any:
+    """One value (fixed) or a list of choices (searched); the JSON schema allows both."""
+    listed = Annotated[list[value_type], Field(min_length=1)]
+    return Annotated[listed, BeforeValidator(_as_list, json_schema_input_type=value_type | listed)]
+
+
+if TYPE_CHECKING:  # mypy reads no computed types
+    Depths = list[int]
+    Widths = list[int]
+    Switches = list[bool]
+    Ratios = list[float]
+    Positives = list[float]
+    Fusions = list[Fusion]
+    Splits = list[Split]
+    TapChoices = list[Taps]
+    Pools = list[str]
+    Activations = list[str]
+    Norms = list[NormOrder]
+else:
+    Depths, Widths, Switches, Ratios = map(_choices, (Depth, Width, bool, Ratio))
+    Positives, Fusions, Splits, TapChoices = map(
+        _choices, (Positive, Fusion, Literal["slice", "project", "expand"], Taps)
+    )
+    Pools, Activations, Norms = map(_choices, (Literal["after", "before"], Activation, NormOrder))
 
 
 class StemDocument(_Model):
-    """The convolution before the first stage."""
+    """The layers before the first stage."""
 
-    channels: Width = Field(default=8, description="output channels")
-    kernel: Literal[1, 3, 5, 7] = Field(default=3, description="height and width of the filter")
-    stride: Literal[1, 2, 4] = Field(default=1, description="the resolution is divided by it")
+    channels: Width = Field(default=8, description="output channels of its convolutions")
+    kernel: Literal[1, 3, 5, 6, 7] = Field(default=3, description="height and width of the filters")
+    stride: Stride = Field(default=1, description="of the first convolution")
+    kind: StemKind = Field(
+        default="conv", description="conv: convolutions in a row; pelee: PeleeNet's two branches, stride 4"
+    )
+    hidden: list[Width] = Field(default=[], max_length=8, description="convolutions before the last one (deep stem)")
+    pool: PoolKernel = Field(default=0, description="max pool of this size and stride 2 at the end; 0: none")
+    fuse: bool = Field(default=True, description="pelee: a 1x1 convolution over both branches")
+
+
+Stems = Annotated[
+    Annotated[list[StemDocument], Field(min_length=1)],
+    BeforeValidator(_as_list, json_schema_input_type=StemDocument | Annotated[list[StemDocument], Field(min_length=1)]),
+]
 
 
 class StageDocument(_Model):
     """One stage; each key is a value or a list of choices."""
 
-    depth: DepthChoices = Field(description="dense layers")
-    growth_rate: WidthChoices = Field(description="channels that each dense layer adds")
+    depth: Depths = Field(description="layers or blocks")
+    growth_rate: Widths | None = Field(
+        default=None, description="densenet, peleenet: channels that each dense layer adds"
+    )
+    width: Widths | None = Field(default=None, description="resnet, resnext, darknet: output channels of the stage")
     csp: Switches = Field(default=[True, False], description="whether the stage is Cross Stage Partial")
     split_ratio: Ratios = Field(default=[0.25, 0.5, 0.75], description="fraction of channels routed around the block")
     fusion: Fusions = Field(default=["first", "last", "both"], description="where the branches fuse")
-    bottleneck_ratio: Positives = Field(default=[2.0], description="width of the 1x1 convolutions over growth_rate")
-    compression: Positives = Field(default=[0.5], description="output channels over channels before the transition")
+    split: Splits | None = Field(
+        default=None,
+        description="how the parts are made: slice of the input, project (two 1x1), expand (one 1x1, cut in two); "
+        "slice where not said, project in resnet, resnext and darknet",
+    )
+    taps: TapChoices | None = Field(
+        default=None, description="resnet, resnext, darknet: what the block hands to the fusion; last where not said"
+    )
+    pool: Pools | None = Field(
+        default=None,
+        description="densenet, peleenet: pool after or before the last transition; not in the last stage; "
+        "after where not said",
+    )
+    bottleneck_ratio: Positives | None = Field(
+        default=None,
+        description="width inside a layer over growth_rate (2 where not said), or inside a block over the block's width "
+        "(at most 1; 0.5 where not said)",
+    )
+    groups: Widths | None = Field(
+        default=None, description="resnet, resnext, darknet: groups of the 3x3 convolutions; 1 where not said"
+    )
+    compression: Positives | None = Field(
+        default=None,
+        description="densenet, peleenet: output channels over channels before the transition; 0.5 where not said",
+    )
 
 
 class ProxyDocument(_Model):
@@ -114,9 +157,12 @@ class BaselinesDocument(_Model):
 class SpaceDocument(_Model):
     """A search space with everything a search needs."""
 
-    family: Literal["densenet"] = Field(description="the kind of block")
-    activation: Activation = Field(default="relu", description="after every convolution")
-    stem: StemDocument = Field(default=StemDocument(), description="the convolution before the first stage")
+    family: Family = Field(description="the kind of block")
+    activation: Activations = Field(default=["relu"], description="after every convolution; one or a list of choices")
+    norm: Norms = Field(
+        default=["after"], description="batch norm after each convolution, or before it; one or a list of choices"
+    )
+    stem: Stems = Field(default=[StemDocument()], description="before the first stage; one or a list of choices")
     stages: list[StageDocument] = Field(min_length=1, description="in order; every stage but the last halves the map")
     objectives: list[str] = Field(
         default=["accuracy", "flops", "peak_memory"],
@@ -135,27 +181,49 @@ class CspDocument(_Model):
     part1: Width
     part2: Width
     t1: Width | None = None
+    split: Split = "slice"
+    linear: bool = False
+    taps: Taps = "last"
+
+
+class DownsampleDocument(_Model):
+    """The layer before a stage's split or block."""
+
+    width: Width
+    stride: Stride = 2
+    kind: Literal["conv", "average"] = "conv"
+    groups: Width = 1
 
 
 class ResolvedStageDocument(_Model):
     """One stage of an architecture, widths resolved."""
 
     depth: Depth
-    growth_rate: Width
+    growth_rate: Width | None = None
     bottleneck: Width
     out: Width
-    pool: bool
+    pool: bool = False
     csp: CspDocument | None = None
+    pool_first: bool = False
+    transition: bool = True
+    width: Width | None = None
+    groups: Width = 1
+    stride: Stride = 1
+    shortcut: Literal["project", "common"] = "project"
+    downsample: DownsampleDocument | None = None
 
 
 class ArchitectureDocument(_Model):
     """One architecture, with what was measured about it where it comes from a study."""
 
     cspnas: Literal["architecture/1"]
-    family: Literal["densenet"]
+    family: Family
     input_shape: Annotated[list[Width], Field(min_length=3, max_length=3)]
     classes: Annotated[int, Field(ge=1)]
     activation: Activation = "relu"
+    norm: NormOrder = "after"
+    head: Literal["linear", "conv"] = "linear"
+    negative_slope: Share = 0.1
     stem: StemDocument
     stages: list[ResolvedStageDocument] = Field(min_length=1)
     digest: str | None = None
@@ -164,3 +232,4 @@ class ArchitectureDocument(_Model):
     data: dict[str, Any] | None = None
     recipe: ProxyDocument | None = None
     made_by: dict[str, Any] | None = None
+    source: str | None = None

@@ -26,7 +26,7 @@ def run(
 ) -> None:
     """Search; Ctrl-C keeps everything finished, says how to continue and exits with 130."""
     from cspnas.data_form import folder_form
-    from cspnas.document import apply_set, find_space, read_space
+    from cspnas.space_document import apply_set, find_space, read_space
 
     overrides, sources = dict(apply_set(text) for text in sets), {}
     sources = {key: f"--set {key}" for key in overrides}

@@ -1,45 +1,73 @@
 """The search space: genes and their choices; sample, decode, neighbours, size. Pure Python.
 
-A genotype is a dict from gene name (`stage2.growth_rate`) to value, with exactly the genes that have an effect: a stage
-that is not CSP has no `split_ratio` and no `fusion`.
+A genotype is a dict from gene name (`stage2.growth_rate`, `activation`) to value, with exactly the genes that have an
+effect: a stage that is not CSP has no `split_ratio` and no `fusion`.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from math import prod
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
-from cspnas.architecture import Architecture, Fusion, Stem, resolve_stage
+from cspnas.architecture import DENSE_FAMILIES, Architecture, Fusion, NormOrder, Split, Stage, Stem, Taps
 from cspnas.errors import ArchitectureError
+from cspnas.widths import dense_stage, residual_stage
 
 Genotype = dict[str, Any]
-CONDITIONAL = ("split_ratio", "fusion")  # these exist only in a stage that is CSP
+OF_CSP = ("split_ratio", "fusion", "split", "taps")  # these exist only in a stage that is CSP
+OF_NETWORK = {"stem": "stems", "activation": "activations", "norm": "norms"}  # genes of the whole network
 
 
 @dataclass(frozen=True, slots=True)
 class StageChoices:
-    """The choices of one stage, each a tuple; a tuple of one is a fixed value, not a gene. A new gene is a new field."""
+    """The choices of one stage, each a tuple; a tuple of one is a fixed value, not a gene; an empty one belongs to other
+    families. A new gene is a new field, after those that its existence depends on.
+    """
 
     depth: tuple[int, ...]
-    growth_rate: tuple[int, ...]
-    csp: tuple[bool, ...]
-    split_ratio: tuple[float, ...]
-    fusion: tuple[Fusion, ...]
-    bottleneck_ratio: tuple[float, ...]
-    compression: tuple[float, ...]
+    growth_rate: tuple[int, ...] = ()
+    csp: tuple[bool, ...] = (True, False)
+    split_ratio: tuple[float, ...] = (0.5,)
+    fusion: tuple[Fusion, ...] = ("both",)
+    bottleneck_ratio: tuple[float, ...] = (1.0,)
+    compression: tuple[float, ...] = ()
+    split: tuple[Split, ...] = ("slice",)
+    taps: tuple[Taps, ...] = ()
+    pool: tuple[Literal["after", "before"], ...] = ()
+    width: tuple[int, ...] = ()
+    groups: tuple[int, ...] = ()
+
+    def exists(self, field: str, values: Mapping[str, Any]) -> bool:
+        """Whether `field` has an effect, given the fields before it."""
+        if field in OF_CSP:
+            return bool(values["csp"])
+        if field == "pool":  # after the fusion `last` no transition comes, before which the pool could stand
+            return not (values["csp"] and values["fusion"] == "last")
+        return True
+
+    @property
+    def size(self) -> int:
+        """Number of ways to choose."""
+        total = 0
+        free = [f.name for f in fields(self) if getattr(self, f.name) and f.name not in ("csp", "fusion")]
+        for csp in self.csp:
+            for fusion in self.fusion if csp else (None,):
+                values = {"csp": csp, "fusion": fusion}
+                total += prod(len(getattr(self, name)) for name in free if self.exists(name, values))
+        return total
 
 
 @dataclass(frozen=True, slots=True)
 class Gene:
-    """`name` is `stageN.FIELD`; `condition` names the CSP switch that must be on, None where the gene always exists."""
+    """`name` is `stageN.FIELD`, or a field of the whole network; `number` counts stages from 1, 0 for the network."""
 
     name: str
     choices: tuple[Any, ...]
-    condition: str | None
+    field: str
+    number: int = 0
 
     @property
     def ordered(self) -> bool:
@@ -49,35 +77,42 @@ class Gene:
 
 @dataclass(frozen=True, slots=True)
 class SearchSpace:
-    """A family of architectures on one input."""
+    """A family of architectures on one input. Genotypes name a stem by its label."""
 
     family: str
     input_shape: tuple[int, int, int]
     classes: int
-    stem: Stem
-    activation: str
+    stems: tuple[Stem, ...]
+    activations: tuple[str, ...]
     stages: tuple[StageChoices, ...]
+    norms: tuple[NormOrder, ...] = ("after",)
 
     def genes(self) -> tuple[Gene, ...]:
-        """All genes with more than one choice, each stage's CSP switch before what depends on it."""
+        """All genes with more than one choice, each after those that its existence depends on."""
         found = []
         for number, stage in enumerate(self.stages, start=1):
             for field in fields(stage):
                 choices = getattr(stage, field.name)
-                if len(choices) > 1 and not (field.name in CONDITIONAL and True not in stage.csp):
-                    conditional = field.name in CONDITIONAL and len(stage.csp) > 1
-                    found.append(
-                        Gene(f"stage{number}.{field.name}", choices, f"stage{number}.csp" if conditional else None)
-                    )
+                if len(choices) > 1 and not (field.name in OF_CSP and True not in stage.csp):
+                    found.append(Gene(f"stage{number}.{field.name}", choices, field.name, number))
+        for field_name, attribute in OF_NETWORK.items():
+            choices = getattr(self, attribute)
+            if len(choices) > 1:
+                found.append(Gene(field_name, tuple(getattr(c, "label", c) for c in choices), field_name))
         return tuple(found)
 
-    def active(self, genotype: Genotype) -> Genotype:
+    def exists(self, gene: Gene, genotype: Mapping[str, Any]) -> bool:
+        """Whether `gene` has an effect in a genotype that has the genes before it."""
+        if not gene.number:
+            return True
+        stage, prefix = self.stages[gene.number - 1], f"stage{gene.number}."
+        csp = genotype.get(prefix + "csp", stage.csp[0])
+        fusion = genotype.get(prefix + "fusion", stage.fusion[0]) if csp else None
+        return stage.exists(gene.field, {"csp": csp, "fusion": fusion})
+
+    def active(self, genotype: Mapping[str, Any]) -> Genotype:
         """`genotype` without the genes that have no effect in it, in the order of `genes()`."""
-        return {
-            gene.name: genotype[gene.name]
-            for gene in self.genes()
-            if gene.condition is None or genotype[gene.condition]
-        }
+        return {gene.name: genotype[gene.name] for gene in self.genes() if self.exists(gene, genotype)}
 
     def sample(self, random: Random) -> Genotype:
         """Each gene drawn evenly; the result may be an invalid or a rejected architecture."""
@@ -93,43 +128,59 @@ class SearchSpace:
                     yield from self._completed({**genotype, gene.name: choice})
 
     def _completed(self, partial: Genotype) -> Iterator[Genotype]:
-        """All ways to add the genes that `partial` needs and lacks."""
-        missing = [
-            gene
-            for gene in self.genes()
-            if gene.name not in partial and (gene.condition is None or partial.get(gene.condition))
-        ]
-        for values in itertools.product(*(gene.choices for gene in missing)):
-            yield self.active({**partial, **{gene.name: v for gene, v in zip(missing, values, strict=True)}})
+        """All ways to add the genes that `partial` needs and lacks, genes without effect taken away."""
+        for gene in self.genes():
+            if gene.name not in partial and self.exists(gene, partial):
+                for choice in gene.choices:
+                    yield from self._completed({**partial, gene.name: choice})
+                return
+        yield self.active(partial)
 
     def enumerate(self) -> Iterator[Genotype]:
         """Every genotype once."""
-        free = [gene for gene in self.genes() if gene.condition is None]
-        for values in itertools.product(*(gene.choices for gene in free)):
-            yield from self._completed({gene.name: v for gene, v in zip(free, values, strict=True)})
+        return self._completed({})
 
     @property
     def size(self) -> int:
         """Number of genotypes."""
-        total = 1
-        for stage in self.stages:
-            wirings = sum(len(stage.split_ratio) * len(stage.fusion) if csp else 1 for csp in stage.csp)
-            others = (f.name for f in fields(stage) if f.name not in (*CONDITIONAL, "csp"))
-            total *= wirings * prod(len(getattr(stage, name)) for name in others)
-        return total
+        network = len(self.stems) * len(self.activations) * len(self.norms)
+        return network * prod(stage.size for stage in self.stages)
 
-    def decode(self, genotype: Genotype) -> Architecture:
+    def decode(self, genotype: Mapping[str, Any]) -> Architecture:
         """The architecture of `genotype`; values need not be among the choices. Raises ArchitectureError with the stage."""
-        channels, resolved = self.stem.channels, []
-        for number, stage in enumerate(self.stages, start=1):
-            genes = {f.name: genotype.get(f"stage{number}.{f.name}", getattr(stage, f.name)[0]) for f in fields(stage)}
-            if not genes.pop("csp"):
-                genes["split_ratio"] = genes["fusion"] = None
+        label = genotype.get("stem", self.stems[0].label)
+        stem = next(stem for stem in self.stems if stem.label == label)
+        channels, resolved = stem.out_channels, []
+        for number in range(1, len(self.stages) + 1):
             try:
-                resolved.append(resolve_stage(channels, pool=number < len(self.stages), **genes))
+                resolved.append(self._stage(number, channels, genotype))
             except ArchitectureError as error:
                 raise ArchitectureError(
                     error.found, expected=error.expected, where=f"stage{number}", do=error.do
                 ) from None
             channels = resolved[-1].out
-        return Architecture(self.family, self.input_shape, self.classes, self.stem, tuple(resolved), self.activation)
+        return Architecture(
+            self.family,
+            self.input_shape,
+            self.classes,
+            stem,
+            tuple(resolved),
+            genotype.get("activation", self.activations[0]),
+            genotype.get("norm", self.norms[0]),
+        )
+
+    def _stage(self, number: int, channels: int, genotype: Mapping[str, Any]) -> Stage:
+        choices = self.stages[number - 1]
+        genes = {
+            f.name: genotype.get(f"stage{number}.{f.name}", getattr(choices, f.name)[0])
+            for f in fields(choices)
+            if getattr(choices, f.name)
+        }
+        csp, genes["split_by"] = genes.pop("csp"), genes.pop("split")
+        if not csp:
+            genes["split_ratio"] = genes["fusion"] = None
+        pool = genes.pop("pool", "after")
+        if self.family in DENSE_FAMILIES:
+            last = number == len(self.stages)
+            return dense_stage(channels, pool=not last, pool_first=pool == "before", **genes)
+        return residual_stage(channels, stride=1 if number == 1 else 2, **genes)

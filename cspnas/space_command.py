@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import numpy as np
 
-from cspnas.architecture import FUSIONS, Architecture, Stage
+from cspnas.architecture import FUSIONS, Architecture
 from cspnas.candidates import Candidate, admitted, admitted_sample, baseline_curves, valid_candidates
-from cspnas.cost import cost_of
+from cspnas.cost import stage_costs
 from cspnas.families import wire
 from cspnas.liveness import fold_norms, live_bytes, plan
 from cspnas.objectives import human
 from cspnas.study import Study
+from cspnas.widths import plain_network
 
 
 def copy(name: str, *, force: bool) -> str:
     """Write a shipped space's file into this folder; what to do next."""
-    from cspnas.document import find_space
     from cspnas.export import write_whole
+    from cspnas.space_document import find_space
 
     source = find_space(name)
     target = Path(source.name)
@@ -34,7 +35,7 @@ def copy(name: str, *, force: bool) -> str:
 def report(name: str, count: int, *, as_json: bool) -> str:
     """The statistics as text or JSON."""
     from cspnas.data_form import folder_form
-    from cspnas.document import find_space, read_space
+    from cspnas.space_document import find_space, read_space
 
     study = read_space(find_space(name), folder_form=folder_form)
     numbers = statistics(study, count)
@@ -91,26 +92,17 @@ def csp_lowers(sample: list[Candidate]) -> dict[str, dict[str, float]]:
     """Per fusion the share of CSP stages that have fewer MACs, and a lower peak, than the same stage made plain."""
     counts: dict[str, list[tuple[bool, bool]]] = {fusion: [] for fusion in FUSIONS}
     for found in sample[:500]:
-        channels, size = found.architecture.stem.channels, found.architecture.input_shape[1]
-        for stage in found.architecture.stages:
+        network = found.architecture
+        pairs = zip(network.stages, stage_costs(network), stage_costs(plain_network(network)), strict=True)
+        for stage, csp, plain in pairs:
             if stage.csp is not None:
-                csp, plain = _stage_cost(channels, size, stage), _stage_cost(channels, size, replace(stage, csp=None))
-                counts[stage.csp.fusion].append((csp[0] < plain[0], csp[1] < plain[1]))
-            channels = stage.out
+                lower = (csp.macs < plain.macs, csp.peak_memory < plain.peak_memory)
+                counts[stage.csp.fusion].append(lower)
     return {
         fusion: {"macs": float(np.mean([c[0] for c in seen])), "peak_memory": float(np.mean([c[1] for c in seen]))}
         for fusion, seen in counts.items()
         if seen
     }
-
-
-def _stage_cost(channels: int, size: int, stage: Stage) -> tuple[int, int]:
-    """(MACs, peak) of one stage on a map that a convolution made."""
-    from cspnas.architecture import Stem
-
-    network = Architecture("densenet", (1, size, size), 1, Stem(channels, 1), (replace(stage, pool=False),))
-    cost = cost_of(wire(network))
-    return cost.macs, cost.peak_memory
 
 
 def _text(study: Study, numbers: dict[str, Any]) -> str:

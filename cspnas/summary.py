@@ -62,10 +62,10 @@ def member(ledger: Ledger, network: Network, knee: Network | None) -> dict[str, 
 
 
 def wiring(network: Network) -> str:
-    """Each stage in short: `3x12` depth by growth rate, then fusion and the share of channels around the block."""
+    """Each stage in short: `3x12` depth by growth rate (or width), then fusion and the share routed around the block."""
     parts = []
     for stage in network.document["stages"]:
-        text, csp = f"{stage['depth']}x{stage['growth_rate']}", stage.get("csp")
+        text, csp = f"{stage['depth']}x{stage.get('growth_rate') or stage['out']}", stage.get("csp")
         if csp:
             text += f" {csp['fusion']} {csp['part1'] / (csp['part1'] + csp['part2']):.2f}"
         parts.append(text)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from cspnas.architecture import FUSIONS, Architecture, Stage, Stem, resolve_stage
+from cspnas.architecture import FUSIONS, Architecture, Stage, Stem
 from cspnas.errors import ArchitectureError
 from cspnas.families import wire
 from cspnas.graph import ACTIVATIONS, Graph
+from cspnas.widths import dense_stage
 
 if TYPE_CHECKING:
     import random
@@ -37,7 +38,7 @@ def _draw(rng: random.Random) -> Architecture:
     for _ in range(rng.choice((2, 2, 2, 3, 4))):
         csp = rng.random() < 0.75
         stages.append(
-            resolve_stage(
+            dense_stage(
                 channels,
                 depth=rng.choice((1, 1, 1, 2, 3)),
                 growth_rate=rng.randint(1, 12),

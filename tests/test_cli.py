@@ -20,8 +20,8 @@ import typer
 import yaml
 
 from cspnas import build, cli, data
-from cspnas.document import read_space
 from cspnas.objectives import human
+from cspnas.space_document import read_space
 
 README = Path(__file__).parent.parent / "README.md"
 COMMANDS: dict[str, Any] = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]

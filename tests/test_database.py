@@ -17,13 +17,13 @@ from sqlalchemy.exc import IntegrityError
 
 from cspnas.candidates import admitted_sample, reference_of
 from cspnas.database import SCHEMA_VERSION, Database, evaluations_table
-from cspnas.document import read_space
 from cspnas.driver import Driver, Work
 from cspnas.errors import CspnasError, InputError, StorageError
 from cspnas.lock import StudyBusyError, StudyLock
 from cspnas.projection import Projection
 from cspnas.samplers.optuna_samplers import OptunaSampler
 from cspnas.search import check_unchanged, first_genotypes
+from cspnas.space_document import read_space
 from cspnas.study import Study
 
 SPACE = """

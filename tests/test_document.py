@@ -12,19 +12,13 @@ from architectures import random_architecture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cspnas.architecture import Architecture, Stem, resolve_stage, split
-from cspnas.document import (
-    apply_set,
-    architecture_yaml,
-    find_space,
-    read_architecture,
-    read_space,
-    shipped_spaces,
-    space_schema,
-)
+from cspnas.architecture import Architecture, Stem
+from cspnas.document import architecture_yaml, read_architecture
 from cspnas.errors import ArchitectureError, InputError
 from cspnas.families import wire
 from cspnas.schema import BaselinesDocument, SearchDocument, SpaceDocument, StageDocument
+from cspnas.space_document import apply_set, find_space, read_space, shipped_spaces, space_schema
+from cspnas.widths import dense_stage, split
 from cspnas.yaml_lines import parse_yaml
 
 GOOD = """\
@@ -275,8 +269,8 @@ def written(architecture: Architecture, **extra: Any) -> str:
 def network() -> Architecture:
     """Two stages, one of them CSP."""
     genes: dict[str, Any] = {"depth": 2, "growth_rate": 12, "bottleneck_ratio": 2, "compression": 0.5}
-    first = resolve_stage(8, pool=True, split_ratio=0.5, fusion="both", **genes)
-    stages = (first, resolve_stage(first.out, pool=False, **genes))
+    first = dense_stage(8, pool=True, split_ratio=0.5, fusion="both", **genes)
+    stages = (first, dense_stage(first.out, pool=False, **genes))
     return Architecture("densenet", (1, 28, 28), 10, Stem(8), stages, "silu")
 
 

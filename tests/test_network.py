@@ -15,13 +15,14 @@ import torch
 from architectures import random_architecture, randomise, run_without_reuse
 from torch import Tensor, nn
 
-from cspnas.architecture import Architecture, Csp, Fusion, Stage, Stem, resolve_stage, split
+from cspnas.architecture import Architecture, Csp, Fusion, Stage, Stem
 from cspnas.cost import Cost, cost_of
 from cspnas.errors import ArchitectureError
 from cspnas.families import wire
 from cspnas.graph import ACTIVATIONS, Graph, GraphBuilder
 from cspnas.memory import LiveStorages, measured_peak, parameters_of
 from cspnas.network import Network, fold, initialise
+from cspnas.widths import dense_stage, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,7 +136,7 @@ def described(wiring: str) -> Architecture:
     fusion: Any = None if wiring == "plain" else wiring
     stages = []
     for pool in (True, False):
-        stage = resolve_stage(
+        stage = dense_stage(
             12,
             depth=3,
             growth_rate=4,
@@ -433,7 +434,7 @@ CHANGES: list[tuple[dict[str, Any], tuple[str, str, str]]] = [
 def one_stage(genes: dict[str, Any]) -> Architecture:
     """The architecture with one stage that `genes` give."""
     names = ("depth", "growth_rate", "bottleneck_ratio", "compression", "pool", "split_ratio", "fusion")
-    stage = resolve_stage(genes["stem_channels"], **{name: genes[name] for name in names})
+    stage = dense_stage(genes["stem_channels"], **{name: genes[name] for name in names})
     stem = Stem(genes["stem_channels"], genes["stem_kernel"], genes["stem_stride"])
     return Architecture("densenet", (3, 16, 16), genes["classes"], stem, (stage,), genes["activation"])
 
@@ -446,7 +447,7 @@ def images_of_one_stage() -> Tensor:
 def two_stages(genes: dict[str, Any]) -> Architecture:
     """`one_stage` and a small plain stage behind it: a pool before the global pool would not show in the output."""
     first = one_stage(genes)
-    tail = resolve_stage(first.stages[0].out, depth=1, growth_rate=2, bottleneck_ratio=1, compression=0.5, pool=False)
+    tail = dense_stage(first.stages[0].out, depth=1, growth_rate=2, bottleneck_ratio=1, compression=0.5, pool=False)
     return replace(first, stages=(*first.stages, tail))
 
 
@@ -599,7 +600,7 @@ def test_an_output_width_that_fusion_last_cannot_give_is_refused_at_the_stage() 
 def test_a_pool_with_nothing_left_to_pool_is_refused_at_the_pool() -> None:
     """4 x 4 -> 2 x 2 -> 1 x 1 -> nothing, in the third stage."""
     stages = tuple(
-        resolve_stage(4, depth=1, growth_rate=4, bottleneck_ratio=1, compression=0.5, pool=True) for _ in "123"
+        dense_stage(4, depth=1, growth_rate=4, bottleneck_ratio=1, compression=0.5, pool=True) for _ in "123"
     )
     fits = Architecture("densenet", (1, 8, 8), 2, Stem(4), stages)
     assert wire(fits).operations[-3].shape == (4, 1, 1)
@@ -700,6 +701,6 @@ def test_a_compression_that_leaves_no_channel_is_refused() -> None:
 
 def test_a_compressed_width_that_is_whole_in_exact_arithmetic_stays_whole() -> None:
     """.29 * 100 is 28.999999999999996 in floats."""
-    stage = resolve_stage(96, depth=1, growth_rate=4, bottleneck_ratio=1, compression=0.29, pool=False)
+    stage = dense_stage(96, depth=1, growth_rate=4, bottleneck_ratio=1, compression=0.29, pool=False)
     assert 0.29 * 100 < 29
     assert stage.out == 29

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cspnas.architecture import FUSIONS, Stem
-from cspnas.document import read_space, shipped_spaces
 from cspnas.errors import ArchitectureError
 from cspnas.families import wire
 from cspnas.space import Genotype, SearchSpace, StageChoices
+from cspnas.space_document import read_space, shipped_spaces
 
 
 def _subsets(values: tuple, most: int = 2) -> st.SearchStrategy[tuple]:

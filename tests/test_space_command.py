@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from cspnas.architecture import Architecture, Stem
 from cspnas.candidates import admitted_sample, baseline_curves
-from cspnas.document import find_space, read_space
-from cspnas.space_command import _stage_cost, statistics
+from cspnas.cost import stage_costs
+from cspnas.space_command import statistics
+from cspnas.space_document import find_space, read_space
 from cspnas.study import Study
+from cspnas.widths import dense_stage
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +50,10 @@ def test_baselines_are_five_plain_and_five_csp_networks_within_the_constraints(s
 
 
 def test_a_stage_costs_by_itself_what_its_layers_cost(study: Study) -> None:
-    """One plain stage on 4 channels at 5x5: stem 1x1 from 1 channel, layer, transition, linear; by hand."""
-    from cspnas.architecture import resolve_stage
-
-    stage = resolve_stage(4, depth=1, growth_rate=3, bottleneck_ratio=2, compression=1, pool=False)
-    macs = 25 * (1 * 4 + 4 * 6 + 9 * 6 * 3 + 7 * 7) + 7
-    assert _stage_cost(4, 5, stage)[0] == macs
+    """One plain stage on 4 channels at 5x5: layer and transition, by hand."""
+    stage = dense_stage(4, depth=1, growth_rate=3, bottleneck_ratio=2, compression=1, pool=False)
+    network = Architecture("densenet", (1, 5, 5), 1, Stem(4, 1), (stage,))
+    assert [cost.macs for cost in stage_costs(network)] == [25 * (4 * 6 + 9 * 6 * 3 + 7 * 7)]
 
 
 def test_the_admitted_sample_is_the_same_for_every_call(study: Study) -> None:

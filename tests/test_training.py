@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cspnas.architecture import Architecture, Stem, resolve_stage
+from cspnas.architecture import Architecture, Stem
 from cspnas.architecture_document import architecture_to
 from cspnas.data import DataSet, Split
 from cspnas.errors import TrainingError
@@ -19,12 +19,13 @@ from cspnas.families import wire
 from cspnas.network import Network, initialise
 from cspnas.recipe import Recipe, recipe_digest, training_seed
 from cspnas.training import DeviceData, augment, faster_precision, learning_rate, predict_correct, train
+from cspnas.widths import dense_stage
 
 SHAPE = (1, 8, 8)
 
 
 def architecture() -> Architecture:
-    stage = resolve_stage(
+    stage = dense_stage(
         4, depth=2, growth_rate=4, bottleneck_ratio=2, compression=1, pool=False, split_ratio=0.5, fusion="both"
     )
     return Architecture("densenet", SHAPE, 2, Stem(4, 3, 1), (stage,))
@@ -117,7 +118,7 @@ def test_correctness_bits_survive_packing(bits: list[bool]) -> None:
 
 
 def test_a_unit_of_work_is_json_in_and_json_out_with_curve_and_bits() -> None:
-    stage = resolve_stage(2, depth=1, growth_rate=2, bottleneck_ratio=1, compression=1, pool=False)
+    stage = dense_stage(2, depth=1, growth_rate=2, bottleneck_ratio=1, compression=1, pool=False)
     network = Architecture("densenet", (1, 28, 28), 10, Stem(2, 7, 4), (stage,))
     recipe = {"epochs": 1, "batch_size": 500, "precision": "float32"}
     work = json.loads(json.dumps({"architecture": architecture_to(network), "recipe": recipe, "seed": 1}))

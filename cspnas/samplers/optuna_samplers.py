@@ -45,7 +45,7 @@ class OptunaSampler:
         trial = self._study.ask()
         values: Genotype = {}
         for gene in self.space.genes():
-            if self._flat or gene.condition is None or values[gene.condition]:
+            if self._flat or self.space.exists(gene, values):
                 values[gene.name] = _suggest(trial, gene)
         self._asked[number] = trial
         attributes = self._study.get_trials(deepcopy=False)[trial.number].system_attrs

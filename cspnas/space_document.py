@@ -1,0 +1,274 @@
+"""Space files: found, read into a study and checked at this edge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from cspnas.architecture import DENSE_FAMILIES, Stem
+from cspnas.errors import ArchitectureError, InputError
+from cspnas.families import wire
+from cspnas.objectives import check_objectives, parse_constraint
+from cspnas.problems import placed, validated, where
+from cspnas.recipe import DATASET_FORMS, Recipe
+from cspnas.schema import SpaceDocument, StageDocument
+from cspnas.space import SearchSpace, StageChoices
+from cspnas.spelling import nearest
+from cspnas.study import Baselines, Study
+from cspnas.widths import dense_stage, split
+from cspnas.yaml_lines import Lines, parse_yaml, read_yaml
+
+Form = tuple[tuple[int, int, int], int]  # input shape, classes
+SAMPLERS = ("nsga2", "tpe", "gp", "random")
+DENSE_DEFAULTS: dict[str, list[Any]] = {
+    "bottleneck_ratio": [2.0],
+    "compression": [0.5],
+    "split": ["slice"],
+    "pool": ["after"],
+}
+RESIDUAL_DEFAULTS: dict[str, list[Any]] = {
+    "bottleneck_ratio": [0.5],
+    "groups": [1],
+    "split": ["project"],
+    "taps": ["last"],
+}
+
+
+def shipped_spaces() -> dict[str, Path]:
+    """Name to file of every space that comes with the package (in a checkout: the folder beside it)."""
+    package = Path(__file__).parent
+    folder = package / "search_spaces"
+    if not folder.is_dir():
+        folder = package.parent / "search_spaces"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def find_space(name: str) -> Path:
+    """The file of SPACE: a path, or a shipped space's name. Raises InputError with the nearest name."""
+    try:
+        if Path(name).is_file():
+            return Path(name)
+    except OSError:  # longer than a path may be, or in a folder that may not be read
+        pass
+    shipped = shipped_spaces()
+    if name.removesuffix(".yaml") in shipped:
+        return shipped[name.removesuffix(".yaml")]
+    raise InputError(
+        f"no file and no shipped space {name!r}",
+        expected=f"a YAML file or one of {', '.join(shipped)}",
+        where="SPACE",
+        do=nearest(Path(name).stem, shipped),
+    )
+
+
+def apply_set(text: str) -> tuple[str, Any]:
+    """KEY=VALUE of --set: the dotted key and the value, read as YAML. Raises InputError for anything else."""
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip() or not value.strip():
+        raise InputError(f"{text!r}", expected="KEY=VALUE, as in proxy.epochs=3", where="--set")
+    return key.strip(), parse_yaml(value, f"--set {key.strip()}")[0]
+
+
+def read_space(
+    path: Path,
+    overrides: dict[str, Any] | None = None,
+    sources: dict[str, str] | None = None,
+    folder_form: Callable[[str], Form] | None = None,
+) -> Study:
+    """The study that a space file describes, `overrides` by dotted key; `sources` names the flag of each, for errors.
+
+    `folder_form` opens a folder of images for its (input shape, classes), which needs torch. Raises
+    InputError, one line with file, line and key (or flag), for anything that no search could run on.
+    """
+    data, lines = read_yaml(path)
+    flags = {key: (sources or {}).get(key, f"--set {key}") for key in overrides or {}}
+    if isinstance(data, dict):  # else there is nothing to set a key in, and validation says so
+        for key, value in (overrides or {}).items():
+            _override(data, key, value, flags[key])
+    document = validated(SpaceDocument, data, str(path), lines, flags)
+    reading = _Reading(document, str(path), lines, flags, folder_form)
+    return reading.study(path.stem)
+
+
+def _override(data: Any, key: str, value: Any, flag: str) -> None:
+    *folders, last = key.split(".")
+    for folder in folders:
+        if isinstance(data, list) and folder.isdecimal() and int(folder) < len(data):
+            data = data[int(folder)]
+        elif isinstance(data, dict):
+            data = data.setdefault(folder, {})
+        else:
+            raise InputError(f"key {key!r}", expected="a key of the space file", where=flag)
+    if isinstance(data, dict):
+        data[last] = value
+    elif isinstance(data, list) and last.isdecimal() and int(last) < len(data):
+        data[int(last)] = value
+    else:
+        raise InputError(f"key {key!r}", expected="a key of the space file", where=flag)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A validated space document on its way to a study; every check knows file, line and key."""
+
+    document: SpaceDocument
+    name: str
+    lines: Lines
+    flags: dict[str, str]
+    folder_form: Callable[[str], Form] | None
+
+    def at(self, *path: Any) -> str:
+        """Where a key stands."""
+        return where(self.name, path, self.lines, self.flags)
+
+    def study(self, space_name: str) -> Study:
+        document = self.document
+        sampler = document.search.sampler
+        if sampler not in SAMPLERS:
+            raise InputError(
+                f"sampler {sampler!r}",
+                expected=f"one of {', '.join(SAMPLERS)}",
+                where=self.at("search", "sampler"),
+                do=nearest(sampler, SAMPLERS),
+            )
+        study = Study(
+            space_name=space_name,
+            space=self.space(),
+            objectives=check_objectives(document.objectives, self.at("objectives")),
+            constraints=tuple(
+                parse_constraint(text, self.at("constraints", n)) for n, text in enumerate(document.constraints)
+            ),
+            recipe=Recipe(**document.proxy.model_dump()),
+            baselines=Baselines(**document.baselines.model_dump()),
+            sampler=sampler,
+            trials=document.search.trials,
+            seed=document.search.seed,
+            confirm_share=document.search.confirm,
+            workers=document.search.workers,
+        )
+        self.check_reachable(study.space)
+        return study
+
+    def space(self) -> SearchSpace:
+        document = self.document
+        input_shape, classes = self.form()
+        stems = tuple(Stem(**{**stem.model_dump(), "hidden": tuple(stem.hidden)}) for stem in document.stem)
+        self.check_once([stem.label for stem in stems], "stem")
+        self.check_once(document.activation, "activation")
+        self.check_once(document.norm, "norm")
+        return SearchSpace(
+            document.family,
+            input_shape,
+            classes,
+            stems,
+            tuple(document.activation),
+            tuple(self.stage(number, stage) for number, stage in enumerate(document.stages)),
+            tuple(document.norm),
+        )
+
+    def check_once(self, values: Sequence[Any], *path: Any) -> None:
+        """Raises InputError where a choice stands twice."""
+        if len(set(values)) < len(values):
+            raise InputError(f"choices {list(values)}", expected="each choice once", where=self.at(*path))
+
+    def stage(self, number: int, document: StageDocument) -> StageChoices:
+        """The choices of a stage: what its family needs and lacks is added, what other families have is refused."""
+        given = {key: value for key, value in document.model_dump().items() if value is not None}
+        family, last = self.document.family, number == len(self.document.stages) - 1
+        defaults = DENSE_DEFAULTS if family in DENSE_FAMILIES else RESIDUAL_DEFAULTS
+        size = "growth_rate" if family in DENSE_FAMILIES else "width"
+        own = {*defaults, size, "depth", "csp", "split_ratio", "fusion"}
+        for key, values in given.items():
+            place = self.at("stages", number, key)
+            if key not in own:
+                raise InputError(
+                    f"key {key!r} in family {family}", expected=f"one of {', '.join(sorted(own))}", where=place
+                )
+            self.check_once(values, "stages", number, key)
+        if size not in given:
+            raise InputError(
+                f"key {size!r} is missing", expected=f"{size} of family {family}", where=self.at("stages", number)
+            )
+        if last and "pool" in given:
+            raise InputError("pool in the last stage", expected="none there", where=self.at("stages", number, "pool"))
+        if size == "width" and max(given.get("bottleneck_ratio", [0])) > 1:
+            raise InputError(
+                f"bottleneck_ratio {max(given['bottleneck_ratio']):g}",
+                expected="at most 1 (a block no narrower than its bottleneck)",
+                where=self.at("stages", number, "bottleneck_ratio"),
+            )
+        filled: dict[str, list[Any]] = {**defaults, **given}
+        if last:
+            filled.pop("pool", None)
+        return StageChoices(**{key: tuple(value) for key, value in filled.items()})
+
+    def form(self) -> Form:
+        """Input shape and classes of the data set; only a folder of images has to be opened for it."""
+        name = self.document.proxy.dataset
+        if name in DATASET_FORMS:
+            return DATASET_FORMS[name]
+        if name.startswith("folder:") and self.folder_form is not None:
+            return self.folder_form(name)
+        raise InputError(
+            f"data set {name!r}",
+            expected=f"one of {', '.join(DATASET_FORMS)} or folder:PATH",
+            where=self.at("proxy", "dataset"),
+            do=nearest(name, DATASET_FORMS),
+        )
+
+    def check_reachable(self, space: SearchSpace) -> None:
+        """Raises InputError for a split ratio that never leaves both parts a channel, and where no draw is a network."""
+        self.check_splits(space)
+        random, reasons = Random(0), []
+        for _ in range(200):
+            try:
+                architecture = space.decode(space.sample(random))
+            except ArchitectureError as error:
+                reasons.append(error)
+                continue
+            try:
+                wire(architecture)
+            except ArchitectureError as error:  # maps too small: no gene changes their size
+                raise placed(error, self.name, self.lines, self.flags) from None
+            return
+        raise placed(reasons[0], self.name, self.lines, self.flags)
+
+    def check_splits(self, space: SearchSpace) -> None:
+        """Raises InputError for a split ratio that leaves a part empty at every width that it can split.
+
+        A ratio that fits a width fits every greater one, so the greatest reachable width decides.
+        """
+        width = max(stem.out_channels for stem in space.stems)
+        for number, stage in enumerate(space.stages):
+            width = max(stage.width, default=width)
+            for ratio in stage.split_ratio if True in stage.csp else ():
+                try:
+                    split(width, ratio)
+                except ArchitectureError as error:
+                    found = f"{error.found} (no choice gives this stage more than {width} channels)"
+                    place = self.at("stages", number, "split_ratio")
+                    raise InputError(found, expected=error.expected, where=place, do=error.do) from None
+            try:
+                width = _greatest(width, stage)
+            except ArchitectureError as error:
+                place = self.at("stages", number, "compression")
+                raise InputError(error.found, expected=error.expected, where=place, do=error.do) from None
+
+
+def _greatest(width: int, stage: StageChoices) -> int:
+    """The greatest output width of a stage. Raises ArchitectureError where no choice leaves a channel."""
+    if stage.width:
+        return max(stage.width)
+    depth, growth_rate, compression = max(stage.depth), max(stage.growth_rate), max(stage.compression)
+    return dense_stage(
+        width, depth=depth, growth_rate=growth_rate, bottleneck_ratio=1, compression=compression, pool=False
+    ).out
+
+
+def space_schema() -> dict[str, Any]:
+    """The JSON schema of space files, for editors."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **SpaceDocument.model_json_schema()}
+    return schema | {"title": "cspnas search space"}
