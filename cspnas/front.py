@@ -68,6 +68,13 @@ def hypervolume(loss: Array) -> float:
 
 
 def knee(loss: Array, flops: Array) -> int:
-    """Index of the point nearest to the ideal (all losses 0); ties go to the least flops. Needs one point or more."""
-    distance = np.sqrt(np.square(np.clip(loss, 0, None)).sum(1))
+    """Index of the point nearest to the front's ideal, each loss scaled to the range that the front spans; ties go to the
+    least flops. Needs one point or more.
+
+    In the hypervolume's units, where accuracy counts from chance level, a whole front spans a few hundredths of accuracy
+    and all of each cost, so that the nearest point would be the smallest network of nearly every front.
+    """
+    span = np.ptp(loss, axis=0)
+    scaled = (loss - loss.min(0)) / np.where(span > 0, span, 1)
+    distance = np.sqrt(np.square(scaled).sum(1))
     return int(np.lexsort((flops, np.round(distance, 12)))[0])

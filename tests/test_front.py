@@ -96,18 +96,25 @@ def test_losses_are_0_at_the_best_and_1_at_chance_and_the_dearest_cost() -> None
     assert Reference.from_json(reference.to_json()) == reference
 
 
-def test_the_knee_is_the_point_nearest_to_the_ideal() -> None:
+def test_the_knee_is_the_point_nearest_to_the_front_s_own_ideal() -> None:
     loss = np.array([[0.0, 0.9], [0.3, 0.3], [0.9, 0.0]])
     assert knee(loss, np.array([1.0, 5.0, 1.0])) == 1
+
+
+def test_the_knee_does_not_depend_on_the_units_of_an_objective() -> None:
+    """An axis of which the front spans a hundredth weighs as much as one that it spans whole; a flat one weighs nothing."""
+    loss = np.array([[0.150, 0.9, 0.5], [0.153, 0.3, 0.5], [0.159, 0.0, 0.5]])
+    assert knee(loss, np.array([9.0, 5.0, 1.0])) == 1
 
 
 @given(st.permutations(range(4)))
 def test_knee_ties_go_to_the_least_flops(order: list[int]) -> None:
     """(.3, .4) and (.4, .3) are equally near, as are their copies; only FLOPs tell them apart."""
-    loss = np.array([[0.3, 0.4], [0.4, 0.3], [0.3, 0.4], [0.9, 0.0]])[order]
+    loss = np.array([[0.3, 0.4], [0.4, 0.3], [0.3, 0.4], [0.9, 0.9]])[order]
     flops = np.array([30.0, 20.0, 10.0, 1.0])[order]
-    assert order[knee(loss, flops)] == 2
+    chosen = order[knee(loss, flops)]
+    assert chosen == 2
 
 
-def test_a_loss_below_0_counts_as_0_for_the_knee() -> None:
-    assert knee(np.array([[-5.0, 0.5], [0.0, 0.4]]), np.array([1.0, 2.0])) == 1
+def test_a_front_of_one_point_is_its_own_knee() -> None:
+    assert knee(np.array([[0.4, 0.2]]), np.array([3.0])) == 0
