@@ -12,15 +12,16 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "build"]
 
 
-def build(path: str | Path, *, seed: int = 0) -> Network:
-    """The `torch.nn.Module` of an architecture file, freshly initialised: (N, C, H, W) -> (N, classes).
+def build(architecture: str | Path, *, seed: int = 0) -> Network:
+    """The `torch.nn.Module` of an architecture, freshly initialised: (N, C, H, W) -> (N, classes).
 
-    Raises InputError (one line: file, line and key) for a file that does not describe a network.
+    `architecture` is a file, or the name of a reference that comes with the package (`csdarknet53`). Raises InputError
+    (one line: file, line and key) for a file that does not describe a network.
     """
-    from cspnas.document import read_architecture
+    from cspnas.document import find_architecture, read_architecture
     from cspnas.families import wire
     from cspnas.network import Network, initialise
 
-    network = Network(wire(read_architecture(Path(path)).architecture))
+    network = Network(wire(read_architecture(find_architecture(str(architecture))).architecture))
     initialise(network, seed)
     return network

@@ -76,7 +76,7 @@ class Stem:
     """What comes before the first stage: `kernel` x `kernel` convolutions, the first with `stride`, `hidden` wide and the
     last `channels` wide, then a max pool of size `pool` and stride 2 (0: none). Kind `pelee` is PeleeNet's stem block:
     a convolution of `channels`, then a max pool and a strided branch side by side, and a 1x1 convolution of both to
-    `channels` (none with `fuse` off, which leaves twice as many).
+    `channels`; with `fuse` off that of CSPPeleeNet, which has it in the pooled branch instead and gives twice as many.
     """
 
     channels: int

@@ -14,21 +14,28 @@ def architecture_to(architecture: Architecture) -> dict[str, Any]:
     """The canonical plain form: what is at its default, or belongs to other families, is left out."""
     document = _plain(architecture)
     document["input_shape"] = list(architecture.input_shape)
-    document["stem"] = _plain(architecture.stem)
-    if architecture.stem.hidden:
-        document["stem"]["hidden"] = list(architecture.stem.hidden)
+    document["stem"] = _stem_to(architecture.stem)
     document["stages"] = [_stage_to(stage) for stage in architecture.stages]
+    return document
+
+
+def _stem_to(stem: Stem) -> dict[str, Any]:
+    document = _plain(stem)
+    if stem.kind == "pelee":  # its kernels and strides are its own
+        del document["kernel"], document["stride"]
+    if stem.hidden:
+        document["hidden"] = list(stem.hidden)
     return document
 
 
 def _stage_to(stage: Stage) -> dict[str, Any]:
     document = _plain(stage)
-    absent = "pool" if stage.growth_rate is None and not stage.pool else "stride"
-    document.pop(absent, None)
-    if stage.growth_rate is None:
+    dense = stage.growth_rate is not None
+    if not dense:
         del document["growth_rate"]
-        if stage.stride == 1:
-            document.pop("stride")
+    for key, said in (("pool", dense or stage.pool), ("stride", stage.stride > 1)):
+        if not said:
+            del document[key]
     for key, part in (("csp", stage.csp), ("downsample", stage.downsample)):
         if part is not None:
             document[key] = _plain(part)

@@ -6,6 +6,8 @@ import contextlib
 import io
 from dataclasses import dataclass
 
+import torch
+
 from cspnas.cost import cost_of
 from cspnas.graph import Graph
 from cspnas.memory import measured_peak, parameters_of
@@ -28,19 +30,22 @@ class Check:
 
 
 def check_costs(graph: Graph) -> list[Check]:
-    """MACs by ptflops and torch, parameters by the module, peak memory by the allocation tracker."""
+    """MACs by ptflops and torch, parameters by the module, peak memory by the allocation tracker; on meta tensors, which
+    have shapes and no values, so that a large network is checked as quickly as a small one.
+    """
     cost = cost_of(graph)
+    with torch.device("meta"):
+        network = Network(graph)
     return [
         Check("macs", "ptflops (aten)", cost.macs, ptflops_macs(graph)),
         Check("macs", "torch FlopCounterMode / 2", cost.macs, torch_flops(graph) // 2),
-        Check("params", "torch module", cost.params, parameters_of(Network(graph))),
+        Check("params", "torch module", cost.params, parameters_of(network)),
         Check("peak_memory", "storages alive, tracked", cost.peak_memory, measured_peak(graph)),
     ]
 
 
 def torch_flops(graph: Graph) -> int:
     """FLOPs of one image by torch's own counter."""
-    import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.device("meta"):
@@ -57,7 +62,7 @@ def ptflops_macs(graph: Graph) -> int:
     """
     from ptflops import get_model_complexity_info
 
-    with contextlib.redirect_stdout(io.StringIO()):
+    with torch.device("meta"), contextlib.redirect_stdout(io.StringIO()):
         macs, _ = get_model_complexity_info(
             Network(graph), graph.operations[0].shape, as_strings=False, print_per_layer_stat=False, backend="aten"
         )

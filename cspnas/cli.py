@@ -20,7 +20,9 @@ app = typer.Typer(
 
 SpaceArgument = Annotated[str, typer.Argument(help="A space file, or the name of a shipped space (densenet).")]
 StudyArgument = Annotated[str, typer.Argument(help="A name under studies/, a database file, or sqlite:///PATH#NAME.")]
-FileArgument = Annotated[Path, typer.Argument(help="An architecture file.")]
+ArchitectureArgument = Annotated[
+    str, typer.Argument(help="An architecture file, or the name of a reference network (csdarknet53).")
+]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output with units in the names.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE for any key of the space file, repeatable.")]
 Objectives = Annotated[list[str] | None, typer.Option("--objective", help="Accuracy and costs to trade, repeatable.")]
@@ -129,15 +131,16 @@ def export(
 
 @app.command()
 def cost(
-    architecture: FileArgument,
+    architecture: ArchitectureArgument,
     check: Annotated[bool, typer.Option(help="Also count by ptflops, torch and an allocation tracker.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images a step, for training_memory.")] = 64,
     as_json: Json = False,
 ) -> None:
     """Print the exact costs of an architecture."""
     from cspnas.cost_command import report
+    from cspnas.document import find_architecture
 
-    text, agrees = report(architecture, check=check, batch_size=batch_size, as_json=as_json)
+    text, agrees = report(find_architecture(architecture), check=check, batch_size=batch_size, as_json=as_json)
     typer.echo(text)
     if not agrees:
         raise typer.Exit(1)
@@ -172,20 +175,21 @@ def space(
 
 @app.command()
 def train(
-    architecture: FileArgument,
+    architecture: ArchitectureArgument,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; the file's recipe if not given.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Data set; the file's if not given.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and order.")] = 0,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Weights; FILE.safetensors if not given.")
+        Path | None, typer.Option("-o", "--output", help="Weights; NAME.safetensors if not given.")
     ] = None,
     force: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
 ) -> None:
     """Train an architecture, evaluate it on the test split, write weights (safetensors) and results (JSON)."""
+    from cspnas.document import find_architecture
     from cspnas.train_command import run
 
-    run(architecture, epochs, dataset, device, seed, output, force=force)
+    run(find_architecture(architecture), epochs, dataset, device, seed, output, force=force)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from cspnas.errors import ArchitectureError, InputError
 from cspnas.families import wire
 from cspnas.problems import placed, short, validated, where
 from cspnas.schema import ArchitectureDocument
+from cspnas.shipped import find, shipped
 from cspnas.yaml_lines import FLOAT, read_yaml
 
 ARCHITECTURE_KIND = "architecture/1"
@@ -27,6 +28,16 @@ class ArchitectureFile:
     architecture: Architecture
     document: dict[str, Any]
     path: Path
+
+
+def shipped_architectures() -> dict[str, Path]:
+    """Name to file of every reference architecture that comes with the package."""
+    return shipped("architectures")
+
+
+def find_architecture(name: str) -> Path:
+    """The file of ARCHITECTURE: a path, or a reference's name. Raises InputError with the nearest name."""
+    return find(name, "architectures", noun="architecture", where="ARCHITECTURE")
 
 
 def read_architecture(path: Path) -> ArchitectureFile:

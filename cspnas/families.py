@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cspnas.architecture import Architecture, Csp, Downsample, Stage, Stem
 from cspnas.blocks import BLOCKS, Units
-from cspnas.errors import ArchitectureError
 from cspnas.graph import Graph, GraphBuilder, Shape
+from cspnas.rules import check_out, check_stage, check_stem, ends_in_transition
 
 
 def wire(architecture: Architecture) -> Graph:
@@ -37,6 +37,7 @@ def units_of(network: GraphBuilder, architecture: Architecture) -> Units:
 
 def add_stem(network: GraphBuilder, architecture: Architecture, x: int) -> int:
     """The layers before the first stage; their convolutions are followed by norm and activation in either norm order."""
+    check_stem(architecture)
     units = Units(network, architecture.activation, "after", architecture.negative_slope)
     stem = architecture.stem
     if stem.kind == "pelee":
@@ -53,9 +54,11 @@ def add_stem(network: GraphBuilder, architecture: Architecture, x: int) -> int:
 
 
 def _pelee_stem(units: Units, stem: Stem, x: int) -> int:
-    """PeleeNet's stem block: 3x3/2; then max pool/2 beside 1x1, 3x3/2; then, with `fuse`, 1x1 over both."""
+    """3x3/2; then max pool/2 beside 1x1, 3x3/2; a 1x1 over both, as in PeleeNet, or on the pooled one, as in CSPPeleeNet."""
     x = units.add("stem.first", x, stem.channels, kernel=3, stride=2)
     pooled = units.network.add("pool", "stem.pool", x, function="max")
+    if not stem.fuse:
+        pooled = units.add("stem.pooled", pooled, stem.channels)
     branch = units.add("stem.branch1", x, max(1, stem.channels // 2))
     branch = units.add("stem.branch2", branch, stem.channels, kernel=3, stride=2)
     x = units.network.add("concat", "stem.concat", pooled, branch)
@@ -69,24 +72,19 @@ def add_stage(network: GraphBuilder, architecture: Architecture, number: int, x:
     `both`: concat[transition(block), part1] -> transition. Plain: block -> transition.
     """
     units, stage, name = units_of(network, architecture), architecture.stages[number - 1], f"stage{number}"
-    _check_stage(architecture.family, name, stage)
     if stage.downsample is not None:
         x = _downsample(units, f"{name}.downsample", x, stage.downsample)
+    check_stage(architecture.family, name, stage, network.channels(x))
     if stage.csp is None:
         x = BLOCKS[architecture.family](units, f"{name}.block", x, stage)[-1]
     else:
         x = _cross_stage(units, architecture.family, name, x, stage, stage.csp)
     if stage.pool_first:
         x = network.add("pool", f"{name}.pool", x)
-    if _ends_in_transition(stage):
+    if ends_in_transition(stage):
         x = units.add(f"{name}.transition", x, stage.out)
+    check_out(name, stage, network.channels(x))
     return network.add("pool", f"{name}.pool", x) if stage.pool and not stage.pool_first else x
-
-
-def _ends_in_transition(stage: Stage) -> bool:
-    if stage.csp is not None:
-        return stage.csp.fusion != "last"
-    return stage.width is None and stage.transition
 
 
 def _cross_stage(units: Units, family: str, name: str, x: int, stage: Stage, csp: Csp) -> int:
@@ -106,12 +104,6 @@ def _cross_stage(units: Units, family: str, name: str, x: int, stage: Stage, csp
             return units.add(f"{name}.{which}", source, width, linear=linear)
         return network.add("slice", f"{name}.{which}", source, start=start, stop=start + width)
 
-    if csp.split == "slice" and csp.part1 + csp.part2 != network.channels(x):
-        raise ArchitectureError(
-            f"part1 {csp.part1} and part2 {csp.part2}",
-            expected=f"two parts that share the stage's {network.channels(x)} input channels",
-            where=name,
-        )
     part1 = part("part1", 0, csp.part1) if early else -1
     part2 = part("part2", csp.part1, csp.part2)
     side = BLOCKS[family](units, f"{name}.block", part2, stage)
@@ -143,56 +135,3 @@ def add_head(network: GraphBuilder, architecture: Architecture, x: int) -> int:
     if architecture.head == "linear":
         x = network.add("linear", "head.linear", x, out_features=architecture.classes)
     return x
-
-
-def _check_stage(family: str, name: str, stage: Stage) -> None:
-    """Raises ArchitectureError where an architecture's widths do not describe a stage of its family."""
-    dense = stage.growth_rate is not None
-    if dense != (family in ("densenet", "peleenet")) or dense == (stage.width is not None):
-        raise ArchitectureError(
-            f"a stage with {'growth_rate' if dense else 'width'} in family {family}",
-            expected="growth_rate for densenet and peleenet, width for resnet, resnext and darknet",
-            where=name,
-        )
-    if stage.width is not None and stage.bottleneck > stage.width:
-        raise ArchitectureError(
-            f"a bottleneck of {stage.bottleneck} in blocks {stage.width} wide",
-            expected="a bottleneck no wider than its block",
-            where=name,
-        )
-    if stage.csp is None:
-        _check_plain(name, stage)
-    else:
-        _check_csp(name, stage, stage.csp)
-
-
-def _check_plain(name: str, stage: Stage) -> None:
-    if stage.width is not None and stage.out != stage.width:
-        raise ArchitectureError(
-            f"out {stage.out} of a plain residual stage", expected=f"its width, {stage.width}", where=name
-        )
-
-
-def _check_csp(name: str, stage: Stage, csp: Csp) -> None:
-    if stage.stride > 1:
-        raise ArchitectureError(
-            f"stride {stage.stride} in the block of a CSP stage", expected="a downsample layer before it", where=name
-        )
-    if csp.part1 < 1 or csp.part2 < 1:
-        raise ArchitectureError(
-            f"part1 {csp.part1} and part2 {csp.part2}", expected="at least 1 channel each", where=name
-        )
-    if csp.taps == "all" and stage.width is None:
-        raise ArchitectureError("taps all", expected="last: a dense block's output holds every tap", where=name)
-    if (csp.t1 is None) != (csp.fusion == "first"):
-        raise ArchitectureError(
-            f"t1 {csp.t1} with fusion {csp.fusion}", expected="t1 for last and both, none for first", where=name
-        )
-    if csp.fusion == "last" and csp.t1 is not None and csp.t1 + csp.part1 != stage.out:
-        raise ArchitectureError(
-            f"out {stage.out} with fusion last", expected=f"t1 + part1 = {csp.t1 + csp.part1}", where=name
-        )
-    if stage.pool_first and csp.fusion == "last":
-        raise ArchitectureError(
-            "pool_first with fusion last", expected="a transition after the fusion to pool before", where=name
-        )

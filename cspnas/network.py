@@ -56,7 +56,7 @@ def _add(op: Operation, overwrites: int | None) -> Callable[..., Tensor]:
 def _add_common(total: Tensor, other: Tensor, stride: int) -> Tensor:
     """Darknet's shortcut, in place: the channels that both have, every `stride`-th position of `other`."""
     channels = min(total.shape[1], other.shape[1])
-    total[:, :channels] += other[:, :channels, ::stride, ::stride]
+    total[:, :channels].add_(other[:, :channels, ::stride, ::stride])
     return total
 
 

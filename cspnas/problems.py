@@ -127,10 +127,12 @@ def validated(model: type[Model], data: Any, name: str, lines: Lines, flags: dic
 
 
 def placed(error: ArchitectureError, name: str, lines: Lines, flags: dict[str, str]) -> InputError:
-    """`error` (its place is a part of the network, `stage2.pool`) with the place in the file."""
+    """`error` (its place is a part of the network, `stage2.pool`, or a key) with the place in the file."""
     match = re.match(r"(stage|stem)(\d*)", error.where)
     path: tuple[Any, ...] = ()
     if match:
         path = ("stages", int(match[2]) - 1) if match[2] else ("stem",)
+    elif (error.where,) in lines:
+        path = (error.where,)
     place = f"{where(name, path, lines, flags)} ({error.where})"
     return InputError(error.found, expected=error.expected, where=place, do=error.do)

@@ -71,7 +71,10 @@ class StemDocument(_Model):
     )
     hidden: list[Width] = Field(default=[], max_length=8, description="convolutions before the last one (deep stem)")
     pool: PoolKernel = Field(default=0, description="max pool of this size and stride 2 at the end; 0: none")
-    fuse: bool = Field(default=True, description="pelee: a 1x1 convolution over both branches")
+    fuse: bool = Field(
+        default=True,
+        description="pelee: a 1x1 convolution over both branches; false: in the pooled branch, twice as wide",
+    )
 
 
 Stems = Annotated[

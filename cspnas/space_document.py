@@ -15,6 +15,7 @@ from cspnas.objectives import check_objectives, parse_constraint
 from cspnas.problems import placed, validated, where
 from cspnas.recipe import DATASET_FORMS, Recipe
 from cspnas.schema import SpaceDocument, StageDocument
+from cspnas.shipped import find, shipped
 from cspnas.space import SearchSpace, StageChoices
 from cspnas.spelling import nearest
 from cspnas.study import Baselines, Study
@@ -38,30 +39,13 @@ RESIDUAL_DEFAULTS: dict[str, list[Any]] = {
 
 
 def shipped_spaces() -> dict[str, Path]:
-    """Name to file of every space that comes with the package (in a checkout: the folder beside it)."""
-    package = Path(__file__).parent
-    folder = package / "search_spaces"
-    if not folder.is_dir():
-        folder = package.parent / "search_spaces"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    """Name to file of every space that comes with the package."""
+    return shipped("search_spaces")
 
 
 def find_space(name: str) -> Path:
     """The file of SPACE: a path, or a shipped space's name. Raises InputError with the nearest name."""
-    try:
-        if Path(name).is_file():
-            return Path(name)
-    except OSError:  # longer than a path may be, or in a folder that may not be read
-        pass
-    shipped = shipped_spaces()
-    if name.removesuffix(".yaml") in shipped:
-        return shipped[name.removesuffix(".yaml")]
-    raise InputError(
-        f"no file and no shipped space {name!r}",
-        expected=f"a YAML file or one of {', '.join(shipped)}",
-        where="SPACE",
-        do=nearest(Path(name).stem, shipped),
-    )
+    return find(name, "search_spaces", noun="space", where="SPACE")
 
 
 def apply_set(text: str) -> tuple[str, Any]:

@@ -16,10 +16,11 @@ def run(
     path: Path, epochs: int | None, dataset: str | None, device: str, seed: int, output: Path | None, *, force: bool
 ) -> None:
     """Train on the training part, watch validation, then open the test split once."""
-    from cspnas.document import read_architecture
+    from cspnas.document import read_architecture, shipped_architectures
 
     file = read_architecture(path)
-    weights = output or path.with_suffix(".safetensors")
+    shipped = path in shipped_architectures().values()  # its folder is the package's, not the user's
+    weights = output or (Path(path.name) if shipped else path).with_suffix(".safetensors")
     results = weights.with_suffix(".json")
     for target in (weights, results):
         if target.exists() and not force:
