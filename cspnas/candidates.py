@@ -28,7 +28,7 @@ class Candidate:
 
     architecture: Architecture
     digest: str
-    costs: dict[str, int]
+    costs: dict[str, float]
     genotype: Genotype
 
     def row(self) -> dict[str, Any]:
@@ -45,12 +45,12 @@ def candidate(study: Study, genotype: Genotype) -> Candidate:
     )
 
 
-def violations(study: Study, costs: dict[str, int]) -> dict[str, float]:
+def violations(study: Study, costs: dict[str, float]) -> dict[str, float]:
     """Constraint to its excess, positive where it is broken."""
     return {constraint.text: constraint.violation(costs) for constraint in study.constraints}
 
 
-def admitted(study: Study, costs: dict[str, int]) -> bool:
+def admitted(study: Study, costs: dict[str, float]) -> bool:
     """Whether no constraint is broken."""
     return all(excess <= 0 for excess in violations(study, costs).values())
 
@@ -112,13 +112,19 @@ def _descend(study: Study, start: Candidate) -> Candidate:
 
 
 def reference_of(study: Study, sample: list[Candidate]) -> Reference:
-    """The units of the hypervolume: each cost's admitted range; a cost that never varies gets a factor of 2."""
-    low, high = [], []
-    for name in study.objectives:
-        values = [drawn.costs[name] for drawn in sample] if OBJECTIVES[name].exact else [1]
-        low.append(float(max(1, min(values))))
-        high.append(float(max(values) if max(values) > min(values) else 2 * max(1, max(values))))
-    return Reference(study.objectives, 1 / study.space.classes, tuple(low), tuple(high))
+    """The units of the hypervolume: each cost's admitted range, or its fixed span."""
+    low, high = zip(*(_range(name, sample) for name in study.objectives), strict=True)
+    return Reference(study.objectives, 1 / study.space.classes, low, high)
+
+
+def _range(name: str, sample: list[Candidate]) -> tuple[float, float]:
+    """(least, greatest) of an objective; a cost that never varies gets a factor of 2."""
+    span = OBJECTIVES[name].span
+    if span is not None:
+        return span
+    values = [drawn.costs[name] for drawn in sample]
+    low, high = max(1, min(values)), max(values)
+    return float(low), float(high if high > min(values) else 2 * low)
 
 
 def baseline_curves(study: Study) -> list[tuple[str, Candidate]]:

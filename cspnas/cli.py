@@ -25,7 +25,9 @@ ArchitectureArgument = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output with units in the names.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE for any key of the space file, repeatable.")]
-Objectives = Annotated[list[str] | None, typer.Option("--objective", help="Accuracy and costs to trade, repeatable.")]
+Objectives = Annotated[
+    list[str] | None, typer.Option("--objective", help="accuracy, flops, evenness, latency ...; repeatable.")
+]
 Constraints = Annotated[
     list[str] | None, typer.Option("--constraint", help="'flops<=40M'; replaces the file's on that cost; repeatable.")
 ]
@@ -133,14 +135,19 @@ def export(
 def cost(
     architecture: ArchitectureArgument,
     check: Annotated[bool, typer.Option(help="Also count by ptflops, torch and an allocation tracker.")] = False,
+    layers: Annotated[bool, typer.Option(help="Show every layer, with sums, evenness and paths per stage.")] = False,
+    against: Annotated[str | None, typer.Option(help="plain: beside the same network without CSP.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images a step, for training_memory.")] = 64,
     as_json: Json = False,
 ) -> None:
-    """Print the exact costs of an architecture."""
-    from cspnas.cost_command import report
+    """Print the exact costs of an architecture, and why they are what they are."""
+    from cspnas.cost_command import AGAINST, report
     from cspnas.document import find_architecture
 
-    text, agrees = report(find_architecture(architecture), check=check, batch_size=batch_size, as_json=as_json)
+    if against is not None:
+        _one_of(against, AGAINST, "--against")
+    path = find_architecture(architecture)
+    text, agrees = report(path, check=check, batch_size=batch_size, as_json=as_json, layers=layers, against=against)
     typer.echo(text)
     if not agrees:
         raise typer.Exit(1)

@@ -20,7 +20,8 @@ class Cost:
 
     `peak_memory` (bytes): greatest sum of live storages, inference, float32, batch 1, norms folded, in graph order;
     weights apart (`weight_bytes`, norms folded). `traffic` (elements): input + output of every convolution and pool, the
-    paper's CIO. `training_memory(batch_size)` in bytes.
+    paper's CIO. `training_memory(batch_size)` in bytes. `layers` counts convolutions and linear layers, `busiest_macs`
+    are those of the one with the most.
     """
 
     macs: int
@@ -30,11 +31,18 @@ class Cost:
     traffic: int
     saved_per_image: int
     saved_per_batch: int
+    layers: int
+    busiest_macs: int
 
     @property
     def flops(self) -> int:
         """2 * macs."""
         return 2 * self.macs
+
+    @property
+    def evenness(self) -> float:
+        """Mean over greatest MACs of a layer, above 0 to 1: 1 where all layers compute the same (CSPNet, purpose 2)."""
+        return self.macs / (self.layers * self.busiest_macs) if self.macs else 1.0
 
     def training_memory(self, batch_size: int, *, optimiser_states: int = 1) -> int:
         """Bytes of parameters, gradients, `optimiser_states` values per parameter (SGD with momentum has one) and all
@@ -63,6 +71,8 @@ class _Piece:
     traffic: int
     saved: Saved
     shape: Shape
+    layers: int
+    busiest_macs: int
 
 
 class CostTable:
@@ -112,14 +122,17 @@ def stage_costs(architecture: Architecture) -> list[Cost]:
 
 def _piece_of(graph: Graph) -> _Piece:
     folded = fold_norms(graph)
+    macs = macs_by_operation(graph)
     return _Piece(
-        macs=sum(macs_by_operation(graph)),
-        params=_params(graph),
-        weight_bytes=BYTES * _params(folded),
+        macs=sum(macs),
+        params=sum(params_by_operation(graph)),
+        weight_bytes=BYTES * sum(params_by_operation(folded)),
         peak=max(live_bytes(folded, plan(folded))),
-        traffic=_traffic(graph),
+        traffic=sum(traffic_by_operation(graph)),
         saved=saved_storages(graph),
         shape=graph.operations[graph.output].shape,
+        layers=sum(map(bool, macs)),  # only convolutions and linear layers have any
+        busiest_macs=max(macs),
     )
 
 
@@ -135,6 +148,8 @@ def _composed(pieces: list[_Piece], image: int) -> Cost:
         traffic=sum(piece.traffic for piece in pieces),
         saved_per_image=sum(s.per_image for s in saved) + saved[0].input + sum(met) + saved[-1].output,
         saved_per_batch=sum(s.per_batch for s in saved),
+        layers=sum(piece.layers for piece in pieces),
+        busiest_macs=max(piece.busiest_macs for piece in pieces),
     )
 
 
@@ -143,13 +158,12 @@ def macs_by_operation(graph: Graph) -> list[int]:
     return [OPERATIONS[op.kind].macs(op, graph.input_shapes(op)) for op in graph.operations]
 
 
-def _params(graph: Graph) -> int:
-    return sum(OPERATIONS[op.kind].params(op, graph.input_shapes(op)) for op in graph.operations)
+def params_by_operation(graph: Graph) -> list[int]:
+    """Trainable parameters of each operation."""
+    return [OPERATIONS[op.kind].params(op, graph.input_shapes(op)) for op in graph.operations]
 
 
-def _traffic(graph: Graph) -> int:
-    total = 0
-    for op in graph.operations:
-        if op.kind in ("conv", "pool"):
-            total += op.elements + graph.operations[op.inputs[0]].elements
-    return total
+def traffic_by_operation(graph: Graph) -> list[int]:
+    """Elements that each convolution and pool reads and writes, one image; 0 for other operations (the paper's CIO)."""
+    operations = graph.operations
+    return [op.elements + operations[op.inputs[0]].elements if op.kind in ("conv", "pool") else 0 for op in operations]

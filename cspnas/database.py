@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from cspnas.errors import InputError, StorageError
+from cspnas.objectives import MEASURED
 
 SCHEMA_VERSION = 1
 Row = dict[str, Any]
@@ -186,8 +187,10 @@ class Database:
             connection.execute(drivers_table.update().where(drivers_table.c.id == driver_id).values(ended=time.time()))
 
     def evaluations(self, study_id: int) -> list[Row]:
-        """All evaluations with their documents and costs, oldest first; the bulky `result` left out."""
-        kept = [column for column in evaluations_table.c if column.name != "result"]
+        """All evaluations with their documents and costs, oldest first; of the bulky `result` only what was measured."""
+        result = evaluations_table.c.result
+        kept = [column for column in evaluations_table.c if column is not result]
+        kept += [result[name].as_float().label(name) for name in MEASURED if name not in evaluations_table.c]
         return self.rows(
             sa.select(*kept, architectures_table.c.document, architectures_table.c.costs)
             .join(architectures_table)
@@ -226,9 +229,12 @@ class Database:
 
     def _add_architecture(self, connection: sa.Connection, architecture: Row) -> None:
         table = architectures_table
-        known = connection.scalar(sa.select(table.c.digest).where(table.c.digest == architecture["digest"]))
+        same = table.c.digest == architecture["digest"]
+        known = connection.scalar(sa.select(table.c.costs).where(same))
         if known is None:
             connection.execute(table.insert().values(architecture))
+        elif architecture["costs"].keys() - known.keys():  # an earlier study's row, from before some cost had a name
+            connection.execute(table.update().where(same).values(costs={**architecture["costs"], **known}))
 
     def restart(self, evaluation_id: int, attempt: int, driver_id: int) -> None:
         """An evaluation that was cut short is in flight again."""

@@ -14,6 +14,7 @@ from cspnas.database import Database
 from cspnas.errors import ArchitectureError
 from cspnas.front import Reference
 from cspnas.ledger import Ledger, Network
+from cspnas.objectives import MEASURED
 from cspnas.recipe import training_seed
 from cspnas.space import Genotype
 from cspnas.study import Study
@@ -347,11 +348,12 @@ class Driver:
             self.sampler.tell(work.number, values, violations(self.study, network.costs))
 
     def _told_values(self, network: Network) -> dict[str, float] | None:
-        """The first training's objectives; chance accuracy where the network itself failed; None where it taught nothing."""
+        """The first training's objectives; their worst where the network itself failed; None where it taught nothing."""
         first = network.evaluations[0]
         if first["accuracy"] is not None:
-            return {**network.costs, "accuracy": first["accuracy"]}
+            return network.costs | {name: first[name] for name in MEASURED if first.get(name) is not None}
         return self._rejected_values(network.costs) if first["failure_kind"] in TEACHING_FAILURES else None
 
     def _rejected_values(self, costs: Mapping[str, float]) -> dict[str, float]:
-        return {**costs, "accuracy": self.ledger.reference.chance}
+        reference = self.ledger.reference
+        return {**costs, **{name: reference.worst(name) for name in reference.objectives if name in MEASURED}}

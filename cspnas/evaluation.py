@@ -17,12 +17,14 @@ from cspnas import data as datasets
 from cspnas.architecture_document import architecture_from
 from cspnas.errors import CspnasError, TrainingError
 from cspnas.families import wire
+from cspnas.latency import device_name, latency
 from cspnas.network import Network, initialise
 from cspnas.recipe import Recipe
 from cspnas.training import DeviceData, Epoch, train
 
 Work = dict[str, Any]  # architecture, recipe, seed
-Result = dict[str, Any]  # accuracy, curve, correct, seconds, device, versions, failure
+# accuracy; latency (seconds, one image); curve; correct; seconds of it all; device, versions, failure
+Result = dict[str, Any]
 
 
 class Evaluator:
@@ -35,7 +37,7 @@ class Evaluator:
     def __call__(self, work: Work, progress: Callable[[Epoch], None] = lambda epoch: None) -> Result:
         """The result of `work`; a training that fails is a result with `failure` set, never an exception."""
         start = time.monotonic()
-        result: Result = {"device": self._device_name(), "versions": versions(), "failure": None}
+        result: Result = {"device": device_name(self.device), "versions": versions(), "failure": None}
         try:
             result |= self._train(work, progress)
         except TrainingError as error:
@@ -56,6 +58,7 @@ class Evaluator:
         trained = train(network, self._data_on_device(recipe.dataset), recipe, work["seed"], progress)
         return {
             "accuracy": trained.accuracy,
+            "latency": latency(network, self.device),
             "curve": [asdict(epoch) for epoch in trained.curve],
             "correct": pack_bits(trained.correct),
         }
@@ -64,11 +67,6 @@ class Evaluator:
         if name not in self._data:
             self._data[name] = DeviceData(datasets.load(name), self.device)
         return self._data[name]
-
-    def _device_name(self) -> str:
-        if self.device.type == "cuda":
-            return str(torch.cuda.get_device_name(self.device))
-        return f"cpu {platform.machine()}"
 
 
 def versions() -> dict[str, str]:

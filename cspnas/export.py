@@ -65,12 +65,21 @@ def take_away(opened: Opened, network: Network) -> dict[str, Any]:
             "accuracy_standard_error": None if np.isnan(error) else float(error),
             "seeds": len(network.accuracies),
             "accuracies": network.accuracies,
+            **_latency(opened, network),
             "epochs": recipe["epochs"],
         },
         "data": opened.row["facts"]["data"],
         "recipe": recipe,
         "made_by": {"cspnas": __version__, "study": opened.name, "space": opened.row["facts"]["space"]},
     }
+
+
+def _latency(opened: Opened, network: Network) -> dict[str, Any]:
+    """Seconds and the device that they were measured on; nothing for a study of before it was measured."""
+    if not network.values("latency"):
+        return {}
+    device = next(filter(None, (opened.database.result(row["id"]).get("device") for row in network.evaluations)), None)
+    return {"latency_seconds": network.value("latency"), "latency_device": device}
 
 
 def write_whole(path: Path, content: str | bytes, *, force: bool) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from cspnas.architecture import Architecture, Csp, Downsample, Stage, Stem
 from cspnas.blocks import BLOCKS, Units
 from cspnas.graph import Graph, GraphBuilder, Shape
+from cspnas.names import check_names
 from cspnas.rules import check_out, check_stage, check_stem, ends_in_transition
 
 
 def wire(architecture: Architecture) -> Graph:
-    """The graph of `architecture`. Raises ArchitectureError where sizes or widths do not fit."""
+    """The graph of `architecture`. Raises ArchitectureError where sizes or widths do not fit, or a name is unknown."""
+    check_names(architecture)
     network = GraphBuilder(architecture.input_shape)
     x = add_stem(network, architecture, 0)
     for number in range(1, len(architecture.stages) + 1):

@@ -10,13 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from cspnas.objectives import OBJECTIVES
+
 Array = np.ndarray
+_LEAST = 1e-12  # below any count and any time: keeps the logarithm finite
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The units of a study's hypervolume, fixed when it is created: accuracy counts from `chance` level, each cost on a
-    log scale from `low` to `high`, the admitted range of the space (entries of accuracy are unused).
+    """The units of a study's hypervolume, fixed when it is created: accuracy counts from `chance` level; other fractions
+    on a linear scale from `low`, their worst, to `high`; all else on a log scale from `low` to `high`: the admitted range
+    of the space, for latency the fixed span of `objectives`.
     """
 
     objectives: tuple[str, ...]
@@ -34,17 +38,27 @@ class Reference:
         objectives, low, high = (tuple(document[key]) for key in ("objectives", "low", "high"))
         return Reference(objectives, document["chance"], low, high)
 
+    def worst(self, name: str) -> float:
+        """The value of an objective whose loss is 1: what a network counts as that was never measured."""
+        column = self.objectives.index(name)
+        if name == "accuracy":
+            return self.chance
+        return (self.low if OBJECTIVES[name].maximise else self.high)[column]
+
 
 def losses(points: Array, reference: Reference) -> Array:
-    """(n, m) losses, 0 best: 1 is chance level or the range's dearest cost; beyond the range they leave [0, 1]."""
+    """(n, m) losses, 0 best: 1 is chance level or the worst end of a range; beyond the range they leave [0, 1]."""
     columns = []
     for column, name in enumerate(reference.objectives):
         values = points[:, column]
+        low, high = reference.low[column], reference.high[column]
         if name == "accuracy":
             columns.append((1 - values) / (1 - reference.chance))
+        elif OBJECTIVES[name].linear:
+            columns.append((high - values) / (high - low))
         else:
-            low, high = np.log(reference.low[column]), np.log(reference.high[column])
-            columns.append((np.log(np.maximum(values, 1)) - low) / max(high - low, 1e-12))
+            logs = np.log(np.maximum(values, _LEAST)) - np.log(low)
+            columns.append(logs / max(np.log(high) - np.log(low), 1e-12))
     return np.stack(columns, 1) if len(points) else np.empty((0, len(reference.objectives)))
 
 

@@ -72,7 +72,11 @@ class GraphBuilder:
     """Adds operations one by one, each shape checked as it comes."""
 
     def __init__(self, input_shape: Shape, *, piece: bool = False) -> None:
-        """`piece`: the input is not the caller's image but a value that earlier layers made."""
+        """`piece`: the input is not the caller's image but a value that earlier layers made. Raises ArchitectureError for
+        an empty one.
+        """
+        if min(input_shape, default=0) < 1:
+            raise ArchitectureError(f"an input of {input_shape}", expected="at least 1 in every dimension")
         first = ("given", "before") if piece else ("input", "image")
         self._operations = [Operation(*first, (), input_shape)]
 
@@ -81,7 +85,9 @@ class GraphBuilder:
         row = OPERATIONS[kind]
         unknown = attributes.keys() - row.defaults.keys()
         assert not unknown, f"{kind} has no {unknown}"
-        settled = {**row.defaults, **attributes}
+        # bias=1 is bias=True: they would be two digests of one network
+        given = {k: bool(v) if isinstance(row.defaults[k], bool) else v for k, v in attributes.items()}
+        settled = {**row.defaults, **given}
         shapes = tuple(self._operations[index].shape for index in inputs)
         try:
             shape = row.shape(shapes, settled)
@@ -89,7 +95,7 @@ class GraphBuilder:
             raise ArchitectureError(
                 error.found, expected=error.expected, where=error.where or name, do=error.do
             ) from None
-        kept = tuple(sorted((k, v) for k, v in attributes.items() if v != row.defaults[k]))
+        kept = tuple(sorted((k, v) for k, v in given.items() if v != row.defaults[k]))
         self._operations.append(Operation(kind, name, inputs, shape, kept))
         return len(self._operations) - 1
 
@@ -136,6 +142,11 @@ def _same(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
 def _window(shape: Shape, attributes: Attributes, what: str) -> tuple[int, int]:
     """Height and width after a sliding window."""
     kernel, stride, padding = attributes["kernel"], attributes["stride"], attributes["padding"]
+    if kernel < 1 or stride < 1 or padding < 0:
+        raise ArchitectureError(
+            f"a {what} with kernel {kernel}, stride {stride}, padding {padding}",
+            expected="kernel and stride of at least 1, padding of at least 0",
+        )
     height, width = ((size + 2 * padding - kernel) // stride + 1 for size in shape[1:])
     if height < 1 or width < 1:
         raise ArchitectureError(
@@ -148,6 +159,10 @@ def _window(shape: Shape, attributes: Attributes, what: str) -> tuple[int, int]:
 
 def _conv_shape(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
     groups, out = attributes["groups"], attributes["out_channels"]
+    if out < 1 or groups < 1:
+        raise ArchitectureError(
+            f"a convolution of {out} channels in {groups} groups", expected="at least 1 channel and 1 group"
+        )
     if shapes[0][0] % groups or out % groups:
         raise ArchitectureError(
             f"{groups} groups for {shapes[0][0]} -> {out} channels", expected="groups that divide both"
@@ -189,14 +204,38 @@ def _slice_shape(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
 
 
 def _pool_shape(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
-    if attributes["function"] == "global_avg":
+    function, kernel, padding = attributes["function"], attributes["kernel"], attributes["padding"]
+    check_name("pool", function, POOLS)
+    if function == "global_avg":
         return (shapes[0][0], 1, 1)
+    if 2 * padding > kernel:  # torch refuses it: a window could lie in the padding alone
+        raise ArchitectureError(
+            f"a pool of {kernel}x{kernel} with padding {padding}", expected="padding of at most half the kernel"
+        )
     return (shapes[0][0], *_window(shapes[0], attributes, "pool"))
+
+
+def _act_shape(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
+    check_name("activation", attributes["function"], ACTIVATIONS)
+    return shapes[0]
+
+
+def _linear_shape(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
+    if attributes["out_features"] < 1:
+        raise ArchitectureError(f"a linear layer of {attributes['out_features']} outputs", expected="at least 1")
+    return (attributes["out_features"],)
+
+
+def check_name(what: str, name: Any, known: tuple[str, ...]) -> None:
+    """Raises ArchitectureError for a name that is not among the known ones."""
+    if name not in known:
+        raise ArchitectureError(f"{what} {name!r}", expected=f"one of {', '.join(known)}")
 
 
 # Functions that can overwrite their input, and what their backward pass reads. gelu has no in-place form in torch.
 IN_PLACE_ACTIVATIONS = frozenset({"relu", "leaky_relu", "silu", "mish", "hardswish"})
 ACTIVATIONS = (*sorted(IN_PLACE_ACTIVATIONS), "gelu")
+POOLS = ("avg", "max", "global_avg")
 _SAVES_OUTPUT = frozenset({"relu", "leaky_relu"})
 
 
@@ -225,7 +264,7 @@ OPERATIONS: Mapping[str, OperationKind] = MappingProxyType(
             saved_extra=lambda op: (0, 8 * op.shape[0]),  # the batch's mean and inverse deviation, float32
         ),
         "act": OperationKind(
-            shape=_same,
+            shape=_act_shape,
             memory="activation",
             saves=lambda op: "output" if op["function"] in _SAVES_OUTPUT else "input",
             defaults=MappingProxyType({"function": "relu", "negative_slope": 0.1}),  # Darknet's slope; leaky_relu alone
@@ -241,7 +280,7 @@ OPERATIONS: Mapping[str, OperationKind] = MappingProxyType(
         ),
         "flatten": OperationKind(shape=lambda shapes, attributes: (prod(shapes[0]),), memory="view"),
         "linear": OperationKind(
-            shape=lambda shapes, attributes: (attributes["out_features"],),
+            shape=_linear_shape,
             macs=lambda op, inputs: inputs[0][0] * op.shape[0],
             params=lambda op, inputs: inputs[0][0] * op.shape[0] + op.shape[0],
             saves=lambda op: "input",

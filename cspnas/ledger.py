@@ -12,6 +12,7 @@ from cspnas.architecture import Architecture
 from cspnas.architecture_document import architecture_from
 from cspnas.database import Database
 from cspnas.front import Reference, hypervolume, knee, losses, non_dominated
+from cspnas.objectives import MEASURED
 
 
 @dataclass(slots=True)
@@ -20,7 +21,7 @@ class Network:
 
     digest: str
     document: dict[str, Any]
-    costs: dict[str, int]
+    costs: dict[str, float]
     source: str
     evaluations: list[dict[str, Any]] = field(default_factory=list)
 
@@ -29,15 +30,24 @@ class Network:
         """The architecture as a value."""
         return architecture_from(self.document)
 
+    def values(self, name: str) -> list[float]:
+        """Of a measured objective, one a seed that was trained to the end."""
+        return [row[name] for row in self.evaluations if row["accuracy"] is not None and row.get(name) is not None]
+
+    def value(self, name: str) -> float:
+        """Of an objective: the exact cost, or the mean over seeds of what was measured; NaN where it is not known."""
+        values = self.values(name) if name in MEASURED else [self.costs.get(name, float("nan"))]
+        return float(np.mean(values)) if values else float("nan")
+
     @property
     def accuracies(self) -> list[float]:
         """One a seed that was trained to the end."""
-        return [row["accuracy"] for row in self.evaluations if row["accuracy"] is not None]
+        return self.values("accuracy")
 
     @property
     def accuracy(self) -> float:
         """Mean over seeds; NaN before the first result."""
-        return float(np.mean(self.accuracies)) if self.accuracies else float("nan")
+        return self.value("accuracy")
 
 
 class Ledger:
@@ -69,6 +79,7 @@ class Ledger:
         """Take over a training's result."""
         network = self.networks[digest]
         row = next(row for row in network.evaluations if row["id"] == evaluation_id)
+        row.update({name: changes["result"].get(name) for name in MEASURED})
         row.update({key: value for key, value in changes.items() if key != "result"})
         return network
 
@@ -101,10 +112,7 @@ class Ledger:
 
     def points(self, networks: list[Network]) -> np.ndarray:
         """(n, objectives) observed means and exact costs."""
-        rows = [
-            [network.accuracy if name == "accuracy" else network.costs[name] for name in self.reference.objectives]
-            for network in networks
-        ]
+        rows = [[network.value(name) for name in self.reference.objectives] for network in networks]
         return np.array(rows, float).reshape(len(rows), len(self.reference.objectives))
 
     def front(self) -> list[Network]:

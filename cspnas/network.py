@@ -11,6 +11,7 @@ import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from cspnas.errors import ArchitectureError
 from cspnas.graph import Graph, Operation
 from cspnas.liveness import fold_norms, plan
 
@@ -128,12 +129,19 @@ class Network(nn.Module):
 
 
 def _attach(root: nn.Module, path: str, layer: nn.Module) -> None:
-    """Hang `layer` at a dotted path; the modules between are names only and never run."""
+    """Hang `layer` at a dotted path; the modules between are names only and never run.
+
+    Raises ArchitectureError where the name is taken: a second layer would silently take the first one's place.
+    """
     *folders, last = path.split(".")
     for folder in folders:
         if not hasattr(root, folder):
             root.add_module(folder, nn.Module())
-        root = cast("nn.Module", getattr(root, folder))
+        root = getattr(root, folder)
+        if type(root) is not nn.Module:
+            raise ArchitectureError(f"a layer inside {folder!r}", expected="a name of its own", where=path)
+    if hasattr(root, last):
+        raise ArchitectureError(f"a second {last!r}", expected="a name of its own for each layer", where=path)
     root.add_module(last, layer)
 
 

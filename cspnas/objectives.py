@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import isnan
 from types import MappingProxyType
 from typing import Any
 
@@ -12,36 +13,62 @@ from cspnas.cost import Cost
 from cspnas.errors import InputError
 from cspnas.spelling import nearest
 
+Exact = Callable[[Cost, int], float]  # (cost, batch size) -> value
+
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """`exact` objectives are closed forms of the network; the others are known only after training."""
+    """`exact` objectives are closed forms of the network; the others are measured in each evaluation, whose result has
+    the value under the objective's name.
+
+    `span` is (least, greatest) where the hypervolume's range is fixed; elsewhere it is the admitted range of the space.
+    Fractions count on a linear scale, all others on a log scale.
+    """
 
     name: str
     unit: str
     maximise: bool
-    exact: Callable[[Cost, int], int] | None  # (cost, batch size) -> value
+    exact: Exact | None
+    span: tuple[float, float] | None = None
 
+    @property
+    def linear(self) -> bool:
+        """Whether its scale is linear."""
+        return self.unit == "fraction"
+
+
+# No space tells its range of latencies before one is measured: from faster than any kernel starts to slower than any
+# proxy runs, so that networks that differ by a factor differ alike wherever they lie.
+LATENCY_SPAN = (1e-6, 10.0)
 
 OBJECTIVES: Mapping[str, Objective] = MappingProxyType(
     {
         objective.name: objective
         for objective in (
-            Objective("accuracy", "fraction", True, None),
+            Objective("accuracy", "fraction", True, None, (0.0, 1.0)),
             Objective("flops", "FLOPs", False, lambda cost, batch: cost.flops),
             Objective("params", "parameters", False, lambda cost, batch: cost.params),
             Objective("peak_memory", "bytes", False, lambda cost, batch: cost.peak_memory),
             Objective("training_memory", "bytes", False, lambda cost, batch: cost.training_memory(batch)),
             Objective("traffic", "elements", False, lambda cost, batch: cost.traffic),
+            Objective("evenness", "fraction", True, lambda cost, batch: cost.evenness, (0.0, 1.0)),
+            Objective("latency", "seconds", False, None, LATENCY_SPAN),
         )
     }
 )
 EXACT = tuple(name for name, objective in OBJECTIVES.items() if objective.exact)
+MEASURED = tuple(name for name, objective in OBJECTIVES.items() if not objective.exact)
 
 
-def exact_values(cost: Cost, batch_size: int) -> dict[str, int]:
-    """Every exact objective of one network; keys are the objectives' names."""
+def exact_values(cost: Cost, batch_size: int) -> dict[str, float]:
+    """Every exact objective of one network; keys are the objectives' names, counts are integers."""
     return {name: OBJECTIVES[name].exact(cost, batch_size) for name in EXACT}  # type: ignore[misc]
+
+
+def with_unit(name: str) -> str:
+    """A figure's name with its unit, as machine-readable output has it: `peak_memory_bytes`."""
+    unit = OBJECTIVES[name].unit if name in OBJECTIVES else ""
+    return f"{name}_{unit}" if unit in ("bytes", "elements", "seconds") else name
 
 
 def check_objectives(names: list[str], where: str = "--objective") -> tuple[str, ...]:
@@ -73,7 +100,7 @@ class Constraint:
 
     name: str
     sign: str
-    bound: int
+    bound: float
     text: str
 
     def violation(self, values: Mapping[str, Any]) -> float:
@@ -96,19 +123,36 @@ def parse_constraint(text: str, where: str = "--constraint") -> Constraint:
         raise InputError(
             f"constraint on {name!r}", expected=f"one of {', '.join(EXACT)}", where=where, do=nearest(name, EXACT)
         )
+    bound = _fraction(name, number, unit, where) if OBJECTIVES[name].linear else _amount(name, number, unit, where)
+    return Constraint(name, sign, bound, text.replace(" ", ""))
+
+
+def _amount(name: str, number: str, unit: str, where: str) -> int:
     units = _BYTES if OBJECTIVES[name].unit == "bytes" else _UNITS
     if unit not in units:
         raise InputError(f"unit {unit!r} of {name}", expected=f"one of {', '.join(filter(None, units))}", where=where)
-    return Constraint(name, sign, round(float(number) * units[unit]), text.replace(" ", ""))
+    return round(float(number) * units[unit])
+
+
+def _fraction(name: str, number: str, unit: str, where: str) -> float:
+    if unit or float(number) > 1:
+        raise InputError(f"{name} {number}{unit}", expected="a fraction from 0 to 1 without a unit", where=where)
+    return float(number)
+
+
+_SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
 
 
 def human(name: str, value: float | None) -> str:
-    """`value` with a unit that a person reads: 1.24M, 96.5KiB, 88.31 %."""
-    if value is None:
+    """`value` with a unit that a person reads: 1.24M, 96.5KiB, 88.31%, 1.24ms."""
+    if value is None or isnan(value):
         return "-"
     unit = OBJECTIVES[name].unit
     if unit == "fraction":
         return f"{100 * value:.2f}%"
+    if unit == "seconds":
+        scale, short = next((entry for entry in _SECONDS if abs(value) >= entry[0]), _SECONDS[-1])
+        return f"{value / scale:.4g}{short}"
     base, names = (1024, ("B", "KiB", "MiB", "GiB")) if unit == "bytes" else (1000, ("", "k", "M", "G"))
     power = 0
     while abs(value) >= base and power < len(names) - 1:

@@ -42,7 +42,7 @@ class Progress:
         repeat = next(row["repeat"] for row in network.evaluations if row["id"] == work.evaluation_id)
         source = network.source if not repeat else f"seed {repeat + 1} of {network.source}"
         costs = ", ".join(
-            f"{human(name, network.costs[name])} {name}" for name in self.study.objectives if name != "accuracy"
+            f"{human(name, network.value(name))} {name}" for name in self.study.objectives if name != "accuracy"
         )
         line = f"[{self.ledger.finished}/{self.study.trials}] {outcome:>7}  {costs}  {source}"
         return line if self._live else f"{line}  | {self.state()}"

@@ -169,7 +169,7 @@ class SpaceDocument(_Model):
     stages: list[StageDocument] = Field(min_length=1, description="in order; every stage but the last halves the map")
     objectives: list[str] = Field(
         default=["accuracy", "flops", "peak_memory"],
-        description="accuracy and at least one of flops, params, peak_memory, training_memory, traffic",
+        description="accuracy and at least one of flops, params, peak_memory, training_memory, traffic, evenness, latency",
     )
     constraints: list[str] = Field(default=[], description="bounds on exact costs, as in flops <= 4M")
     proxy: ProxyDocument = Field(default=ProxyDocument(), description="how each candidate is trained")
@@ -230,7 +230,7 @@ class ArchitectureDocument(_Model):
     stem: StemDocument
     stages: list[ResolvedStageDocument] = Field(min_length=1)
     digest: str | None = None
-    costs: dict[str, int] | None = None
+    costs: dict[str, int | float] | None = None
     measured: dict[str, Any] | None = None
     data: dict[str, Any] | None = None
     recipe: ProxyDocument | None = None

@@ -51,8 +51,10 @@ def run_search(
     known = _existing_row(place)
     if known is not None:
         check_unchanged(study, known)
-    facts = new_facts(study, devices[0]) if known is None else known["facts"]
-    reuse = _reuser(reuse_from)
+    measured_on = latency_device(study, devices)
+    facts = new_facts(study, devices[0]) | {"latency_device": measured_on} if known is None else known["facts"]
+    check_device(measured_on, facts)
+    reuse = _reuser(reuse_from, measured_on)
     _make_folder(place)
     lock = StudyLock(place.file)
     lock.acquire()
@@ -160,6 +162,40 @@ def check_unchanged(study: Study, row: dict[str, Any]) -> None:
         )
 
 
+def latency_device(study: Study, devices: list[str]) -> str | None:
+    """The kind of device that latencies are measured on, None where latency is no objective.
+
+    Raises InputError where the workers have devices of several kinds.
+    """
+    import torch
+
+    from cspnas.latency import device_name
+
+    if "latency" not in study.objectives:
+        return None
+    names = sorted({device_name(torch.device(device)) for device in devices})
+    if len(names) > 1:
+        raise InputError(
+            f"objective latency on {' and '.join(names)}",
+            expected="devices of one kind",
+            where="--device",
+            do="choose some of them",
+        )
+    return names[0]
+
+
+def check_device(measured_on: str | None, facts: dict[str, Any]) -> None:
+    """Raises InputError where a study's latencies so far are another device's."""
+    before = facts.get("latency_device")
+    if measured_on != before:
+        raise InputError(
+            f"objective latency on {measured_on}",
+            expected=f"{before}, as when the study was made",
+            where="--device",
+            do="continue it there, or start another study with --study NEW_NAME",
+        )
+
+
 def _make_folder(place: Place) -> None:
     path = sqlite_path(place.url)
     assert path is not None
@@ -193,8 +229,8 @@ def _existing_row(place: Place) -> dict[str, Any] | None:
         database.close()
 
 
-def _reuser(place: Place | None) -> Callable[[dict[str, Any]], dict[str, Any] | None]:
-    """Looks an evaluation key up in another database."""
+def _reuser(place: Place | None, measured_on: str | None) -> Callable[[dict[str, Any]], dict[str, Any] | None]:
+    """Looks an evaluation key up in another database; a latency counts only where it is of this study's device."""
     if place is None:
         return lambda key: None
     import sqlalchemy as sa
@@ -205,6 +241,9 @@ def _reuser(place: Place | None) -> Callable[[dict[str, Any]], dict[str, Any] | 
         table = evaluations_table
         conditions = [table.c[name] == value for name, value in key.items()]
         rows = other.rows(sa.select(table.c.result).where(*conditions, table.c.accuracy.is_not(None)))
-        return rows[0]["result"] if rows else None
+        results: list[dict[str, Any]] = [row["result"] for row in rows]
+        if measured_on is not None:
+            results = [found for found in results if found.get("latency") and found["device"] == measured_on]
+        return results[0] if results else None
 
     return find

@@ -43,7 +43,7 @@ def open_study(database: Database, name: str | None) -> Opened:
 
 
 def member(ledger: Ledger, network: Network, knee: Network | None) -> dict[str, Any]:
-    """One network of the study as plain data; units: accuracy as a fraction, costs as their names say."""
+    """One network of the study as plain data; units: accuracy and evenness as fractions, others as their names say."""
     error = ledger.standard_error(network)
     return {
         "digest": network.digest,
@@ -57,6 +57,8 @@ def member(ledger: Ledger, network: Network, knee: Network | None) -> dict[str, 
         "peak_memory_bytes": network.costs["peak_memory"],
         "training_memory_bytes": network.costs["training_memory"],
         "traffic_elements": network.costs["traffic"],
+        "evenness": network.costs.get("evenness"),  # older studies have none
+        "latency_seconds": network.value("latency") if network.values("latency") else None,
         "wiring": wiring(network),
     }
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from cspnas.objectives import human
+from cspnas.objectives import human, with_unit
+
+SHOWN = ("accuracy", "flops", "params", "peak_memory")  # whatever the study's objectives are
 
 
 def print_summary(summary: dict[str, Any]) -> None:
@@ -14,6 +16,7 @@ def print_summary(summary: dict[str, Any]) -> None:
 
     console = Console(width=None if Console().is_terminal else 150)
     table = Table(title=f"Front of {summary['study']}: {len(summary['front'])} of {summary['networks']} networks")
+    extra = [name for name in summary["objectives"] if name not in SHOWN]
     for name in (
         "",
         "accuracy",
@@ -22,21 +25,22 @@ def print_summary(summary: dict[str, Any]) -> None:
         "FLOPs",
         "params",
         "peak memory",
+        *(name.replace("_", " ") for name in extra),
         "stages (depth x growth, fusion, ratio)",
     ):
         table.add_column(name, justify="left" if not name or name.startswith("stages") else "right", no_wrap=bool(name))
     for row in summary["front"]:
-        table.add_row("knee" if row["knee"] else "", *_cells(row))
+        table.add_row("knee" if row["knee"] else "", *_cells(row, extra))
     table.add_section()
     for kind, curve in summary["baselines"].items():
         for row in curve:
-            table.add_row(f"{kind} baseline", *_cells(row))
+            table.add_row(f"{kind} baseline", *_cells(row, extra))
     console.print(table)
     for line in sentences(summary):
         console.print(line, highlight=False, markup=False)
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
+def _cells(row: dict[str, Any], extra: list[str]) -> list[str]:
     error = row["accuracy_standard_error"]
     return [
         human("accuracy", row["accuracy"]),
@@ -45,6 +49,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         human("flops", row["flops"]),
         human("params", row["params"]),
         human("peak_memory", row["peak_memory_bytes"]),
+        *(human(name, row[with_unit(name)]) for name in extra),
         row["wiring"],
     ]
 

@@ -106,10 +106,14 @@ class OptunaSampler:
         """A Gaussian process fits -log(error) and log costs better; the ranks that the others use stay as they are."""
         if self.name != "gp":
             return [float(values[name]) for name in self.objectives]
-        return [
-            -math.log(max(1 - values[name], 1e-4)) if name == "accuracy" else math.log(max(values[name], 1))
-            for name in self.objectives
-        ]
+        return [_log_scaled(name, values[name]) for name in self.objectives]
+
+
+def _log_scaled(name: str, value: float) -> float:
+    """-log(error) of accuracy, log of a cost; a fraction that is no accuracy stays as it is."""
+    if name == "accuracy":
+        return -math.log(max(1 - value, 1e-4))
+    return float(value) if OBJECTIVES[name].linear else math.log(max(value, 1e-12))
 
 
 class _Nsga2(optuna.samplers.NSGAIISampler):
