@@ -25,8 +25,9 @@ from cspnas.document import architecture_yaml, find_architecture, read_architect
 from cspnas.errors import InputError
 from cspnas.families import wire
 from cspnas.graph import Graph
+from cspnas.memory import measured_training_memory
 from cspnas.network import Network, fold, initialise
-from cspnas.widths import dense_stage
+from cspnas.widths import dense_stage, plain_network
 
 AUTHORS = ("darknet53", "csdarknet53", "csresnet50", "csresnext50", "resnet50_darknet", "resnext50_darknet")
 TORCHVISION = ("densenet121", "densenet201", "resnet50", "resnext50_32x4d")
@@ -44,6 +45,16 @@ def reference(name: str) -> Architecture:
 def small(name: str) -> Architecture:
     """The same layers on an image of 64x64, 10 classes."""
     return replace(reference(name), input_shape=(3, 64, 64), classes=10)
+
+
+def shallow(name: str) -> Architecture:
+    """The same wirings with at most 2 layers a stage: depth only repeats them."""
+    stages: list[Stage] = []
+    for stage in reference(name).stages:
+        depth = min(stage.depth, 2)
+        narrower = {} if stage.transition else {"out": stages[-1].out + depth * (stage.growth_rate or 0)}
+        stages.append(replace(stage, depth=depth, **narrower))
+    return replace(small(name), stages=tuple(stages))
 
 
 def test_all_references_are_shipped() -> None:
@@ -70,6 +81,19 @@ def test_costs_are_what_other_counters_count(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", REFERENCES)
+def test_training_memory_is_what_a_step_holds(name: str) -> None:
+    graph = wire(shallow(name))
+    assert cost_of(graph).training_memory(2) == measured_training_memory(graph, 2)
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_has_a_plain_counterpart(name: str) -> None:
+    plain = plain_network(reference(name))
+    assert wire(plain).operations[-1].shape == (1000,)
+    assert all(stage.csp is None for stage in plain.stages)
+
+
+@pytest.mark.parametrize("name", REFERENCES)
 def test_trains_a_step_and_folds(name: str) -> None:
     """Every weight gets a gradient, a short step against it lowers the loss, and the folded network gives the same logits."""
     network = Network(wire(small(name)))
@@ -86,16 +110,6 @@ def test_trains_a_step_and_folds(name: str) -> None:
         assert cross_entropy(network(images), labels) < before
         expected = network.eval()(images)
         torch.testing.assert_close(fold(network)(images), expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
-
-
-def shallow(name: str) -> Architecture:
-    """The same wirings with at most 2 layers a stage: depth only repeats them."""
-    stages: list[Stage] = []
-    for stage in reference(name).stages:
-        depth = min(stage.depth, 2)
-        narrower = {} if stage.transition else {"out": stages[-1].out + depth * (stage.growth_rate or 0)}
-        stages.append(replace(stage, depth=depth, **narrower))
-    return replace(small(name), stages=tuple(stages))
 
 
 @pytest.mark.parametrize("name", REFERENCES)
