@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import sqrt
+from math import fsum, sqrt
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ class Network:
     def value(self, name: str) -> float:
         """Of an objective: the exact cost, or the mean over seeds of what was measured; NaN where it is not known."""
         values = self.values(name) if name in MEASURED else [self.costs.get(name, float("nan"))]
-        return float(np.mean(values)) if values else float("nan")
+        return fsum(values) / len(values) if values else float("nan")
 
     @property
     def accuracies(self) -> list[float]:
@@ -79,7 +79,8 @@ class Ledger:
         """Take over a training's result."""
         network = self.networks[digest]
         row = next(row for row in network.evaluations if row["id"] == evaluation_id)
-        row.update({name: changes["result"].get(name) for name in MEASURED})
+        result = changes.get("result") or {}
+        row.update({name: result.get(name) for name in MEASURED})
         row.update({key: value for key, value in changes.items() if key != "result"})
         return network
 
