@@ -25,7 +25,6 @@ from cspnas.database import Database
 from cspnas.driver import Driver, Work
 from cspnas.projection import Projection
 from cspnas.samplers.optuna_samplers import OptunaSampler
-from cspnas.search import first_genotypes
 from cspnas.space_document import find_space, read_space
 
 
@@ -52,7 +51,6 @@ def drive(folder: Path, trials: int) -> list[float]:
     sampler = OptunaSampler("random", study.space, study.objectives, study.seed)
     driver = Driver(study, database, row, sampler, database.start_driver(row["id"], {}))
     projection = Projection(database, "densenet", study.space, driver.ledger)
-    genotypes = first_genotypes(database, row["id"])
     seconds: list[float] = []
     while True:
         start = time.process_time()
@@ -60,8 +58,7 @@ def drive(folder: Path, trials: int) -> list[float]:
         if not isinstance(work, Work):
             return seconds
         driver.finish(work, made_up(work))
-        genotypes.setdefault(work.digest, work.extra.get("genotype") or {})
-        projection.update(genotypes, [work.digest])
+        projection.update()
         seconds.append(time.process_time() - start)
 
 

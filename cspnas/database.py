@@ -205,10 +205,35 @@ class Database:
         table = suggestions_table
         return self.rows(sa.select(table).where(table.c.study_id == study_id).order_by(table.c.number))
 
+    def first_suggestions(self, study_id: int) -> list[Row]:
+        """digest, source and genotype of the suggestion that first gave each network."""
+        table = suggestions_table
+        first = (
+            sa.select(sa.func.min(table.c.number))
+            .where(table.c.study_id == study_id, table.c.evaluation_id.is_not(None))
+            .group_by(table.c.digest)
+        )
+        columns = (table.c.digest, table.c.source, table.c.genotype)
+        return self.rows(sa.select(*columns).where(table.c.study_id == study_id, table.c.number.in_(first)))
+
+    def outcomes(self, study_id: int) -> dict[str, int]:
+        """How many suggestions had each outcome."""
+        table = suggestions_table
+        counts = sa.select(table.c.outcome, sa.func.count().label("count")).where(table.c.study_id == study_id)
+        return {row["outcome"]: row["count"] for row in self.rows(counts.group_by(table.c.outcome))}
+
     def fronts(self, study_id: int) -> list[Row]:
         """Every snapshot of the front, oldest first."""
         table = fronts_table
         return self.rows(sa.select(table).where(table.c.study_id == study_id).order_by(table.c.id))
+
+    def last_front(self, study_id: int) -> list[Any] | None:
+        """The points of the newest snapshot: [digest, values...] of each member."""
+        table = fronts_table
+        found = self.rows(
+            sa.select(table.c.points).where(table.c.study_id == study_id).order_by(table.c.id.desc()).limit(1)
+        )
+        return found[0]["points"] if found else None
 
     def record_suggestion(
         self, suggestion: Row, architecture: Row | None = None, evaluation: Row | None = None

@@ -268,7 +268,7 @@ class Driver:
         number = self._number
         identifier = self._record(drawn, source, "training" if found is None else "reused", note, evaluation=row)
         assert identifier is not None
-        network = self.ledger.add(drawn.row(), {**row, "id": identifier}, source)
+        network = self.ledger.add(drawn.row(), {**row, "id": identifier}, source, drawn.genotype)
         work = self._work(network, repeat, identifier, 1)
         work.number = number if asked else None
         work.extra = {"genotype": drawn.genotype}

@@ -25,7 +25,7 @@ from cspnas.database import Database, Row
 from cspnas.errors import StorageError
 from cspnas.ledger import Ledger, Network
 from cspnas.objectives import OBJECTIVES
-from cspnas.space import Genotype, SearchSpace
+from cspnas.space import SearchSpace
 
 STUDIES, TRIALS, VALUES, PARAMS, ATTRIBUTES = (
     model.__table__
@@ -69,13 +69,13 @@ class Projection:
         )
         return {json.loads(row["digest"]): (row["trial_id"], json.loads(row["trainings"])) for row in rows}
 
-    def update(self, genotypes: dict[str, Genotype], digests: Iterable[str] | None = None) -> None:
-        """Bring the trials of `digests` (all networks where None) up to date; what is there already is left alone.
+    def update(self) -> None:
+        """Bring the trials of all networks with new results up to date; what is there already is left alone.
 
         Raises StorageError where Optuna's tables cannot be written; the next start adds what is missing.
         """
         try:
-            self._update(genotypes, digests)
+            self._update()
         except (optuna.exceptions.StorageInternalError, sa.exc.DatabaseError) as error:
             reason = " ".join(str(error.__cause__ or error).split())[:200]
             shown = self._database.shown_url
@@ -83,20 +83,22 @@ class Projection:
                 f"{shown}: Optuna's tables cannot be written ({reason}); type the command again"
             ) from None
 
-    def _update(self, genotypes: dict[str, Genotype], digests: Iterable[str] | None) -> None:
+    def _update(self) -> None:
+        changed, self._ledger.changed = dict.fromkeys(self._ledger.changed), []
         new: list[tuple[Network, int]] = []
-        for digest in self._ledger.networks if digests is None else digests:
+        for digest in changed:
             network = self._ledger.networks[digest]
             ended = sum(row["state"] != "in_flight" for row in network.evaluations)
             known = self._trials.get(digest)
-            if known is None and ended:
+            if known is None:
                 new.append((network, ended))
-            elif known is not None and known[1] != ended:
+            elif known[1] != ended:
                 self._rewrite(known[0], network, ended)
         if new:
-            self._add(new, genotypes)
+            self._add(new)
 
-    def _trial(self, network: Network, genotype: Genotype, ended: int) -> FrozenTrial:
+    def _trial(self, network: Network, ended: int) -> FrozenTrial:
+        genotype = self._ledger.genotypes.get(network.digest, {})
         choices = {gene.name: gene.choices for gene in self._space.genes()}
         params = {k: v for k, v in genotype.items() if v in choices.get(k, ())}
         trained = bool(network.accuracies)
@@ -108,8 +110,8 @@ class Projection:
             user_attrs=_attributes(network, ended),
         )
 
-    def _add(self, new: list[tuple[Network, int]], genotypes: dict[str, Genotype]) -> None:
-        trials = [self._trial(network, genotypes.get(network.digest, {}), ended) for network, ended in new]
+    def _add(self, new: list[tuple[Network, int]]) -> None:
+        trials = [self._trial(network, ended) for network, ended in new]
         with self._database.transaction() as connection:
             identifiers = add_trials(connection, self._study._study_id, trials)
         for identifier, (network, ended) in zip(identifiers, new, strict=True):
@@ -117,7 +119,7 @@ class Projection:
 
     def _rewrite(self, trial_id: int, network: Network, ended: int) -> None:
         """Values and attributes of a trial that is there; what others attached to it stays."""
-        trial = self._trial(network, {}, ended)
+        trial = self._trial(network, ended)
         with self._database.transaction() as connection:
             connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(state=trial.state))
             connection.execute(sa.delete(VALUES).where(VALUES.c.trial_id == trial_id))

@@ -29,7 +29,7 @@ from cspnas.lock import StudyBusyError, StudyLock
 from cspnas.objectives import EXACT
 from cspnas.projection import Projection, add_trials
 from cspnas.samplers.optuna_samplers import OptunaSampler
-from cspnas.search import check_unchanged, first_genotypes
+from cspnas.search import check_unchanged
 from cspnas.space_document import read_space
 from cspnas.study import Study
 
@@ -313,9 +313,8 @@ def test_a_network_is_projected_by_a_handful_of_statements_in_one_transaction(tm
     try:
         while isinstance(work := driver.suggest(), Work):
             driver.finish(work, _result(work))
-            genotypes = first_genotypes(database, row["id"])
             seen.clear()
-            projection.update(genotypes, [work.digest])
+            projection.update()
             counts.append((seen["statement"], seen["commit"]))
     finally:
         sa.event.remove(sa.engine.Engine, "before_cursor_execute", count)
@@ -332,7 +331,7 @@ def _projected(folder: Path) -> tuple[Database, Driver, optuna.Study]:
     projection = Projection(database, "small", study.space, driver.ledger)
     while isinstance(work := driver.suggest(), Work):
         driver.finish(work, _result(work))
-        projection.update(first_genotypes(database, row["id"]), [work.digest])
+        projection.update()
         states = {trial.state.name for trial in optuna.load_study(study_name="small", storage=database.url).trials}
         assert states <= {"COMPLETE", "FAIL"}
     return database, driver, optuna.load_study(study_name="small", storage=database.url)
@@ -372,7 +371,7 @@ def test_a_projection_made_late_or_twice_is_the_same(tmp_path: Path) -> None:
     while isinstance(work := driver.suggest(), Work):
         driver.finish(work, _result(work))
     for _ in range(2):
-        Projection(database, "small", study.space, driver.ledger).update(first_genotypes(database, row["id"]))
+        Projection(database, "small", study.space, driver.ledger).update()
         seen = optuna.load_study(study_name="small", storage=database.url)
         assert len(seen.trials) == len(driver.ledger.networks)
         assert {t.user_attrs["digest"] for t in seen.best_trials} == {n.digest for n in driver.ledger.front()}
