@@ -153,7 +153,9 @@ class Database:
     def rows(self, statement: sa.Select[Any]) -> list[Row]:
         """All rows of a query as dicts."""
         with self.transaction() as connection:
-            return [dict(row) for row in connection.execute(statement).mappings()]
+            found = connection.execute(statement)
+            names = list(found.keys())
+            return [dict(zip(names, row, strict=True)) for row in found]
 
     def studies(self) -> list[Row]:
         """Every study in the database."""

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any, Protocol
 
 from cspnas.candidates import Candidate, admitted, baseline_curves, candidate, violations
-from cspnas.database import Database
+from cspnas.database import Database, Row
 from cspnas.errors import ArchitectureError
 from cspnas.front import Reference
 from cspnas.ledger import Ledger, Network
@@ -83,15 +83,15 @@ class Driver:
         self.outcomes: Counter[str] = Counter()
         self._reuse, self._clock, self._started = reuse, clock, clock()
         self._number = self._idle = 0
-        self._restarts = self._cut_short()
-        self._baselines = self._restore_suggestions()
-        self._attached: dict[str, int] = {}
+        suggestions = database.suggestions(self.study_id)
+        self._restarts = self._cut_short(suggestions)
+        self._baselines = self._restore_suggestions(suggestions)
 
     # Starting where the last driver stopped ------------------------------------------------------------------------
 
-    def _cut_short(self) -> list[Work]:
+    def _cut_short(self, suggestions: list[Row]) -> list[Work]:
         """Trainings that no driver runs any more; whoever holds the lock takes them over."""
-        first = {row["evaluation_id"]: row for row in reversed(self.database.suggestions(self.study_id))}
+        first = {row["evaluation_id"]: row for row in reversed(suggestions)}
         found = []
         for network in self.ledger.networks.values():
             for row in network.evaluations:
@@ -104,11 +104,11 @@ class Driver:
                     found.append(work)
         return found
 
-    def _restore_suggestions(self) -> list[tuple[str, Candidate]]:
+    def _restore_suggestions(self, suggestions: list[Row]) -> list[tuple[str, Candidate]]:
         """Teach the sampler all that was suggested; the baselines that are still to be trained."""
         done: Counter[str] = Counter()
         known: set[int | None] = set()
-        for row in self.database.suggestions(self.study_id):
+        for row in suggestions:
             self._number = row["number"] + 1
             self._idle = 0 if row["outcome"] == "training" else self._idle + 1
             done[row["source"]] += 1
@@ -265,10 +265,11 @@ class Driver:
         found = self._reuse(key)
         row = {**key, "study_id": self.study_id, "repeat": repeat, "attempt": 1, "driver_id": self.driver_id}
         row |= {"state": "in_flight", "started": time.time(), "accuracy": None, "failure_kind": None}
-        number = self._number
-        identifier = self._record(drawn, source, "training" if found is None else "reused", note, evaluation=row)
+        number, architecture = self._number, drawn.row()
+        outcome = "training" if found is None else "reused"
+        identifier = self._record(drawn, source, outcome, note, architecture=architecture, evaluation=row)
         assert identifier is not None
-        network = self.ledger.add(drawn.row(), {**row, "id": identifier}, source, drawn.genotype)
+        network = self.ledger.add(architecture, {**row, "id": identifier}, source, drawn.genotype)
         work = self._work(network, repeat, identifier, 1)
         work.number = number if asked else None
         work.extra = {"genotype": drawn.genotype}
@@ -293,7 +294,8 @@ class Driver:
         note: dict[str, Any],
         *,
         genotype: Genotype | None = None,
-        evaluation: dict[str, Any] | None = None,
+        architecture: Row | None = None,
+        evaluation: Row | None = None,
         evaluation_id: int | None = None,
     ) -> int | None:
         suggestion = {
@@ -306,8 +308,7 @@ class Driver:
             "genotype": drawn.genotype if drawn else genotype,
             "note": note or None,
         }
-        keep = drawn.row() if drawn is not None and evaluation is not None else None
-        identifier = self.database.record_suggestion(suggestion, keep, evaluation)
+        identifier = self.database.record_suggestion(suggestion, architecture, evaluation)
         self._number += 1
         self._idle = 0 if outcome == "training" else self._idle + 1
         self.outcomes[outcome] += 1

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.study import StudyDirection
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 
 from cspnas.objectives import OBJECTIVES
 from cspnas.space import Gene, Genotype, SearchSpace
@@ -34,6 +35,8 @@ class OptunaSampler:
         ]
         self._study = optuna.create_study(directions=directions)
         self._asked: dict[int, optuna.Trial] = {}
+        self._genes = {gene.name: gene for gene in space.genes()}
+        self._distributions = {gene.name: _distribution(gene) for gene in space.genes()}
 
     def about(self) -> dict[str, str]:
         """Name and version, recorded with each driver."""
@@ -44,7 +47,7 @@ class OptunaSampler:
         self._study.sampler = _sampler(self.name, _seed(self.seed, number))
         trial = self._study.ask()
         values: Genotype = {}
-        for gene in self.space.genes():
+        for gene in self._genes.values():
             if self._flat or self.space.exists(gene, values):
                 values[gene.name] = _suggest(trial, gene)
         self._asked[number] = trial
@@ -71,26 +74,33 @@ class OptunaSampler:
         violations: Mapping[str, float],
     ) -> None:
         """Add what an earlier driver, or no sampler at all (a baseline), suggested; `values` None: it taught nothing."""
-        params = dict((state or {}).get("params") or self._encode(genotype))
-        genes = {gene.name: gene for gene in self.space.genes()}
-        if genes and not params:  # beyond the choices: without parameters it would end every sampler's search space
+        if self.name == "random" or values is None:  # which no result, or this result, would change
             return
-        attributes = dict((state or {}).get("system_attrs") or self._first_generation())
-        self._study.add_trial(
-            create_trial(
-                state=TrialState.FAIL if values is None else TrialState.COMPLETE,
-                values=None if values is None else self._transformed(values),
-                params=params,
-                distributions={name: _distribution(genes[name]) for name in params},
-                system_attrs=attributes,
-                constraints=dict(violations),
-            )
+        params = dict((state or {}).get("params") or self._encode(genotype))
+        if self._genes and not params:  # beyond the choices: no parameters would end every sampler's search space
+            return
+        trial = _Template(
+            number=-1,
+            trial_id=-1,
+            state=TrialState.COMPLETE,
+            value=None,
+            values=self._transformed(values),
+            datetime_start=(now := datetime.now()),
+            datetime_complete=now,
+            params=params,
+            distributions={name: self._distributions[name] for name in params},
+            user_attrs={},
+            system_attrs=dict((state or {}).get("system_attrs") or self._first_generation()),
+            intermediate_values={},
         )
+        for constraint, excess in violations.items():
+            trial.set_constraint(constraint, excess)
+        self._study.add_trial(trial)
 
     def _encode(self, genotype: Genotype) -> dict[str, Any]:
         """Optuna parameters of a genotype; empty where a value is not among the choices."""
         params = {}
-        for gene in self.space.genes():
+        for gene in self._genes.values():
             if gene.name not in genotype and not self._flat:
                 continue
             value = genotype.get(gene.name, gene.choices[0])
@@ -110,6 +120,15 @@ class OptunaSampler:
             -math.log(max(1 - values[name], 1e-4)) if name == "accuracy" else math.log(max(values[name], 1))
             for name in self.objectives
         ]
+
+
+class _Template(FrozenTrial):
+    """A trial for the in-memory study alone, which may keep it: its usual deep copy is most of the time of a restart."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FrozenTrial:
+        trial = FrozenTrial.__new__(FrozenTrial)
+        trial.__dict__.update(self.__dict__)
+        return trial
 
 
 class _Nsga2(optuna.samplers.NSGAIISampler):
