@@ -168,16 +168,23 @@ class Driver:
     def _out_of(self, reason: str) -> Wait | Done:
         return Wait() if self.ledger.in_flight else Done(reason)
 
+    @property
+    def _quota(self) -> int:
+        """Confirmations in all: `confirm_share` of the budget, rounded down (29 % of 100 is 29, whatever floats say).
+
+        A reused confirmation fills the quota as a trained one does, so that a study ends whose every result is known; it
+        costs no training, which leaves one more for a new network.
+        """
+        return int(round(self.study.confirm_share * self.study.trials, 9))
+
     def _confirming(self) -> bool:
-        """The last `confirm_share` of the trainings, or of the time, is for new seeds."""
-        share = self.study.confirm_share
-        confirmations = self.ledger.confirmations
-        if confirmations >= share * self.study.trials:
+        """The last of the trainings, or of the time, are for new seeds."""
+        if self.ledger.confirmations >= self._quota:
             return False
-        explored = self.ledger.trainings - confirmations
-        late = explored >= self.study.trials - int(share * self.study.trials)
+        late = self.ledger.explored >= self.study.trials - self._quota
         if self.study.time_limit is not None:
-            late = late or self._clock() - self._started > (1 - share) * self.study.time_limit
+            elapsed = self._clock() - self._started
+            late = late or elapsed > (1 - self.study.confirm_share) * self.study.time_limit
         return late
 
     def _confirm(self, network: Network) -> Work | None:
@@ -211,15 +218,12 @@ class Driver:
             draws = (self._admitted(self.study.space.sample(random)) for _ in range(20_000))
             drawn = next((found for found in draws if found is not None), None)
         if drawn is None:
-            chosen = self.ledger.to_confirm() if self.ledger.confirmations < self._quota() else None
+            chosen = self.ledger.to_confirm() if self.ledger.confirmations < self._quota else None
             if chosen is not None:
                 return self._confirm(chosen)
             tried = len(self.ledger.networks)
             return self._out_of(f"no untried architecture is left: all {tried} admitted ones found are trained")
         return self._propose(drawn, "uniform", {})
-
-    def _quota(self) -> float:
-        return self.study.confirm_share * self.study.trials
 
     def _admitted(self, genotype: Genotype) -> Candidate | None:
         try:

@@ -144,8 +144,13 @@ class Ledger:
         return self._count("in_flight")
 
     @property
+    def explored(self) -> int:
+        """Trainings of networks that had not been evaluated before, ended or in flight."""
+        return self._count("trained", "failed", "in_flight", first=(True,))
+
+    @property
     def confirmations(self) -> int:
-        """Evaluations of a network that had been evaluated before, under way ones included."""
+        """Evaluations of networks that had been evaluated before: ended, in flight, reused."""
         return self._count("trained", "failed", "in_flight", "reused", first=(False,))
 
     # The front -----------------------------------------------------------------------------------------------------

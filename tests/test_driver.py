@@ -326,8 +326,33 @@ def test_a_study_whose_every_training_is_known_ends_without_one(start: Start) ->
     run = start(TINY, trials=20)
     driver, reason, handed = run.go(reuse=lambda key: {"accuracy": 0.5, "failure": None})
     assert handed == [] and reason is not None and "no untried architecture" in reason
-    assert {row["state"] for row in run.evaluations} == {"reused"} and driver.ledger.confirmations == 5
+    assert Counter((row["state"], row["repeat"] > 0) for row in run.evaluations) == {
+        ("reused", False): 4,
+        ("reused", True): 5,  # a quarter of 20
+    }
     assert driver.outcomes["training"] == driver.ledger.trainings == 0
+
+
+def test_reused_confirmations_fill_the_quota_and_leave_their_trainings_to_new_networks(start: Start) -> None:
+    run = start(trials=12)
+    again = lambda key: key["seed"] != training_seed(0, key["digest"], 0)  # noqa: E731
+    driver, reason, handed = run.go(reuse=lambda key: {"accuracy": 0.5, "failure": None} if again(key) else None)
+    assert reason == "all 12 trainings are done" and len(handed) == 12 == driver.ledger.explored
+    assert [row["state"] for row in run.evaluations if row["repeat"] > 0] == ["reused"] * 3
+    assert driver.ledger.confirmations == 3
+
+
+@pytest.mark.parametrize(("share", "trials", "quota"), [(0.29, 100, 29), (0.25, 10, 2), (0.1, 9, 0), (0.5, 13, 6)])
+@pytest.mark.parametrize("stop", [None, 7], ids=["whole", "interrupted"])
+def test_the_quota_of_confirmations_is_one_whole_number(
+    start: Start, share: float, trials: int, quota: int, stop: int | None
+) -> None:
+    """The share rounded down, the floats' .29 * 100 = 28.999... or not, and whoever finishes the search."""
+    run = start(trials=trials, confirm_share=share)
+    run.go(finishes=stop, workers=2)
+    run.go(workers=2)
+    repeats = [row["repeat"] > 0 for row in run.evaluations]
+    assert repeats == [False] * (trials - quota) + [True] * quota
 
 
 @pytest.mark.parametrize("sampler", ["nsga2", "tpe"])
