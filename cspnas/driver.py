@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any, Protocol
 
@@ -31,11 +31,13 @@ class Sampler(Protocol):
     def forget(self, number: int) -> None: ...
     def restore(
         self,
+        number: int,
         genotype: Genotype,
         state: Mapping[str, Any] | None,
         values: Mapping[str, float] | None,
         violations: Mapping[str, float],
-    ) -> None: ...
+    ) -> None:
+        """A suggestion that this sampler did not make itself; `values` None: it taught nothing (yet)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,16 @@ class Done:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """What a training answers; `asked`: this driver's own sampler made it and waits for the result."""
+
+    number: int
+    genotype: Genotype
+    state: Mapping[str, Any] | None = None
+    asked: bool = False
+
+
 @dataclass(slots=True)
 class Work:
     """One training: `unit` is the JSON for a worker; the rest is the driver's own."""
@@ -58,8 +70,7 @@ class Work:
     digest: str
     attempt: int
     unit: dict[str, Any]
-    number: int | None = None  # the sampler's suggestion that it answers
-    extra: dict[str, Any] = field(default_factory=dict)
+    suggestion: Suggestion | None = None  # none where it confirms a known network
 
 
 class Driver:
@@ -97,10 +108,11 @@ class Driver:
             for row in network.evaluations:
                 if row["state"] == "in_flight":
                     work = self._work(network, row["repeat"], row["id"], row["attempt"] + 1)
-                    suggestion = first[row["id"]]
                     if row["repeat"] == 0:
-                        state = (suggestion["note"] or {}).get("state")
-                        work.extra = {"genotype": suggestion["genotype"], "state": state}
+                        made = first[row["id"]]
+                        work.suggestion = Suggestion(
+                            made["number"], made["genotype"], (made["note"] or {}).get("state")
+                        )
                     found.append(work)
         return found
 
@@ -116,8 +128,8 @@ class Driver:
             # "reused" with an evaluation of its own: the result came from another study
             first = row["outcome"] == "rejected" or row["evaluation_id"] not in known
             known.add(row["evaluation_id"])
-            if first and row["source"] != "confirm":
-                self._restore(row)
+            if row["source"] != "confirm":
+                self._restore(row, first)
         waiting = []
         for kind, drawn in baseline_curves(self.study):
             if done[f"baseline:{kind}"]:
@@ -126,17 +138,18 @@ class Driver:
                 waiting.append((kind, drawn))
         return waiting
 
-    def _restore(self, row: Mapping[str, Any]) -> None:
-        note = row["note"] or {}
-        values: dict[str, float] | None
-        network = self.ledger.networks.get(row["digest"])
+    def _restore(self, row: Mapping[str, Any], first: bool) -> None:
+        """Even what taught nothing goes to the sampler: its state may hold what later suggestions stand on."""
+        note, network = row["note"] or {}, self.ledger.networks.get(row["digest"])
+        values, costs = None, None
         if row["outcome"] == "rejected":
-            if note.get("costs"):
-                values, broken = self._rejected_values(note["costs"]), violations(self.study, note["costs"])
-                self.sampler.restore(row["genotype"], note.get("state"), values, broken)
-        elif network is not None and network.evaluations[0]["state"] != "in_flight":
+            costs = note.get("costs")
+            values = costs and self._rejected_values(costs)
+        elif first and network is not None and network.evaluations[0]["state"] != "in_flight":
+            costs = network.costs
             values = self._told_values(network)
-            self.sampler.restore(row["genotype"], note.get("state"), values, violations(self.study, network.costs))
+        broken = violations(self.study, costs) if costs else {}
+        self.sampler.restore(row["number"], row["genotype"], note.get("state"), values, broken)
 
     # Suggesting ----------------------------------------------------------------------------------------------------
 
@@ -198,7 +211,7 @@ class Driver:
             try:
                 drawn = candidate(self.study, genotype)
             except ArchitectureError as error:
-                self._reject(genotype, None, {"reason": str(error)})
+                self._reject(genotype, None, {"state": state, "reason": str(error)})
                 continue
             work = self._propose(drawn, getattr(self.sampler, "name", "sampler"), {"state": state}, asked=True)
             if work is not None:
@@ -275,8 +288,8 @@ class Driver:
         assert identifier is not None
         network = self.ledger.add(architecture, {**row, "id": identifier}, source, drawn.genotype)
         work = self._work(network, repeat, identifier, 1)
-        work.number = number if asked else None
-        work.extra = {"genotype": drawn.genotype}
+        if repeat == 0:
+            work.suggestion = Suggestion(number, drawn.genotype, note.get("state"), asked)
         if found is None:
             return work
         self.finish(work, found, state="reused")
@@ -336,20 +349,18 @@ class Driver:
         }
         network = self.ledger.finish(work.digest, work.evaluation_id, changes)
         self.database.finish(work.evaluation_id, changes, self.ledger.snapshot(work.evaluation_id))
-        if work.number is not None:
-            self._teach(work, network)
-        elif work.extra.get("genotype"):
-            genotype, told = work.extra["genotype"], self._told_values(network)
-            self.sampler.restore(genotype, work.extra.get("state"), told, violations(self.study, network.costs))
+        if work.suggestion is not None:
+            self._teach(work.suggestion, network)
         return True
 
-    def _teach(self, work: Work, network: Network) -> None:
-        assert work.number is not None
-        values = self._told_values(network)
-        if values is None:
-            self.sampler.forget(work.number)
+    def _teach(self, suggestion: Suggestion, network: Network) -> None:
+        values, broken = self._told_values(network), violations(self.study, network.costs)
+        if not suggestion.asked:
+            self.sampler.restore(suggestion.number, suggestion.genotype, suggestion.state, values, broken)
+        elif values is None:
+            self.sampler.forget(suggestion.number)
         else:
-            self.sampler.tell(work.number, values, violations(self.study, network.costs))
+            self.sampler.tell(suggestion.number, values, broken)
 
     def _told_values(self, network: Network) -> dict[str, float] | None:
         """The first training's objectives; chance accuracy where the network itself failed; None where it taught nothing."""

@@ -9,8 +9,10 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -276,6 +278,44 @@ def test_an_interrupted_search_trains_what_an_uninterrupted_one_trains(
         assert {row["state"] for row in parts.evaluations} == {"trained"}
 
 
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_nsga2_goes_on_with_the_same_parents_whatever_ended_after_they_were_chosen(
+    start: Start, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several workers end in any order, so that a generation still grows after the next one's parents are chosen."""
+    monkeypatch.setattr(optuna_samplers, "POPULATION", 4)
+    run, random = start(sampler="nsga2", trials=60, confirm_share=0.0), Random(workers)
+    driver, flight = run.driver(), []
+    for step in range(45):
+        while len(flight) < workers:
+            work = driver.suggest()
+            assert isinstance(work, Work)
+            flight.append(work)
+        work = flight.pop(random.randrange(len(flight)))
+        assert driver.finish(work, train(work))
+        if step % 4:
+            continue
+        heir, next_number = run.driver(), len(run.suggestions)
+        assert parents(heir) == parents(driver)
+        expected = deepcopy(driver.sampler).suggest(next_number)
+        assert heir.sampler.suggest(next_number) == expected
+    assert max(parents(driver)) > 3
+
+
+def parents(driver: Driver) -> dict[int, list[int]]:
+    """Suggestion numbers of each generation's parents."""
+    found: dict[int, list[int]] = driver.sampler._parents  # type: ignore[attr-defined]
+    return found
+
+
+def test_baselines_belong_to_the_first_generation(start: Start) -> None:
+    run = start(sampler="nsga2", trials=8)
+    driver, _, _ = run.go(finishes=4)
+    for sampler in (driver.sampler, run.driver().sampler):
+        first = optuna_samplers._sampler("nsga2", 0, {}).get_population(sampler._study, 0)  # type: ignore[attr-defined]
+        assert [trial.user_attrs["suggestion"] for trial in first] == [0, 1, 2, 3]
+
+
 def test_an_interrupted_search_still_knows_what_failed_and_what_was_rejected(start: Start) -> None:
     broken = failing("diverged", lambda work: int(work.digest, 16) % 3 == 0)
     whole, parts = start(sampler="tpe"), start(sampler="tpe")
@@ -379,7 +419,7 @@ def test_a_restored_trial_is_the_one_that_was_told(start: Start, sampler: str) -
     for number in range(2):
         genotype, state = told.suggest(number)
         told.tell(number, values, excess)
-        restored.restore(genotype, json.loads(json.dumps(state)), values, excess)
+        restored.restore(number, genotype, json.loads(json.dumps(state)), values, excess)
     for one, other in zip(told._study.get_trials(), restored._study.get_trials(), strict=True):
         assert type(one) is type(other)
         for key in (
