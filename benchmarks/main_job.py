@@ -190,7 +190,7 @@ def _front_updates(database: Database, row: dict[str, Any]) -> dict[str, float]:
         start = time.perf_counter()
         ledger.add(architecture, evaluation, "random", {})
         ledger.finish(digest, -1, {"state": "trained", "accuracy": accuracy})
-        ledger.snapshot(1)
+        ledger.snapshot()
         worst[case] = max(worst[case], 1000 * (time.perf_counter() - start))
 
     for number, network in enumerate(others):

@@ -46,7 +46,7 @@ evaluations_table = sa.Table(
     sa.Column("fidelity", sa.Integer, nullable=False),  # epochs
     sa.Column("repeat", sa.Integer, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),  # in_flight, trained, reused, failed
-    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),  # 1 + crashes of its worker; a driver that dies is none
     sa.Column("driver_id", sa.Integer),
     sa.Column("accuracy", sa.Float),
     sa.Column("result", sa.JSON),
@@ -238,9 +238,11 @@ class Database:
         return found[0]["points"] if found else None
 
     def record_suggestion(
-        self, suggestion: Row, architecture: Row | None = None, evaluation: Row | None = None
+        self, suggestion: Row, architecture: Row | None = None, evaluation: Row | None = None, front: Row | None = None
     ) -> int | None:
-        """Record a suggestion and, where it starts or reuses one, its evaluation; the evaluation's id."""
+        """Record a suggestion and, where it starts or reuses one, its evaluation, with the front that a reused result
+        gives; the evaluation's id.
+        """
         with self.transaction() as connection:
             if architecture is not None:
                 self._add_architecture(connection, architecture)
@@ -249,6 +251,8 @@ class Database:
                 row = connection.execute(evaluations_table.insert().values(evaluation))
                 identifier = _key(row)
             connection.execute(suggestions_table.insert().values({**suggestion, "evaluation_id": identifier}))
+            if front is not None:
+                connection.execute(fronts_table.insert().values({**front, "evaluation_id": identifier}))
         return identifier
 
     def _add_architecture(self, connection: sa.Connection, architecture: Row) -> None:
@@ -258,7 +262,7 @@ class Database:
             connection.execute(table.insert().values(architecture))
 
     def restart(self, evaluation_id: int, attempt: int, driver_id: int) -> None:
-        """An evaluation that was cut short is in flight again."""
+        """An evaluation that was cut short is in flight again, as this attempt and for this driver."""
         with self.transaction() as connection:
             connection.execute(
                 evaluations_table.update()
@@ -270,12 +274,10 @@ class Database:
         """Record a result, and the front's new snapshot where it changed."""
         with self.transaction() as connection:
             connection.execute(
-                evaluations_table.update()
-                .where(evaluations_table.c.id == evaluation_id)
-                .values(**changes, finished=time.time())
+                evaluations_table.update().where(evaluations_table.c.id == evaluation_id).values(**changes)
             )
             if front is not None:
-                connection.execute(fronts_table.insert().values(front))
+                connection.execute(fronts_table.insert().values({**front, "evaluation_id": evaluation_id}))
 
 
 def _key(result: sa.CursorResult[Any]) -> int:

@@ -20,6 +20,7 @@ from cspnas.study import Study
 
 MAX_ATTEMPTS = 3
 PATIENCE = 50  # suggestions in a row without a training, then candidates are drawn evenly among the untried ones
+UNDER_WAY: Row = {"state": "in_flight", "accuracy": None, "failure_kind": None}
 TEACHING_FAILURES = ("diverged", "out of memory", "timeout")  # these say something about the network itself
 
 
@@ -107,7 +108,7 @@ class Driver:
         for network in self.ledger.networks.values():
             for row in network.evaluations:
                 if row["state"] == "in_flight":
-                    work = self._work(network, row["repeat"], row["id"], row["attempt"] + 1)
+                    work = self._work(network, row["repeat"], row["id"], row["attempt"])
                     if row["repeat"] == 0:
                         made = first[row["id"]]
                         work.suggestion = Suggestion(
@@ -280,20 +281,22 @@ class Driver:
             "fidelity": self.study.recipe.epochs,
         }
         found = self._reuse(key)
-        row = {**key, "study_id": self.study_id, "repeat": repeat, "attempt": 1, "driver_id": self.driver_id}
-        row |= {"state": "in_flight", "started": time.time(), "accuracy": None, "failure_kind": None}
+        row: Row = {**key, "study_id": self.study_id, "repeat": repeat, "attempt": 1, "driver_id": self.driver_id}
+        row |= {"started": time.time(), **(UNDER_WAY if found is None else _ended(found, "reused"))}
         number, architecture = self._number, drawn.row()
+        kept = {name: value for name, value in row.items() if name != "result"}
+        network = self.ledger.add(architecture, kept, source, drawn.genotype)
+        # A reused result is recorded with its suggestion and the front: nothing between them can be cut short.
+        front = None if found is None else self.ledger.snapshot()
         outcome = "training" if found is None else "reused"
-        identifier = self._record(drawn, source, outcome, note, architecture=architecture, evaluation=row)
-        assert identifier is not None
-        network = self.ledger.add(architecture, {**row, "id": identifier}, source, drawn.genotype)
-        work = self._work(network, repeat, identifier, 1)
-        if repeat == 0:
-            work.suggestion = Suggestion(number, drawn.genotype, note.get("state"), asked)
-        if found is None:
-            return work
-        self.finish(work, found, state="reused")
-        return None
+        kept["id"] = self._record(drawn, source, outcome, note, architecture=architecture, evaluation=row, front=front)
+        suggestion = Suggestion(number, drawn.genotype, note.get("state"), asked) if repeat == 0 else None
+        if found is not None:
+            self._teach(suggestion, network)
+            return None
+        work = self._work(network, repeat, kept["id"], 1)
+        work.suggestion = suggestion
+        return work
 
     def _work(self, network: Network, repeat: int, evaluation_id: int, attempt: int) -> Work:
         unit = {
@@ -313,6 +316,7 @@ class Driver:
         genotype: Genotype | None = None,
         architecture: Row | None = None,
         evaluation: Row | None = None,
+        front: Row | None = None,
         evaluation_id: int | None = None,
     ) -> int | None:
         suggestion = {
@@ -325,7 +329,7 @@ class Driver:
             "genotype": drawn.genotype if drawn else genotype,
             "note": note or None,
         }
-        identifier = self.database.record_suggestion(suggestion, architecture, evaluation)
+        identifier = self.database.record_suggestion(suggestion, architecture, evaluation, front)
         self._number += 1
         self._idle = 0 if outcome == "training" else self._idle + 1
         self.outcomes[outcome] += 1
@@ -333,27 +337,23 @@ class Driver:
 
     # Finishing -----------------------------------------------------------------------------------------------------
 
-    def finish(self, work: Work, result: Mapping[str, Any], *, state: str = "trained") -> bool:
+    def finish(self, work: Work, result: Mapping[str, Any]) -> bool:
         """Record a result with the front that it gives; False where the training is tried again (a crashed worker)."""
         failure = result.get("failure")
         if failure and failure["kind"] in ("crashed", "lost") and work.attempt < MAX_ATTEMPTS:
             work.attempt += 1
+            self.database.restart(work.evaluation_id, work.attempt, self.driver_id)
             self._restarts.append(work)
             return False
-        accuracy = None if failure else float(result["accuracy"])
-        changes = {
-            "state": "failed" if failure else state,
-            "accuracy": accuracy,
-            "result": dict(result),
-            "failure_kind": failure["kind"] if failure else None,
-        }
+        changes = _ended(result, "trained")
         network = self.ledger.finish(work.digest, work.evaluation_id, changes)
-        self.database.finish(work.evaluation_id, changes, self.ledger.snapshot(work.evaluation_id))
-        if work.suggestion is not None:
-            self._teach(work.suggestion, network)
+        self.database.finish(work.evaluation_id, changes, self.ledger.snapshot())
+        self._teach(work.suggestion, network)
         return True
 
-    def _teach(self, suggestion: Suggestion, network: Network) -> None:
+    def _teach(self, suggestion: Suggestion | None, network: Network) -> None:
+        if suggestion is None:
+            return
         values, broken = self._told_values(network), violations(self.study, network.costs)
         if not suggestion.asked:
             self.sampler.restore(suggestion.number, suggestion.genotype, suggestion.state, values, broken)
@@ -371,3 +371,15 @@ class Driver:
 
     def _rejected_values(self, costs: Mapping[str, float]) -> dict[str, float]:
         return {**costs, "accuracy": self.ledger.reference.chance}
+
+
+def _ended(result: Mapping[str, Any], state: str) -> Row:
+    """An evaluation's columns once its result is there; `state` where it is no failure."""
+    failure = result.get("failure")
+    return {
+        "state": "failed" if failure else state,
+        "accuracy": None if failure else float(result["accuracy"]),
+        "result": dict(result),
+        "failure_kind": failure["kind"] if failure else None,
+        "finished": time.time(),
+    }

@@ -188,7 +188,7 @@ class Ledger:
         flops = np.array([network.costs["flops"] for network in members])
         return members[knee(losses(self.points(members), self.reference), flops)]
 
-    def snapshot(self, evaluation_id: int) -> dict[str, Any] | None:
+    def snapshot(self) -> dict[str, Any] | None:
         """The front as the database keeps it, None where it did not change since the last one."""
         if not self._snapshot_due:
             return None
@@ -200,7 +200,6 @@ class Ledger:
         self._last_front = points
         return {
             "study_id": self.study_id,
-            "evaluation_id": evaluation_id,
             "trainings": self.finished,
             "hypervolume": self.hypervolume(),
             "points": points,

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -326,7 +327,7 @@ def test_an_interrupted_search_still_knows_what_failed_and_what_was_rejected(sta
     assert parts.trained == whole.trained
 
 
-def test_work_of_a_dead_driver_is_taken_over_as_the_next_attempt_with_the_same_seed(start: Start) -> None:
+def test_work_of_a_dead_driver_is_taken_over_as_the_same_attempt_with_the_same_seed(start: Start) -> None:
     run = start()
     dead = run.driver()
     lost = [dead.suggest() for _ in range(3)]
@@ -334,11 +335,71 @@ def test_work_of_a_dead_driver_is_taken_over_as_the_next_attempt_with_the_same_s
     taken = [heir.suggest() for _ in range(3)]
     for old, new in zip(lost, taken, strict=True):
         assert isinstance(old, Work) and isinstance(new, Work)
-        assert (new.evaluation_id, new.digest, new.attempt) == (old.evaluation_id, old.digest, 2)
+        assert (new.evaluation_id, new.digest, new.attempt) == (old.evaluation_id, old.digest, 1)
         assert new.unit == old.unit
     rows = run.evaluations
-    assert {(row["attempt"], row["driver_id"], row["state"]) for row in rows} == {(2, heir.driver_id, "in_flight")}
+    assert {(row["attempt"], row["driver_id"], row["state"]) for row in rows} == {(1, heir.driver_id, "in_flight")}
     assert heir.ledger.trainings == 3
+
+
+def test_only_crashes_of_its_worker_are_attempts_of_a_network(start: Start) -> None:
+    """However often a driver dies; a crash counts even where the driver dies right after it."""
+    run = start()
+    crash = {"failure": {"kind": "crashed", "message": ""}}
+    for _ in range(2 * MAX_ATTEMPTS):
+        run.driver().suggest()
+    for attempt in (1, 2):
+        driver = run.driver()
+        work = driver.suggest()
+        assert isinstance(work, Work) and work.attempt == attempt
+        assert not driver.finish(work, crash)
+    for _ in range(2):
+        driver = run.driver()
+        work = driver.suggest()
+        assert isinstance(work, Work) and work.attempt == 3
+    assert driver.finish(work, crash)
+    (row,) = run.evaluations
+    assert (row["state"], row["failure_kind"], row["attempt"]) == ("failed", "crashed", 3)
+
+
+class Killed(BaseException):
+    """The end of a process."""
+
+
+def test_a_driver_that_dies_after_any_step_leaves_no_reused_result_under_way(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reuse = lambda key: {"accuracy": accuracy_of(key), "failure": None}  # noqa: E731
+    accuracy_of = lambda key: 0.3 + int(key["digest"][:4], 16) / 2**17 + key["seed"] % 97 / 1e4  # noqa: E731
+    whole = start(TINY, trials=20)
+    whole.go(reuse=reuse)
+    steps, parts, commit, left = 0, start(TINY, trials=20), Database.transaction, 0
+
+    @contextmanager
+    def dying(self: Database) -> Iterator[sa.Connection]:
+        nonlocal left
+        with commit(self) as connection:
+            yield connection
+        left -= 1
+        if not left:
+            raise Killed
+
+    for steps in range(1, 60):
+        left = steps
+        with monkeypatch.context() as patch:
+            patch.setattr(Database, "transaction", dying)
+            try:
+                parts.go(reuse=reuse)
+            except Killed:
+                pass
+            else:
+                break
+        assert {row["state"] for row in parts.evaluations} <= {"reused"}
+    assert steps > 5
+    rows = [[(r["digest"], r["seed"], r["accuracy"], r["state"]) for r in run.evaluations] for run in (parts, whole)]
+    assert sorted(rows[0]) == sorted(rows[1])
+    fronts = [run.database.fronts(run.row["id"])[-1]["points"] for run in (parts, whole)]
+    assert fronts[0] == fronts[1]
 
 
 def test_results_of_another_study_are_reused_and_count_as_no_training(start: Start) -> None:

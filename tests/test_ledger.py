@@ -94,9 +94,9 @@ def test_a_ledger_read_anew_says_what_the_one_that_heard_everything_says(steps: 
     chosen = [ledger.to_confirm() for ledger in (heard, read)]
     assert (chosen[0] and chosen[0].digest) == (chosen[1] and chosen[1].digest)
     assert read.genotypes == heard.genotypes
-    one, other = heard.snapshot(1), read.snapshot(1)
+    one, other = heard.snapshot(), read.snapshot()
     assert (one and one["points"]) == (other and other["points"])
-    assert heard.snapshot(1) is None
+    assert heard.snapshot() is None
 
 
 def test_seed_deviation_pools_networks_by_their_degrees_of_freedom() -> None:
