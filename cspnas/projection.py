@@ -102,13 +102,17 @@ class Projection:
         choices = {gene.name: gene.choices for gene in self._space.genes()}
         params = {k: v for k, v in genotype.items() if v in choices.get(k, ())}
         trained = bool(network.accuracies)
-        return create_trial(
+        trial = create_trial(
             state=TrialState.COMPLETE if trained else TrialState.FAIL,
             values=[float(v) for v in self._ledger.points([network])[0]] if trained else None,
             params=params,
             distributions={name: CategoricalDistribution(choices[name]) for name in params},
             user_attrs=_attributes(network, ended),
         )
+        first = network.evaluations[0]  # a confirmation long after it would stretch the trial
+        trial.datetime_start = datetime.fromtimestamp(first["started"])
+        trial.datetime_complete = datetime.fromtimestamp(first["finished"])
+        return trial
 
     def _add(self, new: list[tuple[Network, int]]) -> None:
         trials = [self._trial(network, ended) for network, ended in new]

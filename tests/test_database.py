@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -358,6 +358,11 @@ def test_every_network_is_one_optuna_trial_that_is_never_running(tmp_path: Path)
     assert sorted(trial.user_attrs["digest"] for trial in seen.trials) == sorted(driver.ledger.networks)
     failed = {trial.user_attrs["digest"] for trial in seen.trials if trial.state.name == "FAIL"}
     assert failed == {n.digest for n in driver.ledger.networks.values() if not n.accuracies}
+    rows = {row["digest"]: row for row in database.evaluations(driver.study_id) if row["repeat"] == 0}
+    for trial in seen.trials:
+        row = rows[trial.user_attrs["digest"]]
+        assert trial.datetime_start == datetime.fromtimestamp(row["started"])
+        assert trial.datetime_complete == datetime.fromtimestamp(row["finished"])
     with database.engine.connect() as connection:
         states = connection.execute(sa.text("SELECT DISTINCT state FROM trials")).scalars().all()
     assert "RUNNING" not in states and "COMPLETE" in states
