@@ -1,6 +1,7 @@
 """The main job's figures: driver overhead per trial, start-up times, what a second worker brings.
 
     python benchmarks/main_job.py overhead     process CPU time a trial at 100 trials, training left out
+    python benchmarks/main_job.py overhead_10000   the same after 10,000 trials; resume, front update, `cspnas front`
     python benchmarks/main_job.py startup      wall time of `cspnas --help` and of `cspnas front` on 100 trials
     python benchmarks/main_job.py workers      trainings a minute with one and with two workers, in turn
 
@@ -17,16 +18,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
-from cspnas.candidates import admitted_sample, reference_of
-from cspnas.database import Database
+from cspnas.candidates import Candidate, admitted, admitted_sample, reference_of, valid_candidates
+from cspnas.database import Database, architectures_table, evaluations_table, suggestions_table
 from cspnas.driver import Driver, Work
+from cspnas.front import Reference
+from cspnas.ledger import Ledger, Network
 from cspnas.projection import Projection
+from cspnas.recipe import training_seed
 from cspnas.samplers.optuna_samplers import OptunaSampler
-from cspnas.search import first_genotypes
 from cspnas.space_document import find_space, read_space
+from cspnas.study import Study
 
 
 def made_up(work: Work) -> dict[str, Any]:
@@ -36,48 +42,168 @@ def made_up(work: Work) -> dict[str, Any]:
     return {"accuracy": 0.7 + 0.2 * share, "curve": curve, "correct": "A" * 670, "failure": None, "seconds": 1.0}
 
 
-def drive(folder: Path, trials: int) -> list[float]:
-    """CPU seconds of each trial: suggest with `random`, cost, record, project, front."""
-    study = read_space(find_space("densenet"), {"search.sampler": "random", "search.trials": trials})
+def new_study(folder: Path, exploring: int, sampler: str = "random") -> tuple[Study, Database, dict[str, Any]]:
+    """A densenet study without results that tries `exploring` networks before it confirms a third as many."""
+    changes = {"search.sampler": sampler, "search.trials": exploring * 4 // 3, "search.confirm": 0.25}
+    study = read_space(find_space("densenet"), changes)
     database = Database(f"sqlite:///{folder / 'densenet.db'}", create=True)
-    reference = reference_of(study, admitted_sample(study))
     facts = {
-        "reference": reference.to_json(),
+        "reference": reference_of(study, admitted_sample(study)).to_json(),
         "recipe_digest": "0",
         "space": "densenet",
         "data": {},
         "precision": "float32",
     }
-    row = database.create_study("densenet", study.identity(), facts)
-    sampler = OptunaSampler("random", study.space, study.objectives, study.seed)
+    return study, database, database.create_study("densenet", study.identity(), facts)
+
+
+def open_driver(study: Study, database: Database, row: dict[str, Any]) -> tuple[Driver, Projection]:
+    """As a search starts: what is there is read, Optuna's tables are brought up to date."""
+    sampler = OptunaSampler(study.sampler, study.space, study.objectives, study.seed)
     driver = Driver(study, database, row, sampler, database.start_driver(row["id"], {}))
     projection = Projection(database, "densenet", study.space, driver.ledger)
-    genotypes = first_genotypes(database, row["id"])
-    seconds: list[float] = []
-    while True:
+    projection.update()
+    return driver, projection
+
+
+def drive(driver: Driver, projection: Projection, trials: int) -> dict[str, list[float]]:
+    """CPU milliseconds of each of up to `trials` trials (suggest, cost, record, project, front), by what they are for."""
+    spent: dict[str, list[float]] = {"exploring": [], "confirming": []}
+    for _ in range(trials):
         start = time.process_time()
         work = driver.suggest()
         if not isinstance(work, Work):
-            return seconds
+            break
         driver.finish(work, made_up(work))
-        genotypes.setdefault(work.digest, work.extra.get("genotype") or {})
-        projection.update(genotypes, [work.digest])
-        seconds.append(time.process_time() - start)
+        projection.update()
+        again = len(driver.ledger.networks[work.digest].evaluations) > 1
+        spent["confirming" if again else "exploring"].append(1000 * (time.process_time() - start))
+    return spent
 
 
 def overhead() -> dict[str, Any]:
-    """Median CPU milliseconds of trials 80 to 100, three studies."""
-    medians = []
+    """Median CPU milliseconds of trials 80 to 100 and of the confirmations after them, three studies."""
+    found: dict[str, list[float]] = {"exploring": [], "confirming": []}
     for _ in range(3):
         with tempfile.TemporaryDirectory() as folder:
-            medians.append(1000 * statistics.median(drive(Path(folder), 100)[80:]))
-    return {"cpu_ms_per_trial_at_100": medians, "median": statistics.median(medians)}
+            spent = drive(*open_driver(*new_study(Path(folder), 100)), 133)
+            found["exploring"].append(statistics.median(spent["exploring"][80:]))
+            found["confirming"].append(statistics.median(spent["confirming"]))
+    return {"cpu_ms_per_trial_at_100": found, "median": {k: statistics.median(v) for k, v in found.items()}}
+
+
+def overhead_10000() -> dict[str, Any]:
+    """One study of 10,000 trained networks (and its rejected candidates), written in bulk, then driven on.
+
+    `resume_seconds` (wall): from the open database to the first suggestion. `front_update_ms` (wall): a result in the
+    ledger with the front's snapshot; the worst of 40 new networks, and of 40 front members that lose their place.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        study, database, row = new_study(Path(folder), 10_040)
+        suggestions = fill(study, database, row, 10_000)
+        start = time.perf_counter()
+        open_driver(study, database, row)
+        projected = time.perf_counter() - start
+        resume = {name: _resume(replace(study, sampler=name), database, row) for name in ("random", "nsga2", "tpe")}
+        update = _front_updates(database, row)
+        spent = drive(*open_driver(study, database, row), 80)
+        front = _wall(["front", str(Path(folder) / "densenet.db")])
+    return {
+        "suggestions": suggestions,
+        "first_projection_seconds": projected,
+        "resume_seconds": resume,
+        "front_update_ms": update,
+        "cpu_ms_per_trial_at_10000": {name: statistics.median(values) for name, values in spent.items()},
+        "trials_measured": {name: len(values) for name, values in spent.items()},
+        "cspnas_front": front,
+    }
+
+
+def fill(study: Study, database: Database, row: dict[str, Any], count: int) -> int:
+    """Write `count` trained networks and what was rejected on the way; the number of suggestions."""
+    networks: dict[str, Candidate] = {}
+    suggestions: list[dict[str, Any]] = []
+    evaluations: list[dict[str, Any]] = []
+    for drawn in valid_candidates(study, Random(1)):
+        if drawn.digest in networks:
+            continue
+        fits = admitted(study, drawn.costs)
+        suggestions.append(
+            {
+                "study_id": row["id"],
+                "number": len(suggestions),
+                "source": "random",
+                "outcome": "training" if fits else "rejected",
+                "digest": drawn.digest,
+                "evaluation_id": len(evaluations) + 1 if fits else None,
+                "genotype": drawn.genotype,
+                "note": None if fits else {"costs": drawn.costs},
+            }
+        )
+        if fits:
+            networks[drawn.digest] = drawn
+            evaluations.append(_evaluation(study, row, drawn))
+        if len(networks) == count:
+            break
+    with database.transaction() as connection:
+        connection.execute(architectures_table.insert(), [drawn.row() for drawn in networks.values()])
+        connection.execute(evaluations_table.insert(), evaluations)
+        connection.execute(suggestions_table.insert(), suggestions)
+    return len(suggestions)
+
+
+def _evaluation(study: Study, row: dict[str, Any], drawn: Candidate) -> dict[str, Any]:
+    result = made_up(Work(0, drawn.digest, 1, {}))
+    now = time.time()
+    return {
+        "study_id": row["id"],
+        "digest": drawn.digest,
+        "recipe_digest": "0",
+        "seed": training_seed(study.seed, drawn.digest, 0),
+        "fidelity": study.recipe.epochs,
+        "repeat": 0,
+        "state": "trained",
+        "attempt": 1,
+        "accuracy": result["accuracy"],
+        "result": result,
+        "started": now,
+        "finished": now,
+    }
+
+
+def _resume(study: Study, database: Database, row: dict[str, Any]) -> float:
+    start = time.perf_counter()
+    driver, _ = open_driver(study, database, row)
+    driver.sampler.suggest(driver._number)
+    return time.perf_counter() - start
+
+
+def _front_updates(database: Database, row: dict[str, Any]) -> dict[str, float]:
+    ledger = Ledger(Reference.from_json(row["facts"]["reference"]), database, row["id"])
+    members, others = ledger.front(), ledger.measured()[:40]
+    worst = {"new_network": 0.0, "member_gets_worse": 0.0}
+
+    def hear(case: str, network: Network, digest: str, accuracy: float) -> None:
+        repeat = 0 if digest not in ledger.networks else 1
+        evaluation = {"id": -1, "repeat": repeat, "state": "in_flight", "accuracy": None, "failure_kind": None}
+        architecture = {"digest": digest, "document": network.document, "costs": network.costs}
+        start = time.perf_counter()
+        ledger.add(architecture, evaluation, "random", {})
+        ledger.finish(digest, -1, {"state": "trained", "accuracy": accuracy})
+        ledger.snapshot()
+        worst[case] = max(worst[case], 1000 * (time.perf_counter() - start))
+
+    for number, network in enumerate(others):
+        hear("new_network", network, f"new {number}", 0.6 + number / 100)
+    for network in members[:40]:
+        hear("member_gets_worse", network, network.digest, 0.1)
+    return {**worst, "members": len(members)}
 
 
 def startup() -> dict[str, Any]:
     """Wall seconds of whole commands, warm, seven runs each."""
     with tempfile.TemporaryDirectory() as folder:
-        drive(Path(folder), 100)
+        drive(*open_driver(*new_study(Path(folder), 75)), 100)
         commands = {"help": ["--help"], "front_100_trials": ["front", str(Path(folder) / "densenet.db")]}
         return {name: _wall(arguments) for name, arguments in commands.items()}
 
@@ -116,6 +242,7 @@ def workers() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    chosen = {"overhead": overhead, "startup": startup, "workers": workers}[sys.argv[1]]
+    modes = {"overhead": overhead, "overhead_10000": overhead_10000, "startup": startup, "workers": workers}
+    chosen = modes[sys.argv[1]]
     machine = {"machine": platform.machine(), "system": platform.platform(), "python": platform.python_version()}
     print(json.dumps({sys.argv[1]: chosen(), **machine}, indent=2))

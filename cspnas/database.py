@@ -47,7 +47,7 @@ evaluations_table = sa.Table(
     sa.Column("fidelity", sa.Integer, nullable=False),  # epochs
     sa.Column("repeat", sa.Integer, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),  # in_flight, trained, reused, failed
-    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),  # 1 + crashes of its worker; a driver that dies is none
     sa.Column("driver_id", sa.Integer),
     sa.Column("accuracy", sa.Float),
     sa.Column("result", sa.JSON),
@@ -154,7 +154,9 @@ class Database:
     def rows(self, statement: sa.Select[Any]) -> list[Row]:
         """All rows of a query as dicts."""
         with self.transaction() as connection:
-            return [dict(row) for row in connection.execute(statement).mappings()]
+            found = connection.execute(statement)
+            names = list(found.keys())
+            return [dict(zip(names, row, strict=True)) for row in found]
 
     def studies(self) -> list[Row]:
         """Every study in the database."""
@@ -208,15 +210,42 @@ class Database:
         table = suggestions_table
         return self.rows(sa.select(table).where(table.c.study_id == study_id).order_by(table.c.number))
 
+    def first_suggestions(self, study_id: int) -> list[Row]:
+        """digest, source and genotype of the suggestion that first gave each network."""
+        table = suggestions_table
+        first = (
+            sa.select(sa.func.min(table.c.number))
+            .where(table.c.study_id == study_id, table.c.evaluation_id.is_not(None))
+            .group_by(table.c.digest)
+        )
+        columns = (table.c.digest, table.c.source, table.c.genotype)
+        return self.rows(sa.select(*columns).where(table.c.study_id == study_id, table.c.number.in_(first)))
+
+    def outcomes(self, study_id: int) -> dict[str, int]:
+        """How many suggestions had each outcome."""
+        table = suggestions_table
+        counts = sa.select(table.c.outcome, sa.func.count().label("count")).where(table.c.study_id == study_id)
+        return {row["outcome"]: row["count"] for row in self.rows(counts.group_by(table.c.outcome))}
+
     def fronts(self, study_id: int) -> list[Row]:
         """Every snapshot of the front, oldest first."""
         table = fronts_table
         return self.rows(sa.select(table).where(table.c.study_id == study_id).order_by(table.c.id))
 
+    def last_front(self, study_id: int) -> list[Any] | None:
+        """The points of the newest snapshot: [digest, values...] of each member."""
+        table = fronts_table
+        found = self.rows(
+            sa.select(table.c.points).where(table.c.study_id == study_id).order_by(table.c.id.desc()).limit(1)
+        )
+        return found[0]["points"] if found else None
+
     def record_suggestion(
-        self, suggestion: Row, architecture: Row | None = None, evaluation: Row | None = None
+        self, suggestion: Row, architecture: Row | None = None, evaluation: Row | None = None, front: Row | None = None
     ) -> int | None:
-        """Record a suggestion and, where it starts or reuses one, its evaluation; the evaluation's id."""
+        """Record a suggestion and, where it starts or reuses one, its evaluation, with the front that a reused result
+        gives; the evaluation's id.
+        """
         with self.transaction() as connection:
             if architecture is not None:
                 self._add_architecture(connection, architecture)
@@ -225,6 +254,8 @@ class Database:
                 row = connection.execute(evaluations_table.insert().values(evaluation))
                 identifier = _key(row)
             connection.execute(suggestions_table.insert().values({**suggestion, "evaluation_id": identifier}))
+            if front is not None:
+                connection.execute(fronts_table.insert().values({**front, "evaluation_id": identifier}))
         return identifier
 
     def _add_architecture(self, connection: sa.Connection, architecture: Row) -> None:
@@ -237,7 +268,7 @@ class Database:
             connection.execute(table.update().where(same).values(costs={**architecture["costs"], **known}))
 
     def restart(self, evaluation_id: int, attempt: int, driver_id: int) -> None:
-        """An evaluation that was cut short is in flight again."""
+        """An evaluation that was cut short is in flight again, as this attempt and for this driver."""
         with self.transaction() as connection:
             connection.execute(
                 evaluations_table.update()
@@ -249,12 +280,10 @@ class Database:
         """Record a result, and the front's new snapshot where it changed."""
         with self.transaction() as connection:
             connection.execute(
-                evaluations_table.update()
-                .where(evaluations_table.c.id == evaluation_id)
-                .values(**changes, finished=time.time())
+                evaluations_table.update().where(evaluations_table.c.id == evaluation_id).values(**changes)
             )
             if front is not None:
-                connection.execute(fronts_table.insert().values(front))
+                connection.execute(fronts_table.insert().values({**front, "evaluation_id": evaluation_id}))
 
 
 def _key(result: sa.CursorResult[Any]) -> int:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any, Protocol
 
 from cspnas.candidates import Candidate, admitted, baseline_curves, candidate, violations
-from cspnas.database import Database
+from cspnas.database import Database, Row
 from cspnas.errors import ArchitectureError
 from cspnas.front import Reference
 from cspnas.ledger import Ledger, Network
@@ -21,6 +21,7 @@ from cspnas.study import Study
 
 MAX_ATTEMPTS = 3
 PATIENCE = 50  # suggestions in a row without a training, then candidates are drawn evenly among the untried ones
+UNDER_WAY: Row = {"state": "in_flight", "accuracy": None, "failure_kind": None}
 TEACHING_FAILURES = ("diverged", "out of memory", "timeout")  # these say something about the network itself
 
 
@@ -32,11 +33,13 @@ class Sampler(Protocol):
     def forget(self, number: int) -> None: ...
     def restore(
         self,
+        number: int,
         genotype: Genotype,
         state: Mapping[str, Any] | None,
         values: Mapping[str, float] | None,
         violations: Mapping[str, float],
-    ) -> None: ...
+    ) -> None:
+        """A suggestion that this sampler did not make itself; `values` None: it taught nothing (yet)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,16 @@ class Done:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """What a training answers; `asked`: this driver's own sampler made it and waits for the result."""
+
+    number: int
+    genotype: Genotype
+    state: Mapping[str, Any] | None = None
+    asked: bool = False
+
+
 @dataclass(slots=True)
 class Work:
     """One training: `unit` is the JSON for a worker; the rest is the driver's own."""
@@ -59,8 +72,7 @@ class Work:
     digest: str
     attempt: int
     unit: dict[str, Any]
-    number: int | None = None  # the sampler's suggestion that it answers
-    extra: dict[str, Any] = field(default_factory=dict)
+    suggestion: Suggestion | None = None  # none where it confirms a known network
 
 
 class Driver:
@@ -84,32 +96,33 @@ class Driver:
         self.outcomes: Counter[str] = Counter()
         self._reuse, self._clock, self._started = reuse, clock, clock()
         self._number = self._idle = 0
-        self._restarts = self._cut_short()
-        self._baselines = self._restore_suggestions()
-        self._attached: dict[str, int] = {}
+        suggestions = database.suggestions(self.study_id)
+        self._restarts = self._cut_short(suggestions)
+        self._baselines = self._restore_suggestions(suggestions)
 
     # Starting where the last driver stopped ------------------------------------------------------------------------
 
-    def _cut_short(self) -> list[Work]:
+    def _cut_short(self, suggestions: list[Row]) -> list[Work]:
         """Trainings that no driver runs any more; whoever holds the lock takes them over."""
-        first = {row["evaluation_id"]: row for row in reversed(self.database.suggestions(self.study_id))}
+        first = {row["evaluation_id"]: row for row in reversed(suggestions)}
         found = []
         for network in self.ledger.networks.values():
             for row in network.evaluations:
                 if row["state"] == "in_flight":
-                    work = self._work(network, row["repeat"], row["id"], row["attempt"] + 1)
-                    suggestion = first[row["id"]]
+                    work = self._work(network, row["repeat"], row["id"], row["attempt"])
                     if row["repeat"] == 0:
-                        state = (suggestion["note"] or {}).get("state")
-                        work.extra = {"genotype": suggestion["genotype"], "state": state}
+                        made = first[row["id"]]
+                        work.suggestion = Suggestion(
+                            made["number"], made["genotype"], (made["note"] or {}).get("state")
+                        )
                     found.append(work)
         return found
 
-    def _restore_suggestions(self) -> list[tuple[str, Candidate]]:
+    def _restore_suggestions(self, suggestions: list[Row]) -> list[tuple[str, Candidate]]:
         """Teach the sampler all that was suggested; the baselines that are still to be trained."""
         done: Counter[str] = Counter()
         known: set[int | None] = set()
-        for row in self.database.suggestions(self.study_id):
+        for row in suggestions:
             self._number = row["number"] + 1
             self._idle = 0 if row["outcome"] == "training" else self._idle + 1
             done[row["source"]] += 1
@@ -117,8 +130,8 @@ class Driver:
             # "reused" with an evaluation of its own: the result came from another study
             first = row["outcome"] == "rejected" or row["evaluation_id"] not in known
             known.add(row["evaluation_id"])
-            if first and row["source"] != "confirm":
-                self._restore(row)
+            if row["source"] != "confirm":
+                self._restore(row, first)
         waiting = []
         for kind, drawn in baseline_curves(self.study):
             if done[f"baseline:{kind}"]:
@@ -127,17 +140,18 @@ class Driver:
                 waiting.append((kind, drawn))
         return waiting
 
-    def _restore(self, row: Mapping[str, Any]) -> None:
-        note = row["note"] or {}
-        values: dict[str, float] | None
-        network = self.ledger.networks.get(row["digest"])
+    def _restore(self, row: Mapping[str, Any], first: bool) -> None:
+        """Even what taught nothing goes to the sampler: its state may hold what later suggestions stand on."""
+        note, network = row["note"] or {}, self.ledger.networks.get(row["digest"])
+        values, costs = None, None
         if row["outcome"] == "rejected":
-            if note.get("costs"):
-                values, broken = self._rejected_values(note["costs"]), violations(self.study, note["costs"])
-                self.sampler.restore(row["genotype"], note.get("state"), values, broken)
-        elif network is not None and network.evaluations[0]["state"] != "in_flight":
+            costs = note.get("costs")
+            values = costs and self._rejected_values(costs)
+        elif first and network is not None and network.evaluations[0]["state"] != "in_flight":
+            costs = network.costs
             values = self._told_values(network)
-            self.sampler.restore(row["genotype"], note.get("state"), values, violations(self.study, network.costs))
+        broken = violations(self.study, costs) if costs else {}
+        self.sampler.restore(row["number"], row["genotype"], note.get("state"), values, broken)
 
     # Suggesting ----------------------------------------------------------------------------------------------------
 
@@ -169,16 +183,23 @@ class Driver:
     def _out_of(self, reason: str) -> Wait | Done:
         return Wait() if self.ledger.in_flight else Done(reason)
 
+    @property
+    def _quota(self) -> int:
+        """Confirmations in all: `confirm_share` of the budget, rounded down (29 % of 100 is 29, whatever floats say).
+
+        A reused confirmation fills the quota as a trained one does, so that a study ends whose every result is known; it
+        costs no training, which leaves one more for a new network.
+        """
+        return int(round(self.study.confirm_share * self.study.trials, 9))
+
     def _confirming(self) -> bool:
-        """The last `confirm_share` of the trainings, or of the time, is for new seeds."""
-        share = self.study.confirm_share
-        confirmations = self.ledger.confirmations
-        if confirmations >= share * self.study.trials:
+        """The last of the trainings, or of the time, are for new seeds."""
+        if self.ledger.confirmations >= self._quota:
             return False
-        explored = self.ledger.trainings - confirmations
-        late = explored >= self.study.trials - int(share * self.study.trials)
+        late = self.ledger.explored >= self.study.trials - self._quota
         if self.study.time_limit is not None:
-            late = late or self._clock() - self._started > (1 - share) * self.study.time_limit
+            elapsed = self._clock() - self._started
+            late = late or elapsed > (1 - self.study.confirm_share) * self.study.time_limit
         return late
 
     def _confirm(self, network: Network) -> Work | None:
@@ -192,7 +213,7 @@ class Driver:
             try:
                 drawn = candidate(self.study, genotype)
             except ArchitectureError as error:
-                self._reject(genotype, None, {"reason": str(error)})
+                self._reject(genotype, None, {"state": state, "reason": str(error)})
                 continue
             work = self._propose(drawn, getattr(self.sampler, "name", "sampler"), {"state": state}, asked=True)
             if work is not None:
@@ -212,15 +233,12 @@ class Driver:
             draws = (self._admitted(self.study.space.sample(random)) for _ in range(20_000))
             drawn = next((found for found in draws if found is not None), None)
         if drawn is None:
-            chosen = self.ledger.to_confirm() if self.ledger.confirmations < self._quota() else None
+            chosen = self.ledger.to_confirm() if self.ledger.confirmations < self._quota else None
             if chosen is not None:
                 return self._confirm(chosen)
             tried = len(self.ledger.networks)
             return self._out_of(f"no untried architecture is left: all {tried} admitted ones found are trained")
         return self._propose(drawn, "uniform", {})
-
-    def _quota(self) -> float:
-        return self.study.confirm_share * self.study.trials
 
     def _admitted(self, genotype: Genotype) -> Candidate | None:
         try:
@@ -264,19 +282,22 @@ class Driver:
             "fidelity": self.study.recipe.epochs,
         }
         found = self._reuse(key)
-        row = {**key, "study_id": self.study_id, "repeat": repeat, "attempt": 1, "driver_id": self.driver_id}
-        row |= {"state": "in_flight", "started": time.time(), "accuracy": None, "failure_kind": None}
-        number = self._number
-        identifier = self._record(drawn, source, "training" if found is None else "reused", note, evaluation=row)
-        assert identifier is not None
-        network = self.ledger.add(drawn.row(), {**row, "id": identifier}, source)
-        work = self._work(network, repeat, identifier, 1)
-        work.number = number if asked else None
-        work.extra = {"genotype": drawn.genotype}
-        if found is None:
-            return work
-        self.finish(work, found, state="reused")
-        return None
+        row: Row = {**key, "study_id": self.study_id, "repeat": repeat, "attempt": 1, "driver_id": self.driver_id}
+        row |= {"started": time.time(), **(UNDER_WAY if found is None else _ended(found, "reused"))}
+        number, architecture = self._number, drawn.row()
+        kept = {name: value for name, value in row.items() if name != "result"}
+        network = self.ledger.add(architecture, kept, source, drawn.genotype)
+        # A reused result is recorded with its suggestion and the front: nothing between them can be cut short.
+        front = None if found is None else self.ledger.snapshot()
+        outcome = "training" if found is None else "reused"
+        kept["id"] = self._record(drawn, source, outcome, note, architecture=architecture, evaluation=row, front=front)
+        suggestion = Suggestion(number, drawn.genotype, note.get("state"), asked) if repeat == 0 else None
+        if found is not None:
+            self._teach(suggestion, network)
+            return None
+        work = self._work(network, repeat, kept["id"], 1)
+        work.suggestion = suggestion
+        return work
 
     def _work(self, network: Network, repeat: int, evaluation_id: int, attempt: int) -> Work:
         unit = {
@@ -294,7 +315,9 @@ class Driver:
         note: dict[str, Any],
         *,
         genotype: Genotype | None = None,
-        evaluation: dict[str, Any] | None = None,
+        architecture: Row | None = None,
+        evaluation: Row | None = None,
+        front: Row | None = None,
         evaluation_id: int | None = None,
     ) -> int | None:
         suggestion = {
@@ -307,8 +330,7 @@ class Driver:
             "genotype": drawn.genotype if drawn else genotype,
             "note": note or None,
         }
-        keep = drawn.row() if drawn is not None and evaluation is not None else None
-        identifier = self.database.record_suggestion(suggestion, keep, evaluation)
+        identifier = self.database.record_suggestion(suggestion, architecture, evaluation, front)
         self._number += 1
         self._idle = 0 if outcome == "training" else self._idle + 1
         self.outcomes[outcome] += 1
@@ -316,36 +338,30 @@ class Driver:
 
     # Finishing -----------------------------------------------------------------------------------------------------
 
-    def finish(self, work: Work, result: Mapping[str, Any], *, state: str = "trained") -> bool:
+    def finish(self, work: Work, result: Mapping[str, Any]) -> bool:
         """Record a result with the front that it gives; False where the training is tried again (a crashed worker)."""
         failure = result.get("failure")
         if failure and failure["kind"] in ("crashed", "lost") and work.attempt < MAX_ATTEMPTS:
             work.attempt += 1
+            self.database.restart(work.evaluation_id, work.attempt, self.driver_id)
             self._restarts.append(work)
             return False
-        accuracy = None if failure else float(result["accuracy"])
-        changes = {
-            "state": "failed" if failure else state,
-            "accuracy": accuracy,
-            "result": dict(result),
-            "failure_kind": failure["kind"] if failure else None,
-        }
+        changes = _ended(result, "trained")
         network = self.ledger.finish(work.digest, work.evaluation_id, changes)
-        self.database.finish(work.evaluation_id, changes, self.ledger.snapshot(work.evaluation_id))
-        if work.number is not None:
-            self._teach(work, network)
-        elif work.extra.get("genotype"):
-            genotype, told = work.extra["genotype"], self._told_values(network)
-            self.sampler.restore(genotype, work.extra.get("state"), told, violations(self.study, network.costs))
+        self.database.finish(work.evaluation_id, changes, self.ledger.snapshot())
+        self._teach(work.suggestion, network)
         return True
 
-    def _teach(self, work: Work, network: Network) -> None:
-        assert work.number is not None
-        values = self._told_values(network)
-        if values is None:
-            self.sampler.forget(work.number)
+    def _teach(self, suggestion: Suggestion | None, network: Network) -> None:
+        if suggestion is None:
+            return
+        values, broken = self._told_values(network), violations(self.study, network.costs)
+        if not suggestion.asked:
+            self.sampler.restore(suggestion.number, suggestion.genotype, suggestion.state, values, broken)
+        elif values is None:
+            self.sampler.forget(suggestion.number)
         else:
-            self.sampler.tell(work.number, values, violations(self.study, network.costs))
+            self.sampler.tell(suggestion.number, values, broken)
 
     def _told_values(self, network: Network) -> dict[str, float] | None:
         """The first training's objectives; their worst where the network itself failed; None where it taught nothing."""
@@ -357,3 +373,15 @@ class Driver:
     def _rejected_values(self, costs: Mapping[str, float]) -> dict[str, float]:
         reference = self.ledger.reference
         return {**costs, **{name: reference.worst(name) for name in reference.objectives if name in MEASURED}}
+
+
+def _ended(result: Mapping[str, Any], state: str) -> Row:
+    """An evaluation's columns once its result is there; `state` where it is no failure."""
+    failure = result.get("failure")
+    return {
+        "state": "failed" if failure else state,
+        "accuracy": None if failure else float(result["accuracy"]),
+        "result": dict(result),
+        "failure_kind": failure["kind"] if failure else None,
+        "finished": time.time(),
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from math import fsum, sqrt
 from typing import Any
@@ -11,8 +12,10 @@ import numpy as np
 from cspnas.architecture import Architecture
 from cspnas.architecture_document import architecture_from
 from cspnas.database import Database
-from cspnas.front import Reference, hypervolume, knee, losses, non_dominated
+from cspnas.front import Reference, hypervolume, knee, losses
 from cspnas.objectives import MEASURED
+from cspnas.running_front import RunningFront
+from cspnas.space import Genotype
 
 
 @dataclass(slots=True)
@@ -51,28 +54,58 @@ class Network:
 
 
 class Ledger:
-    """All networks of one study by digest."""
+    """All networks of one study by digest, with counts, front and deviations that each result changes where it must."""
 
     def __init__(self, reference: Reference, database: Database, study_id: int) -> None:
         self.reference, self.study_id = reference, study_id
         self.networks: dict[str, Network] = {}
-        sources: dict[str, str] = {}
-        for row in database.suggestions(study_id):
-            sources.setdefault(row["digest"], row["source"])
+        self.genotypes: dict[str, Genotype] = {}  # what first gave each network
+        self.changed: list[str] = []  # networks with results that nobody has taken note of; for the projection
+        self._counts: Counter[tuple[bool, str]] = Counter()  # (a network's first evaluation?, state) -> evaluations
+        first = {row["digest"]: row for row in database.first_suggestions(study_id)}
         for row in database.evaluations(study_id):
-            architecture = {key: row.pop(key) for key in ("document", "costs")}
-            self.add({"digest": row["digest"], **architecture}, row, sources.get(row["digest"], ""))
-        self._last_front: list[Any] | None = None
-        snapshots = database.fronts(study_id)
-        if snapshots:
-            self._last_front = snapshots[-1]["points"]
+            architecture = {"digest": row["digest"], "document": row.pop("document"), "costs": row.pop("costs")}
+            suggestion = first.get(row["digest"], {})
+            self._enter(architecture, row, suggestion.get("source", ""), suggestion.get("genotype"))
+        self._measured = [network for network in self.networks.values() if network.accuracies]
+        self._rows = {network.digest: row for row, network in enumerate(self._measured)}
+        self._front = RunningFront(losses(self.points(self._measured), reference))
+        self._squares = {n.digest: _squares(n) for n in self._measured if len(n.accuracies) > 1}
+        self._last_front: list[Any] | None = database.last_front(study_id)
+        self._front_moved()
 
-    def add(self, architecture: dict[str, Any], evaluation: dict[str, Any], source: str) -> Network:
+    def _front_moved(self) -> None:
+        """Work these out anew when next asked for."""
+        self._members: list[Network] | None = None
+        self._hypervolume: float | None = None
+        self._snapshot_due = True
+
+    # Taking over trainings -----------------------------------------------------------------------------------------
+
+    def add(
+        self, architecture: dict[str, Any], evaluation: dict[str, Any], source: str, genotype: Genotype | None
+    ) -> Network:
         """One more training of a network, known or new."""
+        network = self._enter(architecture, evaluation, source, genotype)
+        if evaluation["accuracy"] is not None:
+            self._measure(network)
+        return network
+
+    def _enter(
+        self, architecture: dict[str, Any], evaluation: dict[str, Any], source: str, genotype: Genotype | None
+    ) -> Network:
         digest = architecture["digest"]
         if digest not in self.networks:
             self.networks[digest] = Network(digest, architecture["document"], architecture["costs"], source)
+            if genotype:
+                self.genotypes[digest] = genotype
+        result = evaluation.get("result") or {}
+        for name in MEASURED:
+            evaluation.setdefault(name, result.get(name))
         self.networks[digest].evaluations.append(evaluation)
+        self._counts[evaluation["repeat"] == 0, evaluation["state"]] += 1
+        if evaluation["state"] != "in_flight":
+            self.changed.append(digest)
         return self.networks[digest]
 
     def finish(self, digest: str, evaluation_id: int, changes: dict[str, Any]) -> Network:
@@ -81,11 +114,28 @@ class Ledger:
         row = next(row for row in network.evaluations if row["id"] == evaluation_id)
         result = changes.get("result") or {}
         row.update({name: result.get(name) for name in MEASURED})
+        self._counts[row["repeat"] == 0, row["state"]] -= 1
         row.update({key: value for key, value in changes.items() if key != "result"})
+        self._counts[row["repeat"] == 0, row["state"]] += 1
+        self.changed.append(digest)
+        if row["accuracy"] is not None:
+            self._measure(network)
         return network
 
-    def _count(self, *states: str) -> int:
-        return sum(row["state"] in states for network in self.networks.values() for row in network.evaluations)
+    def _measure(self, network: Network) -> None:
+        """Its mean accuracy is new."""
+        row = self._rows.setdefault(network.digest, len(self._measured))
+        if row == len(self._measured):
+            self._measured.append(network)
+        if len(network.accuracies) > 1:
+            self._squares[network.digest] = _squares(network)
+        if self._front.put(row, losses(self.points([network]), self.reference)[0]):
+            self._front_moved()
+
+    # Counts --------------------------------------------------------------------------------------------------------
+
+    def _count(self, *states: str, first: tuple[bool, ...] = (True, False)) -> int:
+        return sum(self._counts[order, state] for order in first for state in states)
 
     @property
     def trainings(self) -> int:
@@ -98,18 +148,30 @@ class Ledger:
         return self._count("trained", "failed")
 
     @property
+    def failed(self) -> int:
+        """Trainings that failed."""
+        return self._count("failed")
+
+    @property
     def in_flight(self) -> int:
         """Trainings under way."""
         return self._count("in_flight")
 
     @property
+    def explored(self) -> int:
+        """Trainings of networks that had not been evaluated before, ended or in flight."""
+        return self._count("trained", "failed", "in_flight", first=(True,))
+
+    @property
     def confirmations(self) -> int:
-        """Trainings of a network that had been trained before, under way ones included."""
-        return sum(row["repeat"] > 0 for network in self.networks.values() for row in network.evaluations)
+        """Evaluations of networks that had been evaluated before: ended, in flight, reused."""
+        return self._count("trained", "failed", "in_flight", "reused", first=(False,))
+
+    # The front -----------------------------------------------------------------------------------------------------
 
     def measured(self) -> list[Network]:
         """Networks with at least one accuracy."""
-        return [network for network in self.networks.values() if network.accuracies]
+        return list(self._measured)
 
     def points(self, networks: list[Network]) -> np.ndarray:
         """(n, objectives) observed means and exact costs."""
@@ -118,14 +180,16 @@ class Ledger:
 
     def front(self) -> list[Network]:
         """Non-dominated networks by observed means, most accurate first."""
-        networks = self.measured()
-        mask = non_dominated(losses(self.points(networks), self.reference))
-        members = [network for network, kept in zip(networks, mask, strict=True) if kept]
-        return sorted(members, key=lambda network: (-network.accuracy, network.costs["flops"], network.digest))
+        if self._members is None:
+            members = [self._measured[row] for row in self._front.members]
+            self._members = sorted(members, key=lambda n: (-n.accuracy, n.costs["flops"], n.digest))
+        return list(self._members)
 
     def hypervolume(self) -> float:
         """Of the front, in the study's own units."""
-        return hypervolume(losses(self.points(self.front()), self.reference))
+        if self._hypervolume is None:
+            self._hypervolume = hypervolume(losses(self.points(self.front()), self.reference))
+        return self._hypervolume
 
     def knee(self) -> Network | None:
         """The front's member nearest to the ideal point."""
@@ -135,8 +199,11 @@ class Ledger:
         flops = np.array([network.costs["flops"] for network in members])
         return members[knee(losses(self.points(members), self.reference), flops)]
 
-    def snapshot(self, evaluation_id: int) -> dict[str, Any] | None:
-        """The front as the database keeps it, None where it did not change."""
+    def snapshot(self) -> dict[str, Any] | None:
+        """The front as the database keeps it, None where it did not change since the last one."""
+        if not self._snapshot_due:
+            return None
+        self._snapshot_due = False
         members = self.front()
         points = [[n.digest, *map(float, p)] for n, p in zip(members, self.points(members), strict=True)]
         if points == self._last_front:
@@ -144,19 +211,19 @@ class Ledger:
         self._last_front = points
         return {
             "study_id": self.study_id,
-            "evaluation_id": evaluation_id,
             "trainings": self.finished,
             "hypervolume": self.hypervolume(),
             "points": points,
         }
 
+    # Noise ---------------------------------------------------------------------------------------------------------
+
     def seed_deviation(self) -> tuple[float, int]:
         """Pooled standard deviation of accuracy between seeds of one network, and its degrees of freedom."""
-        groups = [np.array(network.accuracies) for network in self.measured() if len(network.accuracies) > 1]
-        freedom = sum(len(group) - 1 for group in groups)
+        freedom = sum(freedom for _, freedom in self._squares.values())
         if not freedom:
             return float("nan"), 0
-        return sqrt(sum(float(np.square(group - group.mean()).sum()) for group in groups) / freedom), freedom
+        return sqrt(fsum(squares for squares, _ in self._squares.values()) / freedom), freedom
 
     def standard_error(self, network: Network) -> float:
         """Of the mean accuracy, from the pooled seed deviation; NaN before any network has two seeds."""
@@ -165,18 +232,24 @@ class Ledger:
     def to_confirm(self) -> Network | None:
         """The network on, or within one standard error of, the front with the fewest seeds; front members first."""
         front = {network.digest for network in self.front()}
-        error = self.seed_deviation()[0]
-        near = []
-        for network in self.measured():
-            if any(row["state"] == "in_flight" for row in network.evaluations):
-                continue
-            if network.digest in front or self._near(network, 0.0 if np.isnan(error) else error):
-                near.append((len(network.evaluations), network.digest not in front, -network.accuracy, network.digest))
-        return self.networks[min(near)[3]] if near else None
+        near = (self._measured[row] for row in self._near())
+        free = (n for n in near if all(row["state"] != "in_flight" for row in n.evaluations))
+        return min(free, key=lambda n: (len(n.evaluations), n.digest not in front, -n.accuracy, n.digest), default=None)
 
-    def _near(self, network: Network, error: float) -> bool:
-        """Whether one standard error more of accuracy would put the network on the front."""
-        lifted = self.points([network])
-        lifted[0, self.reference.objectives.index("accuracy")] += error / sqrt(len(network.accuracies))
-        others = self.points([other for other in self.front() if other.digest != network.digest])
-        return bool(non_dominated(losses(np.concatenate([lifted, others]), self.reference))[0])
+    def _near(self) -> np.ndarray:
+        """Rows on the front, and those that one standard error more of accuracy would put there."""
+        error = self.seed_deviation()[0]
+        if np.isnan(error):
+            return self._front.members
+        lifted = self._front.loss.copy()
+        seeds = np.ones(len(lifted))
+        for digest, (_, freedom) in self._squares.items():
+            seeds[self._rows[digest]] += freedom
+        lifted[:, self.reference.objectives.index("accuracy")] -= error / np.sqrt(seeds) / (1 - self.reference.chance)
+        return np.union1d(self._front.members, self._front.undominated(lifted))
+
+
+def _squares(network: Network) -> tuple[float, int]:
+    """Sum of squared deviations of its accuracies from their mean, and the degrees of freedom."""
+    mean = network.accuracy
+    return fsum((accuracy - mean) ** 2 for accuracy in network.accuracies), len(network.accuracies) - 1

@@ -56,7 +56,7 @@ class Progress:
         front = self.ledger.front()
         best = human("accuracy", front[0].accuracy) if front else "-"
         counts = ", ".join(f"{n} {o}" for o, n in sorted(self.driver.outcomes.items()) if o != "training")
-        failed = self.ledger._count("failed")
+        failed = self.ledger.failed
         parts = [
             f"{done}/{self.study.trials} trained" + (f" ({failed} failed)" if failed else ""),
             f"{self.ledger.in_flight} running",

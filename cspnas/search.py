@@ -16,7 +16,6 @@ from cspnas.errors import InputError, StorageError
 from cspnas.library import Place
 from cspnas.lock import StudyLock
 from cspnas.recipe import recipe_digest
-from cspnas.space import Genotype
 from cspnas.study import Study
 
 Event = Callable[[str, Any, Any], None]
@@ -90,30 +89,18 @@ def _drive(
     driver_id = database.start_driver(row["id"], about)
     driver = Driver(study, database, row, sampler, driver_id, reuse=reuse)
     projection = Projection(database, row["name"], study.space, driver.ledger)
-    genotypes = first_genotypes(database, row["id"])
-    projection.update(genotypes)
+    projection.update()
     show = on_open(Session(study, database, driver, devices))
 
     def on_event(kind: str, work: Any, detail: Any) -> None:
         if kind == "finished":
-            if work.digest not in genotypes:
-                genotypes.update(first_genotypes(database, row["id"]))
-            projection.update(genotypes, [work.digest])
+            projection.update()
         show(kind, work, detail)
 
     reason: str = runner_type(devices, on_event).run(driver)
-    projection.update(first_genotypes(database, row["id"]))
+    projection.update()  # results that were reused after the last training ended
     database.end_driver(driver_id)
     return reason
-
-
-def first_genotypes(database: Database, study_id: int) -> dict[str, Genotype]:
-    """Digest to the genotype that first gave it."""
-    found: dict[str, Genotype] = {}
-    for row in database.suggestions(study_id):
-        if row["outcome"] in ("training", "reused") and row["genotype"]:
-            found.setdefault(row["digest"], row["genotype"])
-    return found
 
 
 def new_facts(study: Study, device: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any
@@ -80,7 +79,6 @@ def summarise(opened: Opened) -> dict[str, Any]:
     knee, deviation = ledger.knee(), ledger.seed_deviation()
     measured = ledger.measured()
     front = ledger.front()
-    outcomes = Counter(row["outcome"] for row in opened.database.suggestions(opened.row["id"]))
     curves = {
         kind: sorted(
             (n for n in measured if n.source == f"baseline:{kind}"), key=lambda network: network.costs["flops"]
@@ -95,8 +93,8 @@ def summarise(opened: Opened) -> dict[str, Any]:
         "in_flight": ledger.in_flight,
         "networks": len(measured),
         "confirmations": ledger.confirmations,
-        "failed": ledger._count("failed"),
-        "suggestions": dict(outcomes),
+        "failed": ledger.failed,
+        "suggestions": opened.database.outcomes(opened.row["id"]),
         "hypervolume": ledger.hypervolume(),
         "front": [member(ledger, network, knee) for network in front],
         "front_confirmed": sum(len(network.accuracies) > 1 for network in front),

@@ -7,12 +7,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 import sqlalchemy as sa
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import IntegrityError
 
 from cspnas.candidates import admitted_sample, reference_of
@@ -20,9 +26,10 @@ from cspnas.database import SCHEMA_VERSION, Database, evaluations_table
 from cspnas.driver import Driver, Work
 from cspnas.errors import CspnasError, InputError, StorageError
 from cspnas.lock import StudyBusyError, StudyLock
-from cspnas.projection import Projection
+from cspnas.objectives import EXACT
+from cspnas.projection import Projection, add_trials
 from cspnas.samplers.optuna_samplers import OptunaSampler
-from cspnas.search import check_unchanged, first_genotypes
+from cspnas.search import check_unchanged
 from cspnas.space_document import read_space
 from cspnas.study import Study
 
@@ -208,6 +215,113 @@ def test_a_second_process_is_refused_with_the_pid_of_the_first_until_that_is_kil
 
 # Optuna's tables ---------------------------------------------------------------------------------------------------
 
+OTHER_ATTRIBUTES = ("digest", "source", "outcome", "failures", "trainings", "accuracies")
+DISTRIBUTIONS: dict[str, BaseDistribution] = {
+    "csp": CategoricalDistribution((True, False)),
+    "fusion": CategoricalDistribution(("first", "last", "both")),
+    "ratio": CategoricalDistribution((0.25, 0.5)),
+    "depth": IntDistribution(1, 9),
+    "rate": FloatDistribution(1e-5, 1.0, log=True),
+}
+
+
+def _trials() -> list[FrozenTrial]:
+    """Finished trials of all that a trial can hold: every kind of parameter, infinite and tiny values, odd attributes."""
+    params: dict[str, Any] = {"csp": True, "fusion": "both", "ratio": 0.5, "depth": 3, "rate": 0.1}
+    attributes = {"digest": 'é\u2028"', "failures": [], "none": None, "big": 2**60, "nested": {"a": [1.5, False]}}
+    whole = create_trial(values=[0.1 + 0.2, 5e-324], params=params, distributions=DISTRIBUTIONS, user_attrs=attributes)
+    infinite = create_trial(
+        values=[float("inf"), float("-inf")],
+        params={"csp": False},
+        distributions={"csp": DISTRIBUTIONS["csp"]},
+    )
+    infinite.datetime_start = infinite.datetime_start and infinite.datetime_start - timedelta(days=150, seconds=1.25)
+    return [
+        whole,
+        infinite,
+        create_trial(state=TrialState.FAIL, user_attrs={"digest": "d"}),
+        create_trial(values=[1, 2]),
+    ]
+
+
+def _optuna_study(folder: Path, name: str) -> optuna.Study:
+    storage = RDBStorage(f"sqlite:///{folder / 'optuna.db'}")
+    return optuna.create_study(storage=storage, study_name=name, directions=["maximize", "minimize"])
+
+
+def test_a_trial_added_in_bulk_is_field_by_field_the_trial_that_optuna_adds(tmp_path: Path) -> None:
+    theirs, ours = _optuna_study(tmp_path, "theirs"), _optuna_study(tmp_path, "ours")
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'optuna.db'}")
+    for number, trial in enumerate(2 * _trials()):  # in turn, so that neither's ids are its numbers
+        theirs.add_trial(trial)
+        with engine.begin() as connection:
+            (identifier,) = add_trials(connection, ours._study_id, [trial])
+        fresh = RDBStorage(f"sqlite:///{tmp_path / 'optuna.db'}")
+        expected, found = fresh.get_all_trials(theirs._study_id)[-1], fresh.get_trial(identifier)
+        assert found.number == expected.number == number
+        for key, value in vars(expected).items():
+            if key != "_trial_id":
+                assert repr(vars(found)[key]) == repr(value), key
+        assert found == optuna.load_study(study_name="ours", storage=fresh).trials[-1]
+    with engine.connect() as connection:
+        for table in ("trial_values", "trial_params", "trial_user_attributes", "trial_system_attributes"):
+            counts = sa.text(f"SELECT count(*) FROM {table} JOIN trials USING (trial_id) WHERE study_id = :study")
+            one, other = (connection.scalar(counts, {"study": study._study_id}) for study in (theirs, ours))
+            assert one == other, table
+
+
+def test_trials_added_at_once_have_the_numbers_that_follow_and_come_all_or_not_at_all(tmp_path: Path) -> None:
+    study = _optuna_study(tmp_path, "ours")
+    study.add_trial(_trials()[0])
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'optuna.db'}")
+    with pytest.raises(TypeError, match="not JSON"), engine.begin() as connection:
+        add_trials(connection, study._study_id, [*_trials(), create_trial(values=[1, 2], user_attrs={"bad": object()})])
+    assert len(study.trials) == 1
+    with engine.begin() as connection:
+        identifiers = add_trials(connection, study._study_id, _trials())
+    study.add_trial(_trials()[0])
+    assert [trial.number for trial in study.trials] == list(range(6))
+    assert [trial._trial_id for trial in study.trials][1:5] == identifiers
+
+
+def test_processes_that_add_trials_at_once_give_no_number_twice(tmp_path: Path) -> None:
+    study = _optuna_study(tmp_path, "ours")
+
+    def add(number: int) -> None:
+        engine = sa.create_engine(f"sqlite:///{tmp_path / 'optuna.db'}", connect_args={"timeout": 60})
+        for _ in range(10):
+            if number:
+                with engine.begin() as connection:
+                    add_trials(connection, study._study_id, _trials()[:1])
+            else:
+                study.add_trial(_trials()[0])
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(add, range(3)))
+    assert sorted(trial.number for trial in study.trials) == list(range(30))
+
+
+def test_a_network_is_projected_by_a_handful_of_statements_in_one_transaction(tmp_path: Path) -> None:
+    study = _study(tmp_path)
+    database, row = _open(tmp_path, study)
+    driver = _driver(study, database, row)
+    projection = Projection(database, "small", study.space, driver.ledger)
+    counts: list[tuple[int, int]] = []
+    seen = Counter[str]()
+    sa.event.listen(sa.engine.Engine, "before_cursor_execute", count := lambda *_: seen.update(["statement"]))
+    sa.event.listen(sa.engine.Engine, "commit", committed := lambda *_: seen.update(["commit"]))
+    try:
+        while isinstance(work := driver.suggest(), Work):
+            driver.finish(work, _result(work))
+            seen.clear()
+            projection.update()
+            counts.append((seen["statement"], seen["commit"]))
+    finally:
+        sa.event.remove(sa.engine.Engine, "before_cursor_execute", count)
+        sa.event.remove(sa.engine.Engine, "commit", committed)
+    assert len(counts) == 16 and max(statements for statements, _ in counts) <= 5
+    assert {commits for _, commits in counts} == {1}
+
 
 def _projected(folder: Path) -> tuple[Database, Driver, optuna.Study]:
     """A whole search with its projection brought up to date after every result, as a search does it."""
@@ -217,7 +331,7 @@ def _projected(folder: Path) -> tuple[Database, Driver, optuna.Study]:
     projection = Projection(database, "small", study.space, driver.ledger)
     while isinstance(work := driver.suggest(), Work):
         driver.finish(work, _result(work))
-        projection.update(first_genotypes(database, row["id"]), [work.digest])
+        projection.update()
         states = {trial.state.name for trial in optuna.load_study(study_name="small", storage=database.url).trials}
         assert states <= {"COMPLETE", "FAIL"}
     return database, driver, optuna.load_study(study_name="small", storage=database.url)
@@ -234,6 +348,8 @@ def test_optunas_best_trials_are_our_front_after_confirmations(tmp_path: Path) -
         assert trial.values == [pytest.approx(ours[digest].accuracy), costs["flops"], costs["peak_memory"]]
         assert trial.user_attrs["trainings"] == len(ours[digest].evaluations)
         assert trial.user_attrs["accuracies"] == ours[digest].accuracies
+        assert {name: trial.user_attrs[name] for name in EXACT} == costs  # one attribute each, and no other of costs
+        assert trial.user_attrs.keys() == {*EXACT, *OTHER_ATTRIBUTES}
     assert seen.metric_names == ["accuracy", "flops", "peak_memory"]
 
 
@@ -242,6 +358,11 @@ def test_every_network_is_one_optuna_trial_that_is_never_running(tmp_path: Path)
     assert sorted(trial.user_attrs["digest"] for trial in seen.trials) == sorted(driver.ledger.networks)
     failed = {trial.user_attrs["digest"] for trial in seen.trials if trial.state.name == "FAIL"}
     assert failed == {n.digest for n in driver.ledger.networks.values() if not n.accuracies}
+    rows = {row["digest"]: row for row in database.evaluations(driver.study_id) if row["repeat"] == 0}
+    for trial in seen.trials:
+        row = rows[trial.user_attrs["digest"]]
+        assert trial.datetime_start == datetime.fromtimestamp(row["started"])
+        assert trial.datetime_complete == datetime.fromtimestamp(row["finished"])
     with database.engine.connect() as connection:
         states = connection.execute(sa.text("SELECT DISTINCT state FROM trials")).scalars().all()
     assert "RUNNING" not in states and "COMPLETE" in states
@@ -255,7 +376,7 @@ def test_a_projection_made_late_or_twice_is_the_same(tmp_path: Path) -> None:
     while isinstance(work := driver.suggest(), Work):
         driver.finish(work, _result(work))
     for _ in range(2):
-        Projection(database, "small", study.space, driver.ledger).update(first_genotypes(database, row["id"]))
+        Projection(database, "small", study.space, driver.ledger).update()
         seen = optuna.load_study(study_name="small", storage=database.url)
         assert len(seen.trials) == len(driver.ledger.networks)
         assert {t.user_attrs["digest"] for t in seen.best_trials} == {n.digest for n in driver.ledger.front()}

@@ -8,9 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -276,6 +279,44 @@ def test_an_interrupted_search_trains_what_an_uninterrupted_one_trains(
         assert {row["state"] for row in parts.evaluations} == {"trained"}
 
 
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_nsga2_goes_on_with_the_same_parents_whatever_ended_after_they_were_chosen(
+    start: Start, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several workers end in any order, so that a generation still grows after the next one's parents are chosen."""
+    monkeypatch.setattr(optuna_samplers, "POPULATION", 4)
+    run, random = start(sampler="nsga2", trials=60, confirm_share=0.0), Random(workers)
+    driver, flight = run.driver(), []
+    for step in range(45):
+        while len(flight) < workers:
+            work = driver.suggest()
+            assert isinstance(work, Work)
+            flight.append(work)
+        work = flight.pop(random.randrange(len(flight)))
+        assert driver.finish(work, train(work))
+        if step % 4:
+            continue
+        heir, next_number = run.driver(), len(run.suggestions)
+        assert parents(heir) == parents(driver)
+        expected = deepcopy(driver.sampler).suggest(next_number)
+        assert heir.sampler.suggest(next_number) == expected
+    assert max(parents(driver)) > 3
+
+
+def parents(driver: Driver) -> dict[int, list[int]]:
+    """Suggestion numbers of each generation's parents."""
+    found: dict[int, list[int]] = driver.sampler._parents  # type: ignore[attr-defined]
+    return found
+
+
+def test_baselines_belong_to_the_first_generation(start: Start) -> None:
+    run = start(sampler="nsga2", trials=8)
+    driver, _, _ = run.go(finishes=4)
+    for sampler in (driver.sampler, run.driver().sampler):
+        first = optuna_samplers._sampler("nsga2", 0, {}).get_population(sampler._study, 0)  # type: ignore[attr-defined]
+        assert [trial.user_attrs["suggestion"] for trial in first] == [0, 1, 2, 3]
+
+
 def test_an_interrupted_search_still_knows_what_failed_and_what_was_rejected(start: Start) -> None:
     broken = failing("diverged", lambda work: int(work.digest, 16) % 3 == 0)
     whole, parts = start(sampler="tpe"), start(sampler="tpe")
@@ -286,7 +327,7 @@ def test_an_interrupted_search_still_knows_what_failed_and_what_was_rejected(sta
     assert parts.trained == whole.trained
 
 
-def test_work_of_a_dead_driver_is_taken_over_as_the_next_attempt_with_the_same_seed(start: Start) -> None:
+def test_work_of_a_dead_driver_is_taken_over_as_the_same_attempt_with_the_same_seed(start: Start) -> None:
     run = start()
     dead = run.driver()
     lost = [dead.suggest() for _ in range(3)]
@@ -294,11 +335,71 @@ def test_work_of_a_dead_driver_is_taken_over_as_the_next_attempt_with_the_same_s
     taken = [heir.suggest() for _ in range(3)]
     for old, new in zip(lost, taken, strict=True):
         assert isinstance(old, Work) and isinstance(new, Work)
-        assert (new.evaluation_id, new.digest, new.attempt) == (old.evaluation_id, old.digest, 2)
+        assert (new.evaluation_id, new.digest, new.attempt) == (old.evaluation_id, old.digest, 1)
         assert new.unit == old.unit
     rows = run.evaluations
-    assert {(row["attempt"], row["driver_id"], row["state"]) for row in rows} == {(2, heir.driver_id, "in_flight")}
+    assert {(row["attempt"], row["driver_id"], row["state"]) for row in rows} == {(1, heir.driver_id, "in_flight")}
     assert heir.ledger.trainings == 3
+
+
+def test_only_crashes_of_its_worker_are_attempts_of_a_network(start: Start) -> None:
+    """However often a driver dies; a crash counts even where the driver dies right after it."""
+    run = start()
+    crash = {"failure": {"kind": "crashed", "message": ""}}
+    for _ in range(2 * MAX_ATTEMPTS):
+        run.driver().suggest()
+    for attempt in (1, 2):
+        driver = run.driver()
+        work = driver.suggest()
+        assert isinstance(work, Work) and work.attempt == attempt
+        assert not driver.finish(work, crash)
+    for _ in range(2):
+        driver = run.driver()
+        work = driver.suggest()
+        assert isinstance(work, Work) and work.attempt == 3
+    assert driver.finish(work, crash)
+    (row,) = run.evaluations
+    assert (row["state"], row["failure_kind"], row["attempt"]) == ("failed", "crashed", 3)
+
+
+class Killed(BaseException):
+    """The end of a process."""
+
+
+def test_a_driver_that_dies_after_any_step_leaves_no_reused_result_under_way(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reuse = lambda key: {"accuracy": accuracy_of(key), "failure": None}  # noqa: E731
+    accuracy_of = lambda key: 0.3 + int(key["digest"][:4], 16) / 2**17 + key["seed"] % 97 / 1e4  # noqa: E731
+    whole = start(TINY, trials=20)
+    whole.go(reuse=reuse)
+    steps, parts, commit, left = 0, start(TINY, trials=20), Database.transaction, 0
+
+    @contextmanager
+    def dying(self: Database) -> Iterator[sa.Connection]:
+        nonlocal left
+        with commit(self) as connection:
+            yield connection
+        left -= 1
+        if not left:
+            raise Killed
+
+    for steps in range(1, 60):
+        left = steps
+        with monkeypatch.context() as patch:
+            patch.setattr(Database, "transaction", dying)
+            try:
+                parts.go(reuse=reuse)
+            except Killed:
+                pass
+            else:
+                break
+        assert {row["state"] for row in parts.evaluations} <= {"reused"}
+    assert steps > 5
+    rows = [[(r["digest"], r["seed"], r["accuracy"], r["state"]) for r in run.evaluations] for run in (parts, whole)]
+    assert sorted(rows[0]) == sorted(rows[1])
+    fronts = [run.database.fronts(run.row["id"])[-1]["points"] for run in (parts, whole)]
+    assert fronts[0] == fronts[1]
 
 
 def test_results_of_another_study_are_reused_and_count_as_no_training(start: Start) -> None:
@@ -326,8 +427,33 @@ def test_a_study_whose_every_training_is_known_ends_without_one(start: Start) ->
     run = start(TINY, trials=20)
     driver, reason, handed = run.go(reuse=lambda key: {"accuracy": 0.5, "failure": None})
     assert handed == [] and reason is not None and "no untried architecture" in reason
-    assert {row["state"] for row in run.evaluations} == {"reused"} and driver.ledger.confirmations == 5
+    assert Counter((row["state"], row["repeat"] > 0) for row in run.evaluations) == {
+        ("reused", False): 4,
+        ("reused", True): 5,  # a quarter of 20
+    }
     assert driver.outcomes["training"] == driver.ledger.trainings == 0
+
+
+def test_reused_confirmations_fill_the_quota_and_leave_their_trainings_to_new_networks(start: Start) -> None:
+    run = start(trials=12)
+    again = lambda key: key["seed"] != training_seed(0, key["digest"], 0)  # noqa: E731
+    driver, reason, handed = run.go(reuse=lambda key: {"accuracy": 0.5, "failure": None} if again(key) else None)
+    assert reason == "all 12 trainings are done" and len(handed) == 12 == driver.ledger.explored
+    assert [row["state"] for row in run.evaluations if row["repeat"] > 0] == ["reused"] * 3
+    assert driver.ledger.confirmations == 3
+
+
+@pytest.mark.parametrize(("share", "trials", "quota"), [(0.29, 100, 29), (0.25, 10, 2), (0.1, 9, 0), (0.5, 13, 6)])
+@pytest.mark.parametrize("stop", [None, 7], ids=["whole", "interrupted"])
+def test_the_quota_of_confirmations_is_one_whole_number(
+    start: Start, share: float, trials: int, quota: int, stop: int | None
+) -> None:
+    """The share rounded down, the floats' .29 * 100 = 28.999... or not, and whoever finishes the search."""
+    run = start(trials=trials, confirm_share=share)
+    run.go(finishes=stop, workers=2)
+    run.go(workers=2)
+    repeats = [row["repeat"] > 0 for row in run.evaluations]
+    assert repeats == [False] * (trials - quota) + [True] * quota
 
 
 @pytest.mark.parametrize("sampler", ["nsga2", "tpe"])
@@ -343,6 +469,31 @@ def test_a_resumed_sampler_has_learnt_from_reused_results(start: Start, sampler:
 
     assert any(row["state"] == "reused" for row in run.evaluations)
     assert learnt(run.driver()) == learnt(driver)
+
+
+@pytest.mark.parametrize("sampler", ["nsga2", "tpe", "gp"])
+def test_a_restored_trial_is_the_one_that_was_told(start: Start, sampler: str) -> None:
+    """Field by field, but for the times; a later change of it reaches no other."""
+    run = start(sampler=sampler)
+    told, restored = (OptunaSampler(sampler, run.study.space, run.study.objectives, 0) for _ in range(2))
+    values, excess = {"accuracy": 0.5, "flops": 80_000.0, "peak_memory": 900.0}, {"flops<=90k": -0.1}
+    for number in range(2):
+        genotype, state = told.suggest(number)
+        told.tell(number, values, excess)
+        restored.restore(number, genotype, json.loads(json.dumps(state)), values, excess)
+    for one, other in zip(told._study.get_trials(), restored._study.get_trials(), strict=True):
+        assert type(one) is type(other)
+        for key in (
+            "number",
+            "state",
+            "values",
+            "params",
+            "distributions",
+            "user_attrs",
+            "system_attrs",
+            "constraints",
+        ):
+            assert getattr(one, key) == getattr(other, key), key
 
 
 def test_a_baseline_beyond_the_choices_does_not_blind_the_sampler(start: Start) -> None:

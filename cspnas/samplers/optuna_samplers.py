@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.study import StudyDirection
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 
 from cspnas.objectives import OBJECTIVES
 from cspnas.space import Gene, Genotype, SearchSpace
 
+Parents = dict[int, list[int]]  # generation -> suggestion numbers
+
+NUMBER = "suggestion"  # the user attribute of a trial that has its suggestion's number
 POPULATION = 20  # Optuna's default of 50 is more than a usual budget of trainings
 
 
@@ -34,6 +38,9 @@ class OptunaSampler:
         ]
         self._study = optuna.create_study(directions=directions)
         self._asked: dict[int, optuna.Trial] = {}
+        self._parents: Parents = {}
+        self._genes = {gene.name: gene for gene in space.genes()}
+        self._distributions = {gene.name: _distribution(gene) for gene in space.genes()}
 
     def about(self) -> dict[str, str]:
         """Name and version, recorded with each driver."""
@@ -41,16 +48,21 @@ class OptunaSampler:
 
     def suggest(self, number: int) -> tuple[Genotype, dict[str, Any]]:
         """The genotype of suggestion `number`, and the sampler's own state to keep with it."""
-        self._study.sampler = _sampler(self.name, _seed(self.seed, number))
+        self._study.sampler = _sampler(self.name, _seed(self.seed, number), self._parents)
         trial = self._study.ask()
+        trial.set_user_attr(NUMBER, number)
+        known = set(self._parents)
         values: Genotype = {}
-        for gene in self.space.genes():
+        for gene in self._genes.values():
             if self._flat or self.space.exists(gene, values):
                 values[gene.name] = _suggest(trial, gene)
         self._asked[number] = trial
         attributes = self._study.get_trials(deepcopy=False)[trial.number].system_attrs
-        state = {key: value for key, value in attributes.items() if "generation" in key}
-        return self.space.active(values), {"system_attrs": state, "params": trial.params}
+        state: dict[str, Any] = {"system_attrs": {k: v for k, v in attributes.items() if "generation" in k}}
+        state["params"] = trial.params
+        if chosen := {str(generation): self._parents[generation] for generation in self._parents.keys() - known}:
+            state["parents"] = chosen
+        return self.space.active(values), state
 
     def tell(self, number: int, values: Mapping[str, float], violations: Mapping[str, float]) -> None:
         """The objectives of a suggestion; a rejected one has its exact costs, chance accuracy, a positive violation."""
@@ -65,32 +77,42 @@ class OptunaSampler:
 
     def restore(
         self,
+        number: int,
         genotype: Genotype,
         state: Mapping[str, Any] | None,
         values: Mapping[str, float] | None,
         violations: Mapping[str, float],
     ) -> None:
         """Add what an earlier driver, or no sampler at all (a baseline), suggested; `values` None: it taught nothing."""
-        params = dict((state or {}).get("params") or self._encode(genotype))
-        genes = {gene.name: gene for gene in self.space.genes()}
-        if genes and not params:  # beyond the choices: without parameters it would end every sampler's search space
+        for generation, parents in ((state or {}).get("parents") or {}).items():
+            self._parents[int(generation)] = parents
+        if self.name == "random" or values is None:  # which no result, or this result, would change
             return
-        attributes = dict((state or {}).get("system_attrs") or self._first_generation())
-        self._study.add_trial(
-            create_trial(
-                state=TrialState.FAIL if values is None else TrialState.COMPLETE,
-                values=None if values is None else self._transformed(values),
-                params=params,
-                distributions={name: _distribution(genes[name]) for name in params},
-                system_attrs=attributes,
-                constraints=dict(violations),
-            )
+        params = dict((state or {}).get("params") or self._encode(genotype))
+        if self._genes and not params:  # beyond the choices: no parameters would end every sampler's search space
+            return
+        trial = _Template(
+            number=-1,
+            trial_id=-1,
+            state=TrialState.COMPLETE,
+            value=None,
+            values=self._transformed(values),
+            datetime_start=(now := datetime.now()),
+            datetime_complete=now,
+            params=params,
+            distributions={name: self._distributions[name] for name in params},
+            user_attrs={NUMBER: number},
+            system_attrs=dict((state or {}).get("system_attrs") or self._first_generation()),
+            intermediate_values={},
         )
+        for constraint, excess in violations.items():
+            trial.set_constraint(constraint, excess)
+        self._study.add_trial(trial)
 
     def _encode(self, genotype: Genotype) -> dict[str, Any]:
         """Optuna parameters of a genotype; empty where a value is not among the choices."""
         params = {}
-        for gene in self.space.genes():
+        for gene in self._genes.values():
             if gene.name not in genotype and not self._flat:
                 continue
             value = genotype.get(gene.name, gene.choices[0])
@@ -100,7 +122,7 @@ class OptunaSampler:
         return params
 
     def _first_generation(self) -> dict[str, Any]:
-        return {"NSGAIISampler:generation": 0} if self.name == "nsga2" else {}
+        return {_Nsga2._get_generation_key(): 0} if self.name == "nsga2" else {}
 
     def _transformed(self, values: Mapping[str, float]) -> list[float]:
         """A Gaussian process fits -log(error) and log costs better; the ranks that the others use stay as they are."""
@@ -116,21 +138,51 @@ def _log_scaled(name: str, value: float) -> float:
     return float(value) if OBJECTIVES[name].linear else math.log(max(value, 1e-12))
 
 
-class _Nsga2(optuna.samplers.NSGAIISampler):
-    """Parents always in the order of their numbers: Optuna has them in another order the first time it chooses them."""
+class _Template(FrozenTrial):
+    """A trial for the in-memory study alone, which may keep it: its usual deep copy is most of the time of a restart."""
 
-    def select_parent(self, study: optuna.Study, generation: int) -> list[optuna.trial.FrozenTrial]:
-        return sorted(super().select_parent(study, generation), key=lambda trial: trial.number)
+    def __deepcopy__(self, memo: dict[int, Any]) -> FrozenTrial:
+        trial = FrozenTrial.__new__(FrozenTrial)
+        trial.__dict__.update(self.__dict__)
+        return trial
+
+
+class _Nsga2(optuna.samplers.NSGAIISampler):
+    """Knows trials by their suggestion numbers, and takes them in that order: a restart gives them other ids and places.
+
+    The parents of a generation are those chosen when its first member was suggested. With several workers more members of
+    the generation before it end later, so that a restart has to be told the parents; it cannot choose them again.
+    """
+
+    def __init__(self, seed: int, parents: Parents) -> None:
+        super().__init__(population_size=POPULATION, seed=seed)
+        self._parents = parents
+
+    def get_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
+        return sorted(super().get_population(study, generation), key=_number)
+
+    def get_parent_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
+        if generation == 0:
+            return []
+        if generation not in self._parents:
+            self._parents[generation] = sorted(map(_number, self.select_parent(study, generation)))
+        chosen = set(self._parents[generation])
+        trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return sorted((trial for trial in trials if _number(trial) in chosen), key=_number)
+
+
+def _number(trial: FrozenTrial) -> int:
+    return int(trial.user_attrs[NUMBER])
 
 
 def _seed(study_seed: int, number: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{study_seed}/{number}".encode()).digest()[:4], "big")
 
 
-def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
+def _sampler(name: str, seed: int, parents: Parents) -> optuna.samplers.BaseSampler:
     samplers = optuna.samplers
     if name == "nsga2":
-        return _Nsga2(population_size=POPULATION, seed=seed)
+        return _Nsga2(seed, parents)
     if name == "tpe":
         return samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
     if name == "gp":
