@@ -116,17 +116,16 @@ def _t1(fusion: Fusion, part1: int, side: int, out: int) -> int | None:
 
 
 def plain_stage(stage: Stage) -> Stage:
-    """The same stage without CSP: equal depth, output width, downsampling and pool order; the bottleneck keeps its ratio.
+    """The same stage without CSP: equal depth, output width, bottleneck width, downsampling and pool order.
 
-    A residual stage's blocks run at the stage's full width, as those of the paper's baselines do.
+    A residual stage's blocks run at the stage's full width, as those of the paper's baselines do: DarkNet-53 is
+    CSPDarkNet-53 made plain.
     """
     if stage.csp is None:
         return stage
     if stage.width is None:
         return replace(stage, csp=None)
-    wide = stage.out * stage.bottleneck / stage.width
-    bottleneck = max(1, round(wide / stage.groups)) * stage.groups
-    return replace(stage, csp=None, width=stage.out, bottleneck=min(bottleneck, stage.out))
+    return replace(stage, csp=None, width=stage.out, bottleneck=min(stage.bottleneck, stage.out))
 
 
 def plain_network(architecture: Architecture) -> Architecture:

@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from cspnas import cli
 from cspnas.architecture import Architecture, Csp, Downsample, Stage, Stem
 from cspnas.cost import cost_of
-from cspnas.document import architecture_yaml
+from cspnas.document import architecture_yaml, find_architecture, read_architecture
 from cspnas.families import wire, wire_piece
 from cspnas.graph import Graph, GraphBuilder
 from cspnas.layers import Layer, Part, gradient_paths, layers_of, parts_of, whole
@@ -438,6 +438,11 @@ def test_against_plain_as_text(
     assert "evenness 50.04% -> 47.25%" in bottleneck
     assert "peak memory 4.25KiB -> 4.75KiB (+11.8%)" in memory
     assert " ".join(text.split()).endswith(" ".join(" ".join((computation, bottleneck, memory)).split()))
+
+
+def test_the_authors_csdarknet53_made_plain_is_their_darknet53() -> None:
+    csp, plain = (read_architecture(find_architecture(name)).architecture for name in ("csdarknet53", "darknet53"))
+    assert wire(plain_network(csp)).digest() == wire(plain).digest()
 
 
 def test_against_plain_needs_a_csp_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
