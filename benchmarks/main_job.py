@@ -25,7 +25,7 @@ from typing import Any
 
 from cspnas.candidates import Candidate, admitted, admitted_sample, reference_of, valid_candidates
 from cspnas.database import Database, architectures_table, evaluations_table, suggestions_table
-from cspnas.driver import Driver, Work
+from cspnas.driver import Driver
 from cspnas.front import Reference
 from cspnas.ledger import Ledger, Network
 from cspnas.projection import Projection
@@ -33,6 +33,7 @@ from cspnas.recipe import training_seed
 from cspnas.samplers.optuna_samplers import OptunaSampler
 from cspnas.space_document import find_space, read_space
 from cspnas.study import Study
+from cspnas.work import Work
 
 
 def made_up(work: Work) -> dict[str, Any]:

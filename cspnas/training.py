@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from cspnas.data import DataSet, Split
 from cspnas.errors import TrainingError
 from cspnas.recipe import Recipe
+
+DIVERGED = 1000  # times the loss of a uniform guess
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,8 @@ def train(
 ) -> Trained:
     """Train `network` in place; the same seed on the same machine gives the same weights.
 
-    Raises TrainingError `diverged` at the first loss that is not finite.
+    Raises TrainingError `diverged` at the first loss that is not finite, and after an epoch whose mean loss is more than
+    `DIVERGED` times that of a uniform guess, log(classes): what is that far off ends at chance level if it goes on.
     """
     generator = torch.Generator().manual_seed(seed)  # on the CPU, so that every device sees the same order
     network.to(data.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -92,10 +96,17 @@ def train(
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
+        _check_loss(losses / steps_per_epoch, logits.shape[1], epoch + 1)
         correct = predict_correct(network, data, data.validation, recipe)
         curve.append(Epoch(losses / steps_per_epoch, float(correct.mean()), time.monotonic() - start))
         progress(curve[-1])
     return Trained(tuple(curve), correct)
+
+
+def _check_loss(loss: float, classes: int, epoch: int) -> None:
+    bound = DIVERGED * math.log(max(classes, 2))
+    if not loss <= bound:
+        raise TrainingError("diverged", f"mean loss {loss:.3g} in epoch {epoch}, more than {bound:.4g}")
 
 
 def learning_rate(step: int, steps: int, recipe: Recipe) -> float:

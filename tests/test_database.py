@@ -23,7 +23,7 @@ from sqlalchemy.exc import IntegrityError
 
 from cspnas.candidates import admitted_sample, reference_of
 from cspnas.database import SCHEMA_VERSION, Database, evaluations_table
-from cspnas.driver import Driver, Work
+from cspnas.driver import Driver
 from cspnas.errors import CspnasError, InputError, StorageError
 from cspnas.lock import StudyBusyError, StudyLock
 from cspnas.objectives import EXACT
@@ -32,6 +32,7 @@ from cspnas.samplers.optuna_samplers import OptunaSampler
 from cspnas.search import check_unchanged
 from cspnas.space_document import read_space
 from cspnas.study import Study
+from cspnas.work import Work
 
 SPACE = """
 family: densenet

@@ -326,7 +326,7 @@ def test_what_was_never_measured_counts_as_the_worst(start: Start) -> None:
     run = start()
     driver = run.go()
     failed = next(n for n in driver.ledger.networks.values() if n.evaluations[0]["failure_kind"] == "diverged")
-    told = driver._told_values(failed)
+    told = driver._teacher._values(failed)
     assert told is not None
     assert (told["accuracy"], told["latency"]) == (0.1, 10.0)
     assert math.isnan(failed.value("latency"))

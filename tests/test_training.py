@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from cspnas.evaluation import Evaluator, pack_bits, unpack_bits
 from cspnas.families import wire
 from cspnas.network import Network, initialise
 from cspnas.recipe import Recipe, recipe_digest, training_seed
-from cspnas.training import DeviceData, augment, faster_precision, learning_rate, predict_correct, train
+from cspnas.training import DeviceData, Epoch, augment, faster_precision, learning_rate, predict_correct, train
 from cspnas.widths import dense_stage
 
 SHAPE = (1, 8, 8)
@@ -85,6 +86,25 @@ def test_a_loss_that_is_not_finite_stops_at_once_as_diverged() -> None:
         train(network, data(), Recipe(epochs=3, batch_size=20, precision="float32"), 0, seen.append)
     assert caught.value.kind == "diverged"
     assert seen == []
+
+
+def test_a_loss_that_explodes_but_stays_finite_ends_the_training_as_diverged() -> None:
+    """At a learning rate of 256 the losses of the first epoch average about 6e13: every one of them is finite."""
+    seen: list[Epoch] = []
+    network = Network(wire(architecture()))
+    initialise(network, 0)
+    recipe = Recipe(epochs=3, batch_size=20, learning_rate=256, precision="float32")
+    with pytest.raises(
+        TrainingError, match=r"mean loss \d\S*e\+\d+ in epoch 1, more than 693\.1"
+    ) as caught:  # 1000 log 2
+        train(network, data(), recipe, 0, seen.append)
+    assert caught.value.kind == "diverged" and "\n" not in str(caught.value)
+    assert seen == []
+
+
+def test_a_loss_far_above_a_guess_is_no_divergence_while_it_may_still_come_down() -> None:
+    _, losses, _ = trained(0, Recipe(epochs=3, batch_size=20, learning_rate=64, precision="float32"))
+    assert losses[0] > 20 * math.log(2) and len(losses) == 3
 
 
 def test_the_learning_rate_rises_to_its_peak_then_falls_to_nothing() -> None:

@@ -14,8 +14,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from cspnas.driver import Done, Driver, Work
+from cspnas.driver import Driver
 from cspnas.runners.worker import worker_main
+from cspnas.work import Done, Work
 
 
 @dataclass(slots=True)

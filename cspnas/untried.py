@@ -1,0 +1,54 @@
+"""Even draws among the admitted architectures that a study has not tried."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from random import Random
+
+from cspnas.candidates import Candidate, admitted, candidate
+from cspnas.cost import CostTable
+from cspnas.errors import ArchitectureError
+from cspnas.objectives import exact_values
+from cspnas.space import Genotype
+from cspnas.study import Study
+
+LISTED = 20_000  # a space of at most so many genotypes is listed; of a larger one so many are drawn
+
+
+class Untried:
+    """What it has found known once stays known: nothing becomes untried again."""
+
+    def __init__(self, study: Study) -> None:
+        self._study, self._table = study, CostTable()
+        self._left: dict[str, Genotype] | None = None  # by digest, of a space that can be listed
+        self._exhausted = False
+
+    def draw(self, known: Container[str], seed: int) -> Candidate | None:
+        """A candidate whose digest is not in `known`, or None where no more is found; the same one for the same seed."""
+        random = Random(seed)
+        if self._exhausted:
+            return None
+        found = self._listed(known, random) if self._study.space.size <= LISTED else self._sampled(known, random)
+        self._exhausted = found is None
+        return found
+
+    def _listed(self, known: Container[str], random: Random) -> Candidate | None:
+        if self._left is None:
+            drawn = filter(None, map(self._admitted, self._study.space.enumerate()))
+            self._left = {found.digest: found.genotype for found in drawn}
+        self._left = {digest: genotype for digest, genotype in self._left.items() if digest not in known}
+        return candidate(self._study, random.choice(list(self._left.values()))) if self._left else None
+
+    def _sampled(self, known: Container[str], random: Random) -> Candidate | None:
+        draws = (self._admitted(self._study.space.sample(random)) for _ in range(LISTED))
+        return next((found for found in draws if found is not None and found.digest not in known), None)
+
+    def _admitted(self, genotype: Genotype) -> Candidate | None:
+        """The candidate where it is admitted; its stages' costs tell that long before its graph is there."""
+        try:
+            cost = self._table.cost(self._study.space.decode(genotype))
+            if not admitted(self._study, exact_values(cost, self._study.recipe.batch_size)):
+                return None
+            return candidate(self._study, genotype)
+        except ArchitectureError:
+            return None

@@ -1,0 +1,58 @@
+"""What a driver hands out: a training to do, or why there is none; and the suggestion that a training answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cspnas.ledger import Network
+from cspnas.recipe import training_seed
+from cspnas.space import Genotype
+from cspnas.study import Study
+
+CONFIRM = "confirm"  # the source of what trains a known network with a new seed
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """One proposal of the search, numbered through the study.
+
+    `source`: a sampler's name, `baseline:plain`, `baseline:csp`, `uniform` or `confirm`. `state`: the sampler's own, as JSON.
+    `asked`: this driver's sampler made it and waits to be told what became of it.
+    """
+
+    number: int
+    source: str
+    genotype: Genotype
+    state: Mapping[str, Any] | None = None
+    asked: bool = False
+
+
+@dataclass(slots=True)
+class Work:
+    """One training: `unit` is the JSON for a worker; the rest is the driver's own. `attempt` counts crashes of workers."""
+
+    evaluation_id: int
+    digest: str
+    attempt: int
+    unit: dict[str, Any]
+    suggestion: Suggestion | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to start before a training in flight ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The search is over, and why."""
+
+    reason: str
+
+
+def unit_of(study: Study, network: Network, repeat: int) -> dict[str, Any]:
+    """The JSON for a worker that trains `network` for the `repeat`-th time, counted from 0."""
+    seed = training_seed(study.seed, network.digest, repeat)
+    return {"architecture": network.document, "recipe": asdict(study.recipe), "seed": seed}
