@@ -97,7 +97,7 @@ def _writing(study: Study, place: Place, facts: dict[str, Any]) -> Iterator[tupl
     except StorageError:
         if database is not None:
             database.close()
-        for path in sqlite_files(place.file) if fresh else []:
+        for path in [*sqlite_files(place.file), StudyLock(place.file).path] if fresh else []:
             path.unlink(missing_ok=True)
         raise
     try:
