@@ -46,7 +46,7 @@ class Candidate:
 
 
 def candidate(study: Study, genotype: Genotype, table: CostTable | None = None) -> Candidate:
-    """The candidate of a genotype, `table` shared by those of a pool. Raises ArchitectureError where it is no valid network."""
+    """The candidate of a genotype; a pool shares one `table`. Raises ArchitectureError where it is no valid network."""
     architecture = study.space.decode(genotype)
     cost = (table or CostTable()).cost(architecture)
     return Candidate(architecture, None, exact_values(cost, study.recipe.batch_size), dict(genotype))

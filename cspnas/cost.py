@@ -12,7 +12,8 @@ from cspnas.architecture import Architecture
 from cspnas.blocks import Units
 from cspnas.families import add_piece, wire, wire_piece
 from cspnas.graph import OPERATIONS, Graph, GraphBuilder, Operation, Shape
-from cspnas.liveness import BYTES, Plan, Saved, fold_norms, live_bytes, plan, saved_storages
+from cspnas.liveness import BYTES, Saved, fold_norms, live_bytes, plan, saved_storages
+from cspnas.names import check_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +113,15 @@ class CostTable:
     def _piece(self, key: Any, architecture: Architecture, number: int, shape: Shape) -> _Piece:
         found = self._pieces.get(key)
         if found is None:
+            check_names(architecture)
             network = _Costing(shape, self, piece=number > 0)
             add_piece(network, architecture, number)
             found = self.keep(key, _piece_of(network.graph()))
         return found
 
-    def part(self, wire: Callable[..., int], units: Units, name: str, shape: Shape, settings: tuple[Any, ...]) -> _Piece:
+    def part(
+        self, wire: Callable[..., int], units: Units, name: str, shape: Shape, settings: tuple[Any, ...]
+    ) -> _Piece:
         """The cost of `wire(units, name, x, *settings)` where x has `shape`."""
         key = (wire, units.activation, units.negative_slope, shape, settings)
         found = self._pieces.get(key)

@@ -92,7 +92,9 @@ class GraphBuilder:
                 error.found, expected=error.expected, where=error.where or name, do=error.do
             ) from None
         # bias=1 is bias=True: they would be two digests of one network
-        settled = [(k, bool(v) if row.defaults[k] is False else v) for k, v in attributes.items() if v != row.defaults[k]]
+        settled = [
+            (k, bool(v) if row.defaults[k] is False else v) for k, v in attributes.items() if v != row.defaults[k]
+        ]
         kept = tuple(sorted(settled))
         self._operations.append(Operation(kind, name, inputs, shape, kept))
         return len(self._operations) - 1
@@ -296,11 +298,11 @@ OPERATIONS: Mapping[str, OperationKind] = MappingProxyType(
         ),
         # Several operations that read one value and give one, of which only the costs are known: for costing alone.
         "part": OperationKind(
-            shape=lambda shapes, attributes: attributes["cost"].shape,  # type: ignore[no-any-return]
-            macs=lambda op, inputs: op["cost"].macs,  # type: ignore[no-any-return]
-            params=lambda op, inputs: op["cost"].params,  # type: ignore[no-any-return]
-            traffic=lambda op, inputs: op["cost"].traffic,  # type: ignore[no-any-return]
-            saves=lambda op: op["cost"].saved.ends,  # type: ignore[no-any-return]
+            shape=lambda shapes, attributes: attributes["cost"].shape,
+            macs=lambda op, inputs: op["cost"].macs,
+            params=lambda op, inputs: op["cost"].params,
+            traffic=lambda op, inputs: op["cost"].traffic,
+            saves=lambda op: op["cost"].saved.ends,
             saved_extra=lambda op: (op["cost"].saved.per_image, op["cost"].saved.per_batch),
             defaults={"cost": None},
         ),

@@ -179,7 +179,8 @@ class SearchSpace:
     def _names(self) -> tuple[dict[str, str], ...]:
         """Of each stage field to gene name: a genotype may also say what the space fixes."""
         return tuple(
-            {field: f"stage{number}.{field}" for field in stage.fixed} for number, stage in enumerate(self.stages, start=1)
+            {field: f"stage{number}.{field}" for field in stage.fixed}
+            for number, stage in enumerate(self.stages, start=1)
         )
 
     def stage(self, number: int, channels: int, genotype: Mapping[str, Any]) -> Stage:
