@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import logging
 import os
-import socket
 import subprocess
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from cspnas import __version__
 from cspnas.errors import CspnasError, InputError
+from cspnas.runners.ray_address import reach
 
-REACH_SECONDS = 3.0  # for one connection to an address before Ray, which would try for minutes
 PROBE_SECONDS = 120.0  # for a first process on every node
 
 
@@ -41,7 +42,7 @@ def cluster(address: str, workers: int) -> Iterator[list[Node]]:
     Raises InputError for an address that is none or answers nobody, RayError for nodes without this cspnas.
     """
     ray = quiet_ray()
-    _reach(address)
+    reach(address)
     try:
         _connect(ray, address, workers)
         yield _nodes(ray)
@@ -60,33 +61,9 @@ def quiet_ray() -> Any:
             "no Ray", expected="the ray package", where="--runner ray", do="pip install 'cspnas[ray]'"
         ) from None
     logging.getLogger("ray").setLevel(logging.CRITICAL)
+    atexit.register(gc.freeze)  # else Python's last collection of all that Ray and torch made takes seconds
+    vars(ray._private.worker)["_worker_logs_enabled"] = False  # no public switch keeps a lost node's logs off stderr
     return ray
-
-
-def _reach(address: str) -> None:
-    """One TCP connection to where the cluster should be."""
-    known = address
-    if address == "auto":
-        current = Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "ray_current_cluster"
-        known = os.environ.get("RAY_ADDRESS") or (current.read_text().strip() if current.is_file() else "")
-    if known in ("local", ""):
-        return
-    try:
-        parts = urlsplit(known if "://" in known else f"//{known}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = port = None
-    if parts.scheme not in ("", "ray") or not host or not port:
-        raise InputError(f"address {known!r}", expected="ray://HOST:PORT, HOST:PORT, auto or local", where="--address")
-    try:
-        socket.create_connection((host, port), REACH_SECONDS).close()
-    except OSError as error:
-        raise InputError(
-            f"nobody at {known} ({error.strerror or error})",
-            expected="a Ray cluster",
-            where="--address",
-            do="start one with `ray start --head`, or use --address local",
-        ) from None
 
 
 def _connect(ray: Any, address: str, workers: int) -> None:
@@ -94,10 +71,30 @@ def _connect(ray: Any, address: str, workers: int) -> None:
     if address == "local":
         options |= {"include_dashboard": False, "num_cpus": workers or len(os.sched_getaffinity(0))}
     try:
-        ray.init(address=address, **options)
+        with _silence():
+            ray.init(address=address, **options)
     except (ConnectionError, RuntimeError, ValueError, ImportError, OSError) as error:
         first = " ".join(str(error).split())[:300]
-        raise InputError(f"no connection ({first})", expected="a Ray cluster", where=f"--address {address}") from None
+        raise InputError(
+            f"no connection ({first})",
+            expected="a Ray cluster",
+            where=f"--address {address}",
+            do="a cluster that asks for a token needs RAY_AUTH_MODE=token",
+        ) from None
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Nothing on stderr, not even from Ray's C++: an error that matters is raised."""
+    kept = os.dup(2)
+    with Path(os.devnull).open("w") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _nodes(ray: Any) -> list[Node]:

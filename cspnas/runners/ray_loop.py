@@ -94,10 +94,11 @@ class Loop:
         )
 
     def packed(self) -> bytes:
-        """All of Tune's files as a tar archive, for a search that is on none of the cluster's machines."""
+        """All of Tune's files as a tar archive, and gone here: for a search that is on none of the cluster's machines."""
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
             archive.add(self._folder / self._name, arcname=self._name)
+        shutil.rmtree(self._folder)
         return buffer.getvalue()
 
 

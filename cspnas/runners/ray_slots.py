@@ -15,14 +15,15 @@ SLACK = 1.25  # of the tensors: the allocator's fragments
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """`count` trainings at once, each with one CPU and `gpu_share` of a GPU; `evaluator` is MODULE:NAME of what makes an
-    evaluator from a device (a name, so that only workers import torch).
+    """`count` trainings at once on these nodes, each with one CPU and `gpu_share` of a GPU; `evaluator` is MODULE:NAME of
+    what makes an evaluator from a device (a name, so that only workers import torch).
     """
 
     count: int
     device: str
     gpu_share: float
-    evaluator: str = "cspnas.evaluation:Evaluator"
+    nodes: tuple[str, ...]
+    evaluator: str = "cspnas.runners.ray_worker:training"
 
 
 def slots_of(nodes: list[Node], study: Study, device: str, per_gpu: int | None) -> Slots:
@@ -31,17 +32,16 @@ def slots_of(nodes: list[Node], study: Study, device: str, per_gpu: int | None) 
     Without `per_gpu` as many trainings share a GPU as the greatest predicted training memory of an admitted network
     allows, and as there are CPUs for. Raises InputError where the cluster has no such device.
     """
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"device {device!r}", expected="auto, cpu or cuda with --runner ray", where="--device")
     with_gpu = [node for node in nodes if node.gpus]
     if device == "cuda" and not with_gpu:
         raise InputError("no GPU in the cluster", expected="at least one", where="--device", do="use --device cpu")
     if device == "cpu" or not with_gpu:
         count = sum(node.cpus for node in nodes)
-        return Slots(min(study.workers or count, count), "cpu", 0.0)
+        return Slots(min(study.workers or count, count), "cpu", 0.0, tuple(node.identifier for node in nodes))
     together = per_gpu or _together(with_gpu, study)
     count = sum(min(node.cpus, node.gpus * together) for node in with_gpu)
-    return Slots(min(study.workers or count, count), "cuda", _share(together))
+    names = tuple(node.identifier for node in with_gpu)
+    return Slots(min(study.workers or count, count), "cuda", _share(together), names)
 
 
 def _together(nodes: list[Node], study: Study) -> int:

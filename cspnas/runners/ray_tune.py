@@ -21,10 +21,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cspnas.driver import Done, Driver, Work
+from cspnas.driver import Driver
 from cspnas.runners.interrupts import interrupts
 from cspnas.runners.ray_cluster import RayError, on_node, quiet_ray
 from cspnas.runners.ray_slots import Slots
+from cspnas.work import Done, Work
 
 OnEvent = Callable[[str, Work | None, Any], None]
 
@@ -44,8 +45,16 @@ class RayRunner:
     def precision(self) -> str:
         """The faster precision where the trainings run."""
         ray = quiet_ray()
-        task = ray.remote(num_cpus=1, num_gpus=self.slots.gpu_share, max_retries=0)(_precision)
-        return str(ray.get(task.remote(self.slots.device)))
+        return str(ray.get(self._task(_precision).remote(self.slots.device)))
+
+    def kinds(self) -> list[str]:
+        """What the nodes' devices are called."""
+        ray = quiet_ray()
+        tasks = [self._task(_kind).options(**on_node(node)).remote(self.slots.device) for node in self.slots.nodes]
+        return sorted(set(ray.get(tasks)))
+
+    def _task(self, function: Callable[[str], str]) -> Any:
+        return quiet_ray().remote(num_cpus=1, num_gpus=self.slots.gpu_share, max_retries=0)(function)
 
     def run(self, driver: Driver, on_event: OnEvent) -> str:
         """Work until the driver is done; its reason. Raises KeyboardInterrupt after Ctrl-C, never in the middle of a
@@ -131,7 +140,7 @@ class RayRunner:
             return  # it is gone with the cluster
 
     def _broken(self, why: str) -> RayError:
-        last = why.strip().rpartition("\n")[2].strip()
+        last = why.strip().rpartition("\n")[2].partition(". ")[0].strip()[:200]
         return RayError(f"Ray Tune ended ({last}); everything finished is kept, the same command continues the search")
 
 
@@ -142,6 +151,14 @@ def _precision(device: str) -> str:
 
     torch.set_num_threads(1)
     return faster_precision(torch.device(device))
+
+
+def _kind(device: str) -> str:
+    import torch
+
+    from cspnas.latency import device_name
+
+    return device_name(torch.device(device))
 
 
 def _portable(unit: dict[str, Any]) -> dict[str, Any]:

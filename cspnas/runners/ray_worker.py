@@ -102,12 +102,19 @@ def failure(text: str) -> dict[str, str]:
     return {"kind": "lost" if gone else "crashed", "message": text.strip()[-2000:]}
 
 
-@functools.cache
-def evaluator(make: str, device: str) -> Evaluate:
-    """One a process, so that a worker loads a data set once."""
+def training(device: str) -> Evaluate:
+    """What evaluates by training, with one torch thread, as the local runner's workers do."""
     import torch
 
     torch.set_num_threads(1)
+    from cspnas.evaluation import Evaluator
+
+    return Evaluator(device)
+
+
+@functools.cache
+def evaluator(make: str, device: str) -> Evaluate:
+    """One a process, so that a worker loads a data set once."""
     found: Evaluate = pkgutil.resolve_name(make)(device)
     return found
 

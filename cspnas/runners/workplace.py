@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from cspnas.driver import Driver, Work
+from cspnas.driver import Driver
 from cspnas.errors import InputError
 from cspnas.spelling import nearest
 from cspnas.study import Study
+from cspnas.work import Work
 
 RUNNERS = ("local", "ray")
 OnEvent = Callable[[str, Work | None, Any], None]
@@ -27,7 +28,7 @@ class Where:
     per_gpu: int | None = None
 
     def __post_init__(self) -> None:
-        """Raises InputError for a runner that is not known, and for an address without Ray."""
+        """Raises InputError for a runner that is not known, and for what the other runner would need."""
         if self.runner not in RUNNERS:
             do = nearest(self.runner, RUNNERS)
             raise InputError(f"runner {self.runner!r}", expected="local or ray", where="--runner", do=do)
@@ -38,6 +39,10 @@ class Where:
                 where="--address",
                 do="add --runner ray",
             )
+        if self.runner == "ray" and self.device not in ("auto", "cpu", "cuda"):
+            raise InputError(
+                f"device {self.device!r}", expected="auto, cpu or cuda with --runner ray", where="--device"
+            )
 
 
 class Workplace(Protocol):
@@ -47,6 +52,9 @@ class Workplace(Protocol):
 
     def precision(self) -> str:
         """The faster precision where the trainings run."""
+
+    def kinds(self) -> list[str]:
+        """The different names of the devices' models."""
 
     def run(self, driver: Driver, on_event: OnEvent) -> str:
         """Work until the driver is done; its reason. Raises KeyboardInterrupt after Ctrl-C."""
@@ -65,6 +73,14 @@ class Here:
         from cspnas.training import faster_precision
 
         return faster_precision(torch.device(self.devices[0]))
+
+    def kinds(self) -> list[str]:
+        """Read in this process."""
+        import torch
+
+        from cspnas.latency import device_name
+
+        return sorted({device_name(torch.device(device)) for device in self.devices})
 
     def run(self, driver: Driver, on_event: OnEvent) -> str:
         """As `LocalRunner.run`."""
