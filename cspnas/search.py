@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cspnas.candidates import admitted_sample, reference_of
 from cspnas.database import Database, NoTablesError, evaluations_table, sqlite_path
@@ -17,6 +17,9 @@ from cspnas.library import Place
 from cspnas.lock import StudyLock
 from cspnas.recipe import recipe_digest
 from cspnas.study import Study
+
+if TYPE_CHECKING:
+    from cspnas.runners.workplace import Where, Workplace
 
 Event = Callable[[str, Any, Any], None]
 
@@ -35,25 +38,35 @@ def run_search(
     study: Study,
     place: Place,
     *,
-    device: str,
-    per_gpu: int,
+    where: Where,
     reuse_from: Place | None,
     on_open: Callable[[Session], Event],
 ) -> str:
     """Search until the budget is spent; why it ended. The same call again continues the study."""
-    from cspnas.runners.local import LocalRunner, devices_for
+    from cspnas.runners.workplace import workplace
 
-    devices = devices_for(device, study.workers, per_gpu)
     assert place.name is not None and place.file is not None
     # Bad input ends in these lines, with nothing written, not even a lock.
     _check_file(place.file)
     known = _existing_row(place)
     if known is not None:
         check_unchanged(study, known)
-    measured_on = latency_device(study, devices)
-    facts = new_facts(study, devices[0]) | {"latency_device": measured_on} if known is None else known["facts"]
-    check_device(measured_on, facts)
-    reuse = _reuser(reuse_from, measured_on)
+    with workplace(where, study, place.file.parent / place.name) as workers:
+        measured_on = latency_device(study, workers)
+        facts = new_facts(study, workers.precision, measured_on) if known is None else known["facts"]
+        check_device(measured_on, facts)
+        return _with_lock(study, place, facts, workers, _reuser(reuse_from, measured_on), on_open)
+
+
+def _with_lock(
+    study: Study,
+    place: Place,
+    facts: dict[str, Any],
+    workers: Workplace,
+    reuse: Callable[[dict[str, Any]], dict[str, Any] | None],
+    on_open: Callable[[Session], Event],
+) -> str:
+    assert place.name is not None and place.file is not None
     _make_folder(place)
     lock = StudyLock(place.file)
     lock.acquire()
@@ -65,7 +78,7 @@ def run_search(
         else:  # another search may have made it since
             check_unchanged(study, row)
         study = replace(study, recipe=replace(study.recipe, precision=row["facts"]["precision"]))
-        return _drive(study, database, row, devices, reuse, on_open, LocalRunner)
+        return _drive(study, database, row, workers, reuse, on_open)
     finally:
         database.close()
         lock.release()
@@ -75,10 +88,9 @@ def _drive(
     study: Study,
     database: Database,
     row: dict[str, Any],
-    devices: list[str],
+    workers: Workplace,
     reuse: Callable[[dict[str, Any]], dict[str, Any] | None],
     on_open: Callable[[Session], Event],
-    runner_type: Any,
 ) -> str:
     from cspnas.driver import Driver
     from cspnas.projection import Projection
@@ -90,31 +102,28 @@ def _drive(
     driver = Driver(study, database, row, sampler, driver_id, reuse=reuse)
     projection = Projection(database, row["name"], study.space, driver.ledger)
     projection.update()
-    show = on_open(Session(study, database, driver, devices))
+    show = on_open(Session(study, database, driver, workers.devices))
 
     def on_event(kind: str, work: Any, detail: Any) -> None:
         if kind == "finished":
             projection.update()
         show(kind, work, detail)
 
-    reason: str = runner_type(devices, on_event).run(driver)
+    reason = workers.run(driver, on_event)
     projection.update()  # results that were reused after the last training ended
     database.end_driver(driver_id)
     return reason
 
 
-def new_facts(study: Study, device: str) -> dict[str, Any]:
-    """What a new study fixes for good: hypervolume reference, data, resolved precision, recipe digest."""
-    import torch
-
+def new_facts(study: Study, faster_precision: Callable[[], str], measured_on: str | None = None) -> dict[str, Any]:
+    """What a new study fixes for good: hypervolume reference, data, resolved precision, recipe digest, latency's device."""
     from cspnas import data as datasets
-    from cspnas.training import faster_precision
 
     reference = reference_of(study, admitted_sample(study))
     data = datasets.load(study.recipe.dataset)
     precision = study.recipe.precision
     if precision == "auto":
-        precision = faster_precision(torch.device(device))
+        precision = faster_precision()
     recipe = replace(study.recipe, precision=precision)
     return {
         "reference": reference.to_json(),
@@ -128,6 +137,7 @@ def new_facts(study: Study, device: str) -> dict[str, Any]:
         },
         "recipe_digest": recipe_digest(recipe, data.checksum),
         "space": study.space_name,
+        "latency_device": measured_on,
     }
 
 
@@ -149,18 +159,14 @@ def check_unchanged(study: Study, row: dict[str, Any]) -> None:
         )
 
 
-def latency_device(study: Study, devices: list[str]) -> str | None:
+def latency_device(study: Study, workers: Workplace) -> str | None:
     """The kind of device that latencies are measured on, None where latency is no objective.
 
     Raises InputError where the workers have devices of several kinds.
     """
-    import torch
-
-    from cspnas.latency import device_name
-
     if "latency" not in study.objectives:
         return None
-    names = sorted({device_name(torch.device(device)) for device in devices})
+    names = workers.kinds()
     if len(names) > 1:
         raise InputError(
             f"objective latency on {' and '.join(names)}",

@@ -20,8 +20,10 @@ def run(
     storage: str | None,
     time_limit: str | None,
     *,
+    runner: str,
+    address: str | None,
     device: str,
-    per_gpu: int,
+    per_gpu: int | None,
     reuse: str | None,
 ) -> None:
     """Search; Ctrl-C keeps everything finished, says how to continue and exits with 130."""
@@ -38,7 +40,10 @@ def run(
     place = new_place(study_name or study.space_name, storage)
     reuse_from = existing_place(reuse) if reuse else None
     from cspnas.progress import Progress
+    from cspnas.runners.workplace import Where
     from cspnas.search import run_search
+
+    where = Where(runner, address, device, per_gpu)
 
     shown: list[Progress] = []
 
@@ -47,7 +52,7 @@ def run(
         return shown[0]
 
     try:
-        reason = run_search(study, place, device=device, per_gpu=per_gpu, reuse_from=reuse_from, on_open=on_open)
+        reason = run_search(study, place, where=where, reuse_from=reuse_from, on_open=on_open)
     except KeyboardInterrupt:
         if shown:
             shown[0].end()

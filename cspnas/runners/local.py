@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from cspnas.driver import Driver
+from cspnas.runners.interrupts import interrupts
 from cspnas.runners.worker import worker_main
 from cspnas.work import Done, Work
 
@@ -44,7 +43,7 @@ class LocalRunner:
         """
         try:
             self._slots = [_spawn(device) for device in self._devices]
-            with _interrupts() as interrupted:
+            with interrupts() as interrupted:
                 while not interrupted:
                     reason = self._fill(driver)
                     if reason is not None:
@@ -126,20 +125,6 @@ def _stop(slot: Slot) -> None:
     slot.process.join(5)
     slot.connection.close()
     slot.lifeline.close()
-
-
-@contextmanager
-def _interrupts() -> Iterator[list[int]]:
-    """A list that Ctrl-C fills: an exception at any point could be swallowed by a callback or cut a step in two."""
-    seen: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield seen
-        return
-    before = signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
-    try:
-        yield seen
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
