@@ -1,10 +1,14 @@
-"""The convolution unit and the block of each family. A block takes and gives graph indices and adds `stage.depth` layers."""
+"""The convolution unit and the block of each family. A block takes and gives graph indices and adds `stage.depth` layers.
+
+Units and layers read one value and give one: they are added as parts, whose costs a pool of candidates shares.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from cspnas.architecture import NormOrder, Stage
 from cspnas.graph import GraphBuilder
@@ -31,30 +35,31 @@ class Units:
         linear: bool = False,
     ) -> int:
         """One unit that gives `width` channels; `linear` ones have no activation."""
-        if self.norm == "before":
-            x = self.network.add("norm", f"{name}.norm", x)
-            x = x if linear else self.activate(f"{name}.act", x)
-            return self._conv(name, x, width, kernel, stride, groups)
-        x = self._conv(name, x, width, kernel, stride, groups)
-        x = self.network.add("norm", f"{name}.norm", x)
-        return x if linear else self.activate(f"{name}.act", x)
+        return self.part(_unit, name, x, width, kernel, stride, groups, linear)
+
+    def part(self, wire: Callable[..., int], name: str, x: int, *settings: Any) -> int:
+        """`wire(self, name, x, *settings)`: what reads `x` alone and gives one value, so that its cost may be known."""
+        return self.network.part(wire, self, name, x, settings)
 
     def activate(self, name: str, x: int) -> int:
         """The architecture's activation."""
         slope = {"negative_slope": self.negative_slope} if self.activation == "leaky_relu" else {}
         return self.network.add("act", name, x, function=self.activation, **slope)
 
-    def _conv(self, name: str, x: int, width: int, kernel: int, stride: int, groups: int) -> int:
-        return self.network.add(
-            "conv",
-            f"{name}.conv",
-            x,
-            out_channels=width,
-            kernel=kernel,
-            stride=stride,
-            padding=(kernel - 1) // 2,
-            groups=groups,
-        )
+
+def _unit(units: Units, name: str, x: int, width: int, kernel: int, stride: int, groups: int, linear: bool) -> int:
+    network = units.network
+    if units.norm == "before":
+        x = network.add("norm", f"{name}.norm", x)
+        x = x if linear else units.activate(f"{name}.act", x)
+    padding = (kernel - 1) // 2
+    x = network.add(
+        "conv", f"{name}.conv", x, out_channels=width, kernel=kernel, stride=stride, padding=padding, groups=groups
+    )
+    if units.norm == "before":
+        return x
+    x = network.add("norm", f"{name}.norm", x)
+    return x if linear else units.activate(f"{name}.act", x)
 
 
 def dense_block(units: Units, name: str, x: int, stage: Stage) -> list[int]:
@@ -64,65 +69,79 @@ def dense_block(units: Units, name: str, x: int, stage: Stage) -> list[int]:
     """
     assert stage.growth_rate is not None
     for number in range(1, stage.depth + 1):
-        layer = f"{name}.layer{number}"
-        new = units.add(f"{layer}.reduce", x, stage.bottleneck)
-        new = units.add(f"{layer}.grow", new, stage.growth_rate, kernel=3)
-        x = units.network.add("concat", f"{layer}.concat", x, new)
+        x = units.part(_dense_layer, f"{name}.layer{number}", x, stage.bottleneck, stage.growth_rate)
     return [x]
+
+
+def _dense_layer(units: Units, name: str, x: int, bottleneck: int, growth_rate: int) -> int:
+    new = units.add(f"{name}.reduce", x, bottleneck)
+    new = units.add(f"{name}.grow", new, growth_rate, kernel=3)
+    return units.network.add("concat", f"{name}.concat", x, new)
 
 
 def two_way_dense_block(units: Units, name: str, x: int, stage: Stage) -> list[int]:
     """PeleeNet's layers (section 2): half of growth_rate from 1x1, 3x3, the other half from 1x1, 3x3, 3x3."""
     assert stage.growth_rate is not None
-    near, far = stage.growth_rate - stage.growth_rate // 2, stage.growth_rate // 2
     for number in range(1, stage.depth + 1):
-        layer = f"{name}.layer{number}"
-        parts = [units.add(f"{layer}.near1", x, stage.bottleneck)]
-        parts[0] = units.add(f"{layer}.near2", parts[0], near, kernel=3)
-        if far:
-            new = units.add(f"{layer}.far1", x, stage.bottleneck)
-            new = units.add(f"{layer}.far2", new, far, kernel=3)
-            parts.append(units.add(f"{layer}.far3", new, far, kernel=3))
-        x = units.network.add("concat", f"{layer}.concat", x, *parts)
+        x = units.part(_two_way_layer, f"{name}.layer{number}", x, stage.bottleneck, stage.growth_rate)
     return [x]
+
+
+def _two_way_layer(units: Units, name: str, x: int, bottleneck: int, growth_rate: int) -> int:
+    far = growth_rate // 2
+    new = units.add(f"{name}.near1", x, bottleneck)
+    parts = [units.add(f"{name}.near2", new, growth_rate - far, kernel=3)]
+    if far:
+        new = units.add(f"{name}.far1", x, bottleneck)
+        new = units.add(f"{name}.far2", new, far, kernel=3)
+        parts.append(units.add(f"{name}.far3", new, far, kernel=3))
+    return units.network.add("concat", f"{name}.concat", x, *parts)
 
 
 def bottleneck_block(units: Units, name: str, x: int, stage: Stage) -> list[int]:
     """ResNet's and ResNeXt's blocks: 1x1, 3x3 with `groups` and `stride`, 1x1 without activation, shortcut, activation."""
-    assert stage.width is not None
-    outputs = []
-    for number in range(1, stage.depth + 1):
-        block, stride = f"{name}.layer{number}", stage.stride if number == 1 else 1
-        new = units.add(f"{block}.reduce", x, stage.bottleneck)
-        new = units.add(f"{block}.middle", new, stage.bottleneck, kernel=3, stride=stride, groups=stage.groups)
-        new = units.add(f"{block}.widen", new, stage.width, linear=units.norm == "after")
-        x = _shortcut(units, block, new, x, stage, stride)
-        if units.norm == "after":
-            x = units.activate(f"{block}.act", x)
-        outputs.append(x)
-    return outputs
+    return _residual_block(units, _bottleneck_layer, name, x, stage)
 
 
 def dark_block(units: Units, name: str, x: int, stage: Stage) -> list[int]:
     """DarkNet-53's blocks: 1x1, 3x3, shortcut; nothing after the sum."""
-    assert stage.width is not None
+    return _residual_block(units, _dark_layer, name, x, stage)
+
+
+def _residual_block(units: Units, layer: Callable[..., int], name: str, x: int, stage: Stage) -> list[int]:
     outputs = []
     for number in range(1, stage.depth + 1):
-        block, stride = f"{name}.layer{number}", stage.stride if number == 1 else 1
-        new = units.add(f"{block}.reduce", x, stage.bottleneck)
-        new = units.add(f"{block}.widen", new, stage.width, kernel=3, stride=stride, groups=stage.groups)
-        x = _shortcut(units, block, new, x, stage, stride)
+        stride = stage.stride if number == 1 else 1
+        settings = (stage.width, stage.bottleneck, stage.groups, stride, stage.shortcut)
+        x = units.part(layer, f"{name}.layer{number}", x, *settings)
         outputs.append(x)
     return outputs
 
 
-def _shortcut(units: Units, block: str, new: int, x: int, stage: Stage, stride: int) -> int:
+def _bottleneck_layer(
+    units: Units, name: str, x: int, width: int, bottleneck: int, groups: int, stride: int, shortcut: str
+) -> int:
+    new = units.add(f"{name}.reduce", x, bottleneck)
+    new = units.add(f"{name}.middle", new, bottleneck, kernel=3, stride=stride, groups=groups)
+    new = units.add(f"{name}.widen", new, width, linear=units.norm == "after")
+    x = _shortcut(units, name, new, x, width, stride, shortcut)
+    return units.activate(f"{name}.act", x) if units.norm == "after" else x
+
+
+def _dark_layer(
+    units: Units, name: str, x: int, width: int, bottleneck: int, groups: int, stride: int, shortcut: str
+) -> int:
+    new = units.add(f"{name}.reduce", x, bottleneck)
+    new = units.add(f"{name}.widen", new, width, kernel=3, stride=stride, groups=groups)
+    return _shortcut(units, name, new, x, width, stride, shortcut)
+
+
+def _shortcut(units: Units, block: str, new: int, x: int, width: int, stride: int, shortcut: str) -> int:
     """The sum of a block's result and its input, which is projected, or cut to the common channels, where they differ."""
-    assert stage.width is not None
-    if stride > 1 or units.network.channels(x) != stage.width:
-        if stage.shortcut == "common":
+    if stride > 1 or units.network.channels(x) != width:
+        if shortcut == "common":
             return units.network.add("add", f"{block}.add", new, x, common=True, stride=stride)
-        x = units.add(f"{block}.shortcut", x, stage.width, stride=stride, linear=True)
+        x = units.add(f"{block}.shortcut", x, width, stride=stride, linear=True)
     return units.network.add("add", f"{block}.add", new, x)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from cspnas.architecture import Architecture
 from cspnas.architecture_document import architecture_to
-from cspnas.cost import cost_of
+from cspnas.cost import CostTable
 from cspnas.errors import ArchitectureError, InputError
 from cspnas.families import wire
 from cspnas.front import Reference
@@ -22,27 +22,34 @@ from cspnas.study import Study
 SAMPLE = 1000  # random candidates that tell the admitted range of each cost
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Candidate:
-    """A valid architecture with its digest and every exact objective."""
+    """A valid architecture with every exact objective. Its digest is computed when first asked for: of a pool of thousands
+    only a few are ever looked up by it. `known_digest`: that digest, None until then.
+    """
 
     architecture: Architecture
-    digest: str
+    known_digest: str | None
     costs: dict[str, float]
     genotype: Genotype
+
+    @property
+    def digest(self) -> str:
+        """Of the whole network's graph."""
+        if self.known_digest is None:
+            self.known_digest = wire(self.architecture).digest()
+        return self.known_digest
 
     def row(self) -> dict[str, Any]:
         """As the study database keeps it."""
         return {"digest": self.digest, "document": architecture_to(self.architecture), "costs": self.costs}
 
 
-def candidate(study: Study, genotype: Genotype) -> Candidate:
-    """The candidate of a genotype. Raises ArchitectureError where it is no valid network."""
+def candidate(study: Study, genotype: Genotype, table: CostTable | None = None) -> Candidate:
+    """The candidate of a genotype; a pool shares one `table`. Raises ArchitectureError where it is no valid network."""
     architecture = study.space.decode(genotype)
-    graph = wire(architecture)
-    return Candidate(
-        architecture, graph.digest(), exact_values(cost_of(graph), study.recipe.batch_size), dict(genotype)
-    )
+    cost = (table or CostTable()).cost(architecture)
+    return Candidate(architecture, None, exact_values(cost, study.recipe.batch_size), dict(genotype))
 
 
 def violations(study: Study, costs: dict[str, float]) -> dict[str, float]:
@@ -57,10 +64,10 @@ def admitted(study: Study, costs: dict[str, float]) -> bool:
 
 def valid_candidates(study: Study, random: Random) -> Iterator[Candidate]:
     """Random valid candidates for ever, admitted or not; ends after 10,000 invalid draws in a row."""
-    failures = 0
+    failures, table = 0, CostTable()
     while failures < 10_000:
         try:
-            yield candidate(study, study.space.sample(random))
+            yield candidate(study, study.space.sample(random), table)
             failures = 0
         except ArchitectureError:
             failures += 1
@@ -90,11 +97,12 @@ def _excess(study: Study, drawn: Candidate) -> float:
 
 def _descend(study: Study, start: Candidate) -> Candidate:
     """Walk to the neighbour that breaks the constraints least until one is admitted or none is better."""
+    table = CostTable()
     while not admitted(study, start.costs):
         nearer = []
         for genotype in study.space.neighbours(start.genotype):
             try:
-                nearer.append(candidate(study, genotype))
+                nearer.append(candidate(study, genotype, table))
             except ArchitectureError:
                 continue
         best = min(nearer, key=lambda drawn: _excess(study, drawn), default=start)

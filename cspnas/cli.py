@@ -43,8 +43,14 @@ def search(
     trials: Annotated[int | None, typer.Option(help="Trainings in all, earlier ones included.")] = None,
     time: Annotated[str | None, typer.Option(help="Stop starting trainings after this long: 90s, 30m, 2h.")] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes; 0 = one per core or GPU.")] = None,
+    runner: Annotated[str, typer.Option(help="local: processes of this machine; ray: Ray Tune.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster: local (one of its own), auto, HOST:PORT or ray://HOST:PORT.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:0,1.")] = "auto",
-    per_gpu: Annotated[int, typer.Option(min=1, help="Trainings that share a GPU.")] = 1,
+    per_gpu: Annotated[
+        int | None, typer.Option(min=1, help="Trainings that share a GPU; 1, with Ray as many as fit.")
+    ] = None,
     sampler: Annotated[str | None, typer.Option(help="nsga2, tpe, gp or random.")] = None,
     seed: Annotated[int | None, typer.Option(help="Study seed.")] = None,
     dataset: Annotated[str | None, typer.Option(help="fashion-mnist-mini, cifar10, folder:PATH ...")] = None,
@@ -74,6 +80,8 @@ def search(
         study,
         storage,
         time,
+        runner=runner,
+        address=address,
         device=device,
         per_gpu=per_gpu,
         reuse=reuse_from,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
 from typing import Any
 
 from cspnas.architecture import Architecture
-from cspnas.families import wire, wire_piece
-from cspnas.graph import OPERATIONS, Graph, Shape
+from cspnas.blocks import Units
+from cspnas.families import add_piece, wire, wire_piece
+from cspnas.graph import OPERATIONS, Graph, GraphBuilder, Operation, Shape
 from cspnas.liveness import BYTES, Saved, fold_norms, live_bytes, plan, saved_storages
+from cspnas.names import check_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +60,23 @@ def cost_of(graph: Graph) -> Cost:
     return _composed([_piece_of(graph)], 0)
 
 
-# Composition: an architecture's cost from its stem's, stages' and head's, each computed once ------------------------
+# Composition: an architecture's cost from its stem's, stages' and head's, theirs from layers', each computed once ----
 
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """What a part of a network adds to its cost; `peak` without the caller's image, `shape` of its result."""
+    """What a piece of a network, with one value in and one out, adds to its cost; `shape` of its result.
+
+    `peak` of live bytes without the caller's image; `above` is what of it is neither input nor output, `above_held` the
+    same where something after the piece still reads the input.
+    """
 
     macs: int
     params: int
     weight_bytes: int
     peak: int
+    above: int
+    above_held: int
     traffic: int
     saved: Saved
     shape: Shape
@@ -76,11 +85,11 @@ class _Piece:
 
 
 class CostTable:
-    """Costs of many architectures that share stages, each stage computed once; at most `size` stages are kept.
+    """Costs of many architectures that share stages and layers, each computed once; at most `size` of them are kept.
 
     A network's pieces meet in one value alone, so that `peak = max(stem, stage + image, head + image)`, exact where no
     piece begins with a norm that could fold into the convolution before it: with norms before the convolutions the whole
-    graph is costed.
+    graph is costed. A stage's own pieces are its units and layers (`GraphBuilder.part`).
     """
 
     def __init__(self, size: int = 100_000) -> None:
@@ -104,10 +113,43 @@ class CostTable:
     def _piece(self, key: Any, architecture: Architecture, number: int, shape: Shape) -> _Piece:
         found = self._pieces.get(key)
         if found is None:
-            if len(self._pieces) >= self.size:
-                self._pieces.clear()
-            found = self._pieces[key] = _piece_of(wire_piece(architecture, number, shape))
+            check_names(architecture)
+            network = _Costing(shape, self, piece=number > 0)
+            add_piece(network, architecture, number)
+            found = self.keep(key, _piece_of(network.graph()))
         return found
+
+    def part(
+        self, wire: Callable[..., int], units: Units, name: str, shape: Shape, settings: tuple[Any, ...]
+    ) -> _Piece:
+        """The cost of `wire(units, name, x, *settings)` where x has `shape`."""
+        key = (wire, units.activation, units.negative_slope, shape, settings)
+        found = self._pieces.get(key)
+        if found is None:
+            network = GraphBuilder(shape, piece=True)
+            wire(replace(units, network=network), name, 0, *settings)
+            found = self.keep(key, _piece_of(network.graph()))
+        return found
+
+    def keep(self, key: Any, piece: _Piece) -> _Piece:
+        """`piece`, found under `key` from now on."""
+        if len(self._pieces) >= self.size:
+            self._pieces.clear()
+        self._pieces[key] = piece
+        return piece
+
+
+class _Costing(GraphBuilder):
+    """Builds a piece's graph in which every part is one operation whose cost the table knows."""
+
+    def __init__(self, shape: Shape, table: CostTable, *, piece: bool) -> None:
+        super().__init__(shape, piece=piece)
+        self._table = table
+
+    def part(self, wire: Callable[..., int], units: Any, name: str, x: int, settings: tuple[Any, ...]) -> int:
+        cost = self._table.part(wire, units, name, self._operations[x].shape, settings)
+        self._operations.append(Operation("part", name, (x,), cost.shape, (("cost", cost),)))
+        return len(self._operations) - 1
 
 
 def stage_costs(architecture: Architecture) -> list[Cost]:
@@ -122,18 +164,45 @@ def stage_costs(architecture: Architecture) -> list[Cost]:
 
 def _piece_of(graph: Graph) -> _Piece:
     folded = fold_norms(graph)
-    macs = macs_by_operation(graph)
+    layout = plan(folded)
+    live = live_bytes(folded, layout)
+    entry, result = (BYTES * folded.operations[index].elements for index in (0, folded.output))
+    gone = layout.last_use[0] + 1  # from here on the piece no longer reads its input
+    held = max(max(live[:gone]), entry + max(live[gone:], default=0))
     return _Piece(
-        macs=sum(macs),
-        params=sum(params_by_operation(graph)),
-        weight_bytes=BYTES * sum(params_by_operation(folded)),
-        peak=max(live_bytes(folded, plan(folded))),
-        traffic=sum(traffic_by_operation(graph)),
-        saved=saved_storages(graph),
+        **_counts(graph),
+        weight_bytes=_weight_bytes(folded),
+        peak=max(live),
+        above=max(live) - entry - result,
+        above_held=held - entry - result,
+        saved=saved_storages(graph, layout if folded is graph else None),
         shape=graph.operations[graph.output].shape,
-        layers=sum(map(bool, macs)),  # only convolutions and linear layers have any
-        busiest_macs=max(macs),
     )
+
+
+def _counts(graph: Graph) -> dict[str, int]:
+    """Sums over the operations, one image; `layers` are those that compute: convolutions and linear layers."""
+    macs = params = traffic = layers = busiest = 0
+    for operation in graph.operations:
+        row, inputs = OPERATIONS[operation.kind], graph.input_shapes(operation)
+        own = row.macs(operation, inputs)
+        macs += own
+        params += row.params(operation, inputs)
+        traffic += row.traffic(operation, inputs)
+        part = operation["cost"] if operation.kind == "part" else None
+        layers += part.layers if part else own > 0
+        busiest = max(busiest, part.busiest_macs if part else own)
+    return {"macs": macs, "params": params, "traffic": traffic, "layers": layers, "busiest_macs": busiest}
+
+
+def _weight_bytes(folded: Graph) -> int:
+    total = 0
+    for op in folded.operations:
+        if op.kind == "part":
+            total += op["cost"].weight_bytes
+        else:
+            total += BYTES * OPERATIONS[op.kind].params(op, folded.input_shapes(op))
+    return total
 
 
 def _composed(pieces: list[_Piece], image: int) -> Cost:
@@ -165,5 +234,4 @@ def params_by_operation(graph: Graph) -> list[int]:
 
 def traffic_by_operation(graph: Graph) -> list[int]:
     """Elements that each convolution and pool reads and writes, one image; 0 for other operations (the paper's CIO)."""
-    operations = graph.operations
-    return [op.elements + operations[op.inputs[0]].elements if op.kind in ("conv", "pool") else 0 for op in operations]
+    return [OPERATIONS[op.kind].traffic(op, graph.input_shapes(op)) for op in graph.operations]

@@ -23,13 +23,18 @@ def wire(architecture: Architecture) -> Graph:
 def wire_piece(architecture: Architecture, number: int, shape: Shape) -> Graph:
     """The graph of one piece on an input of `shape`: the stem (0), a stage (from 1) or the head (one more)."""
     network = GraphBuilder(shape, piece=number > 0)
+    add_piece(network, architecture, number)
+    return network.graph()
+
+
+def add_piece(network: GraphBuilder, architecture: Architecture, number: int) -> None:
+    """Add the stem (0), a stage (from 1) or the head (one more) to a network that has its input alone."""
     if number == 0:
         add_stem(network, architecture, 0)
     elif number <= len(architecture.stages):
         add_stage(network, architecture, number, 0)
     else:
         add_head(network, architecture, 0)
-    return network.graph()
 
 
 def units_of(network: GraphBuilder, architecture: Architecture) -> Units:

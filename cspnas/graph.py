@@ -50,7 +50,7 @@ class Graph:
 
     def input_shapes(self, operation: Operation) -> tuple[Shape, ...]:
         """The shapes that `operation` reads."""
-        return tuple(self.operations[index].shape for index in operation.inputs)
+        return tuple([self.operations[index].shape for index in operation.inputs])
 
     def readers(self) -> list[list[int]]:
         """For each operation the operations that read it, in order; the graph's output is read once more, at the end."""
@@ -83,21 +83,25 @@ class GraphBuilder:
     def add(self, kind: str, name: str, *inputs: int, **attributes: Any) -> int:
         """Append an operation and give its index. Raises ArchitectureError where the shapes do not fit."""
         row = OPERATIONS[kind]
-        unknown = attributes.keys() - row.defaults.keys()
-        assert not unknown, f"{kind} has no {unknown}"
-        # bias=1 is bias=True: they would be two digests of one network
-        given = {k: bool(v) if isinstance(row.defaults[k], bool) else v for k, v in attributes.items()}
-        settled = {**row.defaults, **given}
-        shapes = tuple(self._operations[index].shape for index in inputs)
+        assert attributes.keys() <= row.defaults.keys(), f"{kind} has no {attributes.keys() - row.defaults.keys()}"
+        shapes = tuple([self._operations[index].shape for index in inputs])
         try:
-            shape = row.shape(shapes, settled)
+            shape = row.shape(shapes, {**row.defaults, **attributes})
         except ArchitectureError as error:
             raise ArchitectureError(
                 error.found, expected=error.expected, where=error.where or name, do=error.do
             ) from None
-        kept = tuple(sorted((k, v) for k, v in given.items() if v != row.defaults[k]))
+        # bias=1 is bias=True: they would be two digests of one network
+        settled = [
+            (k, bool(v) if row.defaults[k] is False else v) for k, v in attributes.items() if v != row.defaults[k]
+        ]
+        kept = tuple(sorted(settled))
         self._operations.append(Operation(kind, name, inputs, shape, kept))
         return len(self._operations) - 1
+
+    def part(self, wire: Callable[..., int], units: Any, name: str, x: int, settings: tuple[Any, ...]) -> int:
+        """Wire a part that reads `x` alone and gives one value. A builder that only costs may know its cost already."""
+        return wire(units, name, x, *settings)
 
     def channels(self, index: int) -> int:
         """Channels of the operation at `index`."""
@@ -122,17 +126,19 @@ class OperationKind:
     """How a kind shapes its result, what it costs, and what it does to memory.
 
     `memory`: `new` makes a storage, `view` shares its input's, `activation` and `add` overwrite an input where they may,
-    `image` is the caller's. `saves`: which of `input` and `output` autograd keeps for the backward pass.
-    `saved_extra(operation, inputs)` is (bytes per image, bytes per batch) that autograd keeps besides.
+    `image` is the caller's. `traffic`: elements that it reads and writes, where the paper's CIO counts them. `saves`:
+    which of `input` and `output` autograd keeps for the backward pass; `saved_extra(operation)` is (bytes per image, bytes
+    per batch) that it keeps besides. `defaults` are compared and unpacked for every operation: a plain dict, never changed.
     """
 
     shape: Callable[[tuple[Shape, ...], Attributes], Shape]
     memory: str = "new"
     macs: Callable[[Operation, tuple[Shape, ...]], int] = _nothing
     params: Callable[[Operation, tuple[Shape, ...]], int] = _nothing
+    traffic: Callable[[Operation, tuple[Shape, ...]], int] = _nothing
     saves: Callable[[Operation], str] = lambda operation: ""
     saved_extra: Callable[[Operation], tuple[int, int]] = lambda operation: (0, 0)
-    defaults: Attributes = field(default_factory=lambda: MappingProxyType({}))
+    defaults: dict[str, Any] = field(default_factory=dict)
 
 
 def _same(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
@@ -168,6 +174,10 @@ def _conv_shape(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
             f"{groups} groups for {shapes[0][0]} -> {out} channels", expected="groups that divide both"
         )
     return (out, *_window(shapes[0], attributes, "convolution"))
+
+
+def _in_and_out(operation: Operation, inputs: tuple[Shape, ...]) -> int:
+    return operation.elements + prod(inputs[0])
 
 
 def _conv_weights(operation: Operation, inputs: tuple[Shape, ...]) -> int:
@@ -252,10 +262,9 @@ OPERATIONS: Mapping[str, OperationKind] = MappingProxyType(
             shape=_conv_shape,
             macs=lambda op, inputs: _conv_weights(op, inputs) * op.shape[1] * op.shape[2],
             params=lambda op, inputs: _conv_weights(op, inputs) + op.shape[0] * op["bias"],
+            traffic=_in_and_out,
             saves=lambda op: "input",
-            defaults=MappingProxyType(
-                {"out_channels": 0, "kernel": 1, "stride": 1, "padding": 0, "groups": 1, "bias": False}
-            ),
+            defaults={"out_channels": 0, "kernel": 1, "stride": 1, "padding": 0, "groups": 1, "bias": False},
         ),
         "norm": OperationKind(
             shape=_same,
@@ -267,16 +276,17 @@ OPERATIONS: Mapping[str, OperationKind] = MappingProxyType(
             shape=_act_shape,
             memory="activation",
             saves=lambda op: "output" if op["function"] in _SAVES_OUTPUT else "input",
-            defaults=MappingProxyType({"function": "relu", "negative_slope": 0.1}),  # Darknet's slope; leaky_relu alone
+            defaults={"function": "relu", "negative_slope": 0.1},  # Darknet's slope; leaky_relu alone
         ),
         "concat": OperationKind(shape=_concat_shape),
-        "add": OperationKind(shape=_add_shape, memory="add", defaults=MappingProxyType({"common": False, "stride": 1})),
-        "slice": OperationKind(shape=_slice_shape, memory="view", defaults=MappingProxyType({"start": 0, "stop": 0})),
+        "add": OperationKind(shape=_add_shape, memory="add", defaults={"common": False, "stride": 1}),
+        "slice": OperationKind(shape=_slice_shape, memory="view", defaults={"start": 0, "stop": 0}),
         "pool": OperationKind(
             shape=_pool_shape,
+            traffic=_in_and_out,
             saves=_pool_saves,
             saved_extra=lambda op: (8 * op.elements if op["function"] == "max" else 0, 0),
-            defaults=MappingProxyType({"function": "avg", "kernel": 2, "stride": 2, "padding": 0}),
+            defaults={"function": "avg", "kernel": 2, "stride": 2, "padding": 0},
         ),
         "flatten": OperationKind(shape=lambda shapes, attributes: (prod(shapes[0]),), memory="view"),
         "linear": OperationKind(
@@ -284,7 +294,17 @@ OPERATIONS: Mapping[str, OperationKind] = MappingProxyType(
             macs=lambda op, inputs: inputs[0][0] * op.shape[0],
             params=lambda op, inputs: inputs[0][0] * op.shape[0] + op.shape[0],
             saves=lambda op: "input",
-            defaults=MappingProxyType({"out_features": 0}),
+            defaults={"out_features": 0},
+        ),
+        # Several operations that read one value and give one, of which only the costs are known: for costing alone.
+        "part": OperationKind(
+            shape=lambda shapes, attributes: attributes["cost"].shape,
+            macs=lambda op, inputs: op["cost"].macs,
+            params=lambda op, inputs: op["cost"].params,
+            traffic=lambda op, inputs: op["cost"].traffic,
+            saves=lambda op: op["cost"].saved.ends,
+            saved_extra=lambda op: (op["cost"].saved.per_image, op["cost"].saved.per_batch),
+            defaults={"cost": None},
         ),
     }
 )

@@ -5,6 +5,7 @@ and the running module share.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from cspnas.graph import IN_PLACE_ACTIVATIONS, OPERATIONS, Graph, Operation
 
@@ -18,32 +19,45 @@ def fold_norms(graph: Graph) -> Graph:
 
     The graph's output counts as a reader. Any other norm stays and makes a tensor of its own.
     """
+    if not any(operation.kind == "norm" for operation in graph.operations):
+        return graph
     readers = graph.readers()
     operations: list[Operation] = []
     place: list[int] = []  # where each old operation's value is now
-    for operation in graph.operations:
-        source = operation.inputs[0] if operation.inputs else -1
-        if operation.kind == "norm" and graph.operations[source].kind == "conv" and len(readers[source]) == 1:
+    for old in graph.operations:
+        source = old.inputs[0] if old.inputs else -1
+        if old.kind == "norm" and graph.operations[source].kind == "conv" and len(readers[source]) == 1:
             conv = operations[place[source]]
             attributes = {**dict(conv.attributes), "bias": True}
             operations[place[source]] = replace(conv, attributes=tuple(sorted(attributes.items())))
             place.append(place[source])
         else:
+            inputs = tuple([place[index] for index in old.inputs])
+            same = inputs == old.inputs
             place.append(len(operations))
-            operations.append(replace(operation, inputs=tuple(place[index] for index in operation.inputs)))
+            operations.append(old if same else Operation(old.kind, old.name, inputs, old.shape, old.attributes))
     return Graph(tuple(operations), place[graph.output])
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """For each operation: the storage of its value (named by the operation that made it), the input that it overwrites
-    (position among its inputs, or None), and the values that have had their last reader once it has run.
+    (position among its inputs, or None), and the last operation that reads it.
     """
 
     storage: tuple[int, ...]
     overwrites: tuple[int | None, ...]
-    drops: tuple[tuple[int, ...], ...]
+    last_read: tuple[int, ...]
     last_use: tuple[int, ...]  # by storage: the last operation that needs it; -1 where the operation made no storage
+
+    @property
+    def drops(self) -> tuple[tuple[int, ...], ...]:
+        """For each operation the values that have had their last reader once it has run."""
+        drops: list[list[int]] = [[] for _ in self.last_read]
+        for value, last in enumerate(self.last_read):
+            if last < len(drops):
+                drops[last].append(value)
+        return tuple(tuple(values) for values in drops)
 
 
 def plan(graph: Graph, *, training: bool = False) -> Plan:
@@ -52,11 +66,13 @@ def plan(graph: Graph, *, training: bool = False) -> Plan:
     storage: list[int] = []
     overwrites: list[int | None] = []
     for index, operation in enumerate(graph.operations):
-        position = _overwritten(graph, operation, readers, training)
+        memory, position = OPERATIONS[operation.kind].memory, None
+        if memory in ("activation", "add"):
+            position = _overwritten(graph, operation, readers, training)
         overwrites.append(position)
         if position is not None:
             storage.append(storage[operation.inputs[position]])
-        elif OPERATIONS[operation.kind].memory == "view":
+        elif memory == "view":
             storage.append(storage[operation.inputs[0]])
         else:
             storage.append(index)
@@ -64,15 +80,12 @@ def plan(graph: Graph, *, training: bool = False) -> Plan:
     last_use = _last_use(storage, last_read)
     if graph.operations[0].kind == "input":
         last_use[0] = len(storage)  # the image is the caller's
-    return Plan(tuple(storage), tuple(overwrites), _drops(last_read), tuple(last_use))
+    return Plan(tuple(storage), tuple(overwrites), tuple(last_read), tuple(last_use))
 
 
 def _overwritten(graph: Graph, operation: Operation, readers: list[list[int]], training: bool) -> int | None:
-    """The position of the input whose storage takes the result, or None."""
-    memory = OPERATIONS[operation.kind].memory
-    if memory == "activation" and operation["function"] not in IN_PLACE_ACTIVATIONS:
-        return None
-    if memory not in ("activation", "add"):
+    """The position of the input whose storage takes the result of an activation or a sum, or None."""
+    if operation.kind == "act" and operation["function"] not in IN_PLACE_ACTIVATIONS:
         return None
     common = operation.kind == "add" and operation["common"]  # the second operand has another shape
     for position, source in enumerate(operation.inputs[:1] if common else operation.inputs):
@@ -86,18 +99,11 @@ def _overwritten(graph: Graph, operation: Operation, readers: list[list[int]], t
     return None
 
 
-def _drops(last_read: list[int]) -> tuple[tuple[int, ...], ...]:
-    drops: list[list[int]] = [[] for _ in last_read]
-    for value, last in enumerate(last_read):
-        if last < len(last_read):
-            drops[last].append(value)
-    return tuple(tuple(values) for values in drops)
-
-
 def _last_use(storage: list[int], last_read: list[int]) -> list[int]:
     last = [-1] * len(storage)
     for value, base in enumerate(storage):
-        last[base] = max(last[base], last_read[value])
+        if last_read[value] > last[base]:
+            last[base] = last_read[value]
     return last
 
 
@@ -109,10 +115,11 @@ def live_bytes(graph: Graph, layout: Plan) -> list[int]:
             size = graph.operations[base].elements * BYTES
             change[base] += size
             change[last + 1] -= size
-    live, total = [], 0
-    for step in change[: len(graph.operations)]:
-        total += step
-        live.append(total)
+    live = list(accumulate(change[: len(graph.operations)]))
+    for index, operation in enumerate(graph.operations):
+        if operation.kind == "part":
+            held = layout.last_use[layout.storage[operation.inputs[0]]] > index
+            live[index] += operation["cost"].above_held if held else operation["cost"].above
     return live
 
 
@@ -127,6 +134,11 @@ class Saved:
     input: int
     output: int
 
+    @property
+    def ends(self) -> str:
+        """Which of `input` and `output` are kept."""
+        return f"{'input' if self.input else ''} {'output' if self.output else ''}"
+
 
 def saved_bytes(graph: Graph) -> tuple[int, int]:
     """Bytes that autograd keeps for the backward pass of the unfolded graph: (per image, per batch)."""
@@ -134,9 +146,13 @@ def saved_bytes(graph: Graph) -> tuple[int, int]:
     return saved.per_image + saved.input + saved.output, saved.per_batch
 
 
-def saved_storages(graph: Graph) -> Saved:
-    """What autograd keeps of the unfolded graph."""
-    layout = plan(graph, training=True)
+def saved_storages(graph: Graph, inference: Plan | None = None) -> Saved:
+    """What autograd keeps of the unfolded graph. `inference`: its plan, if known: where that overwrites nothing, the plan
+    for training, which may overwrite less, is the same.
+    """
+    layout = inference
+    if layout is None or any(position is not None for position in layout.overwrites):
+        layout = plan(graph, training=True)
     bases: set[int] = set()
     per_image = per_batch = 0
     for index, operation in enumerate(graph.operations):
@@ -144,9 +160,9 @@ def saved_storages(graph: Graph) -> Saved:
         saves = row.saves(operation)
         if saves == "input" and operation.kind == "act" and layout.overwrites[index] is not None:
             per_image += BYTES * operation.elements  # autograd clones what it needs and the result overwrites
-        elif saves == "input":
+        elif "input" in saves:
             bases.add(layout.storage[operation.inputs[0]])
-        elif saves == "output":
+        if "output" in saves:
             bases.add(layout.storage[index])
         extra_image, extra_batch = row.saved_extra(operation)
         per_image += extra_image

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cspnas.candidates import admitted_sample, reference_of
 from cspnas.database import Database, NoTablesError, check_name_free, evaluations_table, sqlite_files, undamaged
@@ -20,6 +20,9 @@ from cspnas.library import Place
 from cspnas.lock import StudyLock
 from cspnas.recipe import recipe_digest
 from cspnas.study import Study
+
+if TYPE_CHECKING:
+    from cspnas.runners.workplace import Where, Workplace
 
 Event = Callable[[str, Any, Any], None]
 Reuse = Callable[[dict[str, Any]], dict[str, Any] | None]  # evaluation key -> result
@@ -39,31 +42,42 @@ def run_search(
     study: Study,
     place: Place,
     *,
-    device: str,
-    per_gpu: int,
+    where: Where,
     reuse_from: Place | None,
     on_open: Callable[[Session], Event],
 ) -> str:
     """Search until the budget is spent; why it ended. The same call again continues the study."""
-    from cspnas.runners.local import LocalRunner, devices_for
+    from cspnas.runners.workplace import workplace
 
     assert place.name is not None
     # Bad input ends in these lines, with nothing written, not even a lock.
     known = _known(study, place)
+    if known is not None:
+        check_data(study, place.name, known["facts"])
     other = _other_study(reuse_from)
-    devices = devices_for(device, study.workers, per_gpu)
-    measured_on = latency_device(study, devices)
-    facts = new_facts(study, devices[0]) | {"latency_device": measured_on} if known is None else known["facts"]
-    check_data(study, place.name, facts)
-    check_device(measured_on, facts)
-    reuse = _reuser(study, facts, measured_on, other, reuse_from)
+    with workplace(where, study, place.file.parent / place.name) as workers:
+        measured_on = latency_device(study, workers)
+        facts = new_facts(study, workers.precision, measured_on) if known is None else known["facts"]
+        check_device(measured_on, facts)
+        reuse = _reuser(study, facts, measured_on, other, reuse_from)
+        return _with_lock(study, place, facts, workers, reuse, on_open)
+
+
+def _with_lock(
+    study: Study,
+    place: Place,
+    facts: dict[str, Any],
+    workers: Workplace,
+    reuse: Reuse,
+    on_open: Callable[[Session], Event],
+) -> str:
     _make_folder(place.file)
     lock = StudyLock(place.file)
     lock.acquire()
     try:
         with _writing(study, place, facts) as (database, row):
             study = replace(study, recipe=replace(study.recipe, precision=row["facts"]["precision"]))
-            return _drive(study, database, row, devices, reuse, on_open, LocalRunner)
+            return _drive(study, database, row, workers, reuse, on_open)
     finally:
         lock.release()
 
@@ -110,10 +124,9 @@ def _drive(
     study: Study,
     database: Database,
     row: dict[str, Any],
-    devices: list[str],
+    workers: Workplace,
     reuse: Reuse,
     on_open: Callable[[Session], Event],
-    runner_type: Any,
 ) -> str:
     from cspnas.driver import Driver
     from cspnas.projection import Projection
@@ -133,31 +146,28 @@ def _drive(
         driver = Driver(study, database, row, sampler, driver_id, reuse=take_over)
     projection = Projection(database, row["name"], study.space, driver.ledger)
     projection.update()
-    show = on_open(Session(study, database, driver, devices))
+    show = on_open(Session(study, database, driver, workers.devices))
 
     def on_event(kind: str, work: Any, detail: Any) -> None:
         if kind == "finished":
             projection.update()
         show(kind, work, detail)
 
-    reason: str = runner_type(devices, on_event).run(driver)
+    reason = workers.run(driver, on_event)
     projection.update()  # results that were reused after the last training ended
     database.end_driver(driver_id)
     return reason
 
 
-def new_facts(study: Study, device: str) -> dict[str, Any]:
-    """What a new study fixes for good: hypervolume reference, data, resolved precision, recipe digest."""
-    import torch
-
+def new_facts(study: Study, faster_precision: Callable[[], str], measured_on: str | None = None) -> dict[str, Any]:
+    """What a new study fixes for good: hypervolume reference, data, resolved precision, recipe digest, latency's device."""
     from cspnas import data as datasets
-    from cspnas.training import faster_precision
 
     reference = reference_of(study, admitted_sample(study))
     data = datasets.load(study.recipe.dataset)
     precision = study.recipe.precision
     if precision == "auto":
-        precision = faster_precision(torch.device(device))
+        precision = faster_precision()
     recipe = replace(study.recipe, precision=precision)
     return {
         "reference": reference.to_json(),
@@ -171,6 +181,7 @@ def new_facts(study: Study, device: str) -> dict[str, Any]:
         },
         "recipe_digest": recipe_digest(recipe, data.checksum),
         "space": study.space_name,
+        "latency_device": measured_on,
     }
 
 
@@ -208,18 +219,14 @@ def check_data(study: Study, name: str, facts: dict[str, Any]) -> None:
         )
 
 
-def latency_device(study: Study, devices: list[str]) -> str | None:
+def latency_device(study: Study, workers: Workplace) -> str | None:
     """The kind of device that latencies are measured on, None where latency is no objective.
 
     Raises InputError where the workers have devices of several kinds.
     """
-    import torch
-
-    from cspnas.latency import device_name
-
     if "latency" not in study.objectives:
         return None
-    names = sorted({device_name(torch.device(device)) for device in devices})
+    names = workers.kinds()
     if len(names) > 1:
         raise InputError(
             f"objective latency on {' and '.join(names)}",

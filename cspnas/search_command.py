@@ -6,10 +6,13 @@ import re
 import sys
 from dataclasses import replace
 from shlex import quote
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cspnas.errors import InputError
 from cspnas.library import Place, existing_place, new_name, new_place
+
+if TYPE_CHECKING:
+    from cspnas.runners.workplace import Where
 
 
 def run(
@@ -21,14 +24,19 @@ def run(
     storage: str | None,
     time_limit: str | None,
     *,
+    runner: str,
+    address: str | None,
     device: str,
-    per_gpu: int,
+    per_gpu: int | None,
     reuse: str | None,
 ) -> None:
     """Search; Ctrl-C keeps everything finished, says how to continue and exits with 130."""
     shown: list[Any] = []
     try:
-        _search(space, flags, sets, constraints, study_name, storage, time_limit, device, per_gpu, reuse, shown)
+        from cspnas.runners.workplace import Where
+
+        where = Where(runner, address, device, per_gpu)
+        _search(space, flags, sets, constraints, study_name, storage, time_limit, where, reuse, shown)
     except KeyboardInterrupt:
         if shown:
             shown[0].end()
@@ -44,8 +52,7 @@ def _search(
     study_name: str | None,
     storage: str | None,
     time_limit: str | None,
-    device: str,
-    per_gpu: int,
+    where: Where,
     reuse: str | None,
     shown: list[Any],
 ) -> None:
@@ -70,7 +77,7 @@ def _search(
         shown.append(progress)
         return progress
 
-    reason = run_search(study, place, device=device, per_gpu=per_gpu, reuse_from=reuse_from, on_open=on_open)
+    reason = run_search(study, place, where=where, reuse_from=reuse_from, on_open=on_open)
     shown[0].end()
     sys.stderr.write(f"done: {reason}\n")
     _close(place)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from math import prod
 from random import Random
 from typing import Any, Literal
@@ -21,7 +22,7 @@ OF_CSP = ("split_ratio", "fusion", "split", "taps")  # these exist only in a sta
 OF_NETWORK = {"stem": "stems", "activation": "activations", "norm": "norms"}  # genes of the whole network
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StageChoices:
     """The choices of one stage, each a tuple; a tuple of one is a fixed value, not a gene; an empty one belongs to other
     families. A new gene is a new field, after those that its existence depends on.
@@ -39,6 +40,11 @@ class StageChoices:
     pool: tuple[Literal["after", "before"], ...] = ()
     width: tuple[int, ...] = ()
     groups: tuple[int, ...] = ()
+
+    @cached_property
+    def fixed(self) -> dict[str, Any]:
+        """The first choice of every field of the family: its value where no genotype says another."""
+        return {f.name: getattr(self, f.name)[0] for f in fields(self) if getattr(self, f.name)}
 
     def exists(self, field: str, values: Mapping[str, Any]) -> bool:
         """Whether `field` has an effect, given the fields before it."""
@@ -75,7 +81,7 @@ class Gene:
         return not isinstance(self.choices[0], bool | str)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SearchSpace:
     """A family of architectures on one input. Genotypes name a stem by its label."""
 
@@ -89,6 +95,10 @@ class SearchSpace:
 
     def genes(self) -> tuple[Gene, ...]:
         """All genes with more than one choice, each after those that its existence depends on."""
+        return self._genes
+
+    @cached_property
+    def _genes(self) -> tuple[Gene, ...]:
         found = []
         for number, stage in enumerate(self.stages, start=1):
             for field in fields(stage):
@@ -148,16 +158,12 @@ class SearchSpace:
 
     def decode(self, genotype: Mapping[str, Any]) -> Architecture:
         """The architecture of `genotype`; values need not be among the choices. Raises ArchitectureError with the stage."""
-        label = genotype.get("stem", self.stems[0].label)
-        stem = next(stem for stem in self.stems if stem.label == label)
+        stem = self.stems[0]
+        if "stem" in genotype:
+            stem = next(stem for stem in self.stems if stem.label == genotype["stem"])
         channels, resolved = stem.out_channels, []
         for number in range(1, len(self.stages) + 1):
-            try:
-                resolved.append(self._stage(number, channels, genotype))
-            except ArchitectureError as error:
-                raise ArchitectureError(
-                    error.found, expected=error.expected, where=f"stage{number}", do=error.do
-                ) from None
+            resolved.append(self.stage(number, channels, genotype))
             channels = resolved[-1].out
         return Architecture(
             self.family,
@@ -169,13 +175,26 @@ class SearchSpace:
             genotype.get("norm", self.norms[0]),
         )
 
+    @cached_property
+    def _names(self) -> tuple[dict[str, str], ...]:
+        """Of each stage field to gene name: a genotype may also say what the space fixes."""
+        return tuple(
+            {field: f"stage{number}.{field}" for field in stage.fixed}
+            for number, stage in enumerate(self.stages, start=1)
+        )
+
+    def stage(self, number: int, channels: int, genotype: Mapping[str, Any]) -> Stage:
+        """Stage `number` (from 1) on an input of `channels`. Raises ArchitectureError with the stage."""
+        try:
+            return self._stage(number, channels, genotype)
+        except ArchitectureError as error:
+            raise ArchitectureError(error.found, expected=error.expected, where=f"stage{number}", do=error.do) from None
+
     def _stage(self, number: int, channels: int, genotype: Mapping[str, Any]) -> Stage:
-        choices = self.stages[number - 1]
-        genes = {
-            f.name: genotype.get(f"stage{number}.{f.name}", getattr(choices, f.name)[0])
-            for f in fields(choices)
-            if getattr(choices, f.name)
-        }
+        genes = dict(self.stages[number - 1].fixed)
+        for field, name in self._names[number - 1].items():
+            if name in genotype:
+                genes[field] = genotype[name]
         csp, genes["split_by"] = genes.pop("csp"), genes.pop("split")
         if not csp:
             genes["split_ratio"] = genes["fusion"] = None

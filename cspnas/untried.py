@@ -8,7 +8,6 @@ from random import Random
 from cspnas.candidates import Candidate, admitted, candidate
 from cspnas.cost import CostTable
 from cspnas.errors import ArchitectureError
-from cspnas.objectives import exact_values
 from cspnas.space import Genotype
 from cspnas.study import Study
 
@@ -46,9 +45,7 @@ class Untried:
     def _admitted(self, genotype: Genotype) -> Candidate | None:
         """The candidate where it is admitted; its stages' costs tell that long before its graph is there."""
         try:
-            cost = self._table.cost(self._study.space.decode(genotype))
-            if not admitted(self._study, exact_values(cost, self._study.recipe.batch_size)):
-                return None
-            return candidate(self._study, genotype)
+            drawn = candidate(self._study, genotype, self._table)
         except ArchitectureError:
             return None
+        return drawn if admitted(self._study, drawn.costs) else None

@@ -16,8 +16,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from cspnas.architecture import Architecture, Csp, Stage, Stem
+from cspnas.blocks import Units, dense_block
 from cspnas.cost import cost_of, macs_by_operation
-from cspnas.families import dense_block, wire
+from cspnas.families import wire
 from cspnas.graph import Graph, GraphBuilder
 from cspnas.memory import measured_peak, measured_training_memory, parameters_of
 from cspnas.network import Network, fold
@@ -146,7 +147,7 @@ def test_traffic_is_what_hooks_see_go_in_and_out_of_convolutions_and_pools(seed:
 def block_of(channels: int, growth: int, bottleneck: int, depth: int, size: int) -> Graph:
     """A dense block alone, on an image of `channels`."""
     builder = GraphBuilder((channels, size, size))
-    dense_block(builder, "block", 0, Stage(depth, growth, bottleneck, out=1, pool=False), "relu")
+    dense_block(Units(builder, "relu"), "block", 0, Stage(depth, growth, bottleneck, out=1, pool=False))
     return builder.graph()
 
 

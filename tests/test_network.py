@@ -581,7 +581,7 @@ def test_parts_that_do_not_share_the_stages_input_are_refused_at_the_stage(
     message = refusal(lambda: wire(with_csp(Csp(fusion, part1, part2, t1))))
     assert message.startswith("stage2: ")
     assert f"part1 {part1} and part2 {part2}" in message
-    assert "12 input channels" in message
+    assert ("12 input channels" if min(part1, part2) > 0 else "at least 1 channel each") in message
 
 
 @pytest.mark.parametrize("csp", [Csp("first", 3, 9, 5), Csp("last", 3, 9), Csp("both", 3, 9)])

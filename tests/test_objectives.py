@@ -37,6 +37,7 @@ from cspnas.latency import LEAST, MOST, RUNS, WARM_UP, device_name, enough, late
 from cspnas.ledger import Ledger
 from cspnas.network import Network
 from cspnas.objectives import EXACT, MEASURED, OBJECTIVES, exact_values, human, parse_constraint, with_unit
+from cspnas.runners.workplace import Here
 from cspnas.samplers.optuna_samplers import OptunaSampler
 from cspnas.search import _reuser, check_device, latency_device
 from cspnas.space_document import read_space
@@ -434,11 +435,11 @@ def test_a_result_is_reused_for_its_latency_only_where_it_was_measured_on_the_sa
 
 def test_latency_needs_one_kind_of_device_and_the_same_one_later(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     study = start().study
-    assert latency_device(study, ["cpu", "cpu"]) == device_name(CPU)
-    assert latency_device(replace(study, objectives=("accuracy", "flops")), ["cpu"]) is None
+    assert latency_device(study, Here(["cpu", "cpu"])) == device_name(CPU)
+    assert latency_device(replace(study, objectives=("accuracy", "flops")), Here(["cpu"])) is None
     monkeypatch.setattr("cspnas.latency.device_name", lambda device: f"GPU {device.index}")
     with pytest.raises(InputError, match="GPU 0 and GPU 1"):
-        latency_device(study, ["cuda:0", "cuda:1"])
+        latency_device(study, Here(["cuda:0", "cuda:1"]))
     check_device("GPU 0", {"latency_device": "GPU 0"})
     check_device(None, {})
     with pytest.raises(InputError, match="as when the study was made"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import fields, replace
 from random import Random
 
@@ -33,7 +35,7 @@ stages = st.builds(
 
 
 def _space(choices: list[StageChoices]) -> SearchSpace:
-    return SearchSpace("densenet", (1, 28, 28), 10, Stem(8), "relu", tuple(choices))
+    return SearchSpace("densenet", (1, 28, 28), 10, (Stem(8),), ("relu",), tuple(choices))
 
 
 spaces = st.lists(stages, min_size=1, max_size=2).map(_space)
@@ -66,7 +68,7 @@ def test_distinct_genotypes_are_distinct_choices_of_the_fields_that_have_an_effe
         seen = set()
         rows: list[tuple] = [()]
         for field in fields(stage):
-            rows = [(*row, value) for row in rows for value in getattr(stage, field.name)]
+            rows = [(*row, value) for row in rows for value in getattr(stage, field.name) or (None,)]
         names = [field.name for field in fields(stage)]
         for row in rows:
             values = dict(zip(names, row, strict=True))
@@ -88,7 +90,7 @@ def test_a_sample_has_exactly_the_genes_with_an_effect(space: SearchSpace, seed:
 
 
 def test_a_sample_reaches_every_genotype_of_a_small_space() -> None:
-    space = _space([StageChoices((1,), (4,), (True, False), (0.25, 0.5), FUSIONS, (1.0,), (1.0,))])
+    space = _space([StageChoices((1,), (4,), (True, False), (0.25, 0.5), FUSIONS, (1.0,), (1.0,), ("slice",))])
     drawn = {_key(space.sample(Random(seed))) for seed in range(400)}
     assert len(drawn) == space.size == 7
 
@@ -123,7 +125,7 @@ def test_neighbourhood_is_symmetric(space: SearchSpace) -> None:
 
 @pytest.mark.parametrize("stage", [1, 2])
 def test_a_decoding_error_names_its_stage(stage: int) -> None:
-    fine = StageChoices((1,), (4,), (True,), (0.5,), ("both",), (1.0,), (0.5,))
+    fine = StageChoices((1,), (4,), (True,), (0.5,), ("both",), (1.0,), (0.5,), ("slice",))
     starved = replace(fine, compression=(0.01,))
     choices = [fine, fine]
     choices[stage - 1] = starved
@@ -152,3 +154,17 @@ def test_inactive_genes_change_no_network() -> None:
     plain = {**space.sample(Random(1)), "stage1.csp": False}
     one = wire(space.decode({**plain, "stage1.split_ratio": 0.25, "stage1.fusion": "first"})).digest()
     assert one == wire(space.decode(space.active(plain))).digest()
+
+
+def test_the_densenet_space_draws_the_networks_that_it_always_drew() -> None:
+    """Recorded results stand under these digests, and a search's draws decide them: sha256 of 100 draws and all genes."""
+    space = read_space(shipped_spaces()["densenet"]).space
+    random, drawn = Random(0), []
+    for _ in range(100):
+        genotype = space.sample(random)
+        drawn.append([genotype, wire(space.decode(genotype)).digest()])
+    text = json.dumps([[[gene.name, gene.choices] for gene in space.genes()], drawn])
+    assert space.size == 4_320_000
+    assert (
+        hashlib.sha256(text.encode()).hexdigest() == "e4e7936f0faadbc306866f3bfc032c9248f97a5b5e805aa65e80e6589727ea4f"
+    )

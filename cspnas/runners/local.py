@@ -6,8 +6,6 @@ import json
 import multiprocessing
 import os
 import re
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from cspnas.driver import Driver
+from cspnas.runners.interrupts import interrupts
 from cspnas.runners.worker import worker_main
 from cspnas.work import Done, Work
 
@@ -48,7 +47,7 @@ class LocalRunner:
         """
         try:
             self._slots = [_spawn(device) for device in self._devices]
-            with _interrupts() as interrupted:
+            with interrupts() as interrupted:
                 while not interrupted:
                     reason = self._fill(driver)
                     if reason is not None:
@@ -130,20 +129,6 @@ def _stop(slot: Slot) -> None:
     slot.process.join(5)
     slot.connection.close()
     slot.lifeline.close()
-
-
-@contextmanager
-def _interrupts() -> Iterator[list[int]]:
-    """A list that Ctrl-C fills: an exception at any point could be swallowed by a callback or cut a step in two."""
-    seen: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield seen
-        return
-    before = signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
-    try:
-        yield seen
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

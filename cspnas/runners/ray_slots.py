@@ -1,0 +1,56 @@
+"""How many trainings a cluster runs at once, and which share of a GPU each takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cspnas.candidates import admitted_sample
+from cspnas.errors import InputError
+from cspnas.runners.ray_cluster import Node
+from cspnas.study import Study
+
+CONTEXT_BYTES = 1 << 30  # what a process takes of a GPU beside tensors: CUDA's context, libraries' workspaces
+SLACK = 1.25  # of the tensors: the allocator's fragments
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """`count` trainings at once on these nodes, each with one CPU and `gpu_share` of a GPU; `evaluator` is MODULE:NAME of
+    what makes an evaluator from a device (a name, so that only workers import torch).
+    """
+
+    count: int
+    device: str
+    gpu_share: float
+    nodes: tuple[str, ...]
+    evaluator: str = "cspnas.runners.ray_worker:training"
+
+
+def slots_of(nodes: list[Node], study: Study, device: str, per_gpu: int | None) -> Slots:
+    """As many as the nodes hold, at most the study's `workers` where it names a number.
+
+    Without `per_gpu` as many trainings share a GPU as the greatest predicted training memory of an admitted network
+    allows, and as there are CPUs for. Raises InputError where the cluster has no such device.
+    """
+    with_gpu = [node for node in nodes if node.gpus]
+    if device == "cuda" and not with_gpu:
+        raise InputError("no GPU in the cluster", expected="at least one", where="--device", do="use --device cpu")
+    if device == "cpu" or not with_gpu:
+        count = sum(node.cpus for node in nodes)
+        return Slots(min(study.workers or count, count), "cpu", 0.0, tuple(node.identifier for node in nodes))
+    together = per_gpu or _together(with_gpu, study)
+    count = sum(min(node.cpus, node.gpus * together) for node in with_gpu)
+    names = tuple(node.identifier for node in with_gpu)
+    return Slots(min(study.workers or count, count), "cuda", _share(together), names)
+
+
+def _together(nodes: list[Node], study: Study) -> int:
+    """How many of the study's greatest trainings fit on the smallest GPU, and have a CPU each."""
+    greatest = max(drawn.costs["training_memory"] for drawn in admitted_sample(study))
+    fit = min(node.gpu_bytes for node in nodes) // int(CONTEXT_BYTES + SLACK * greatest)
+    return max(1, min(fit, *(node.cpus // node.gpus for node in nodes)))
+
+
+def _share(together: int) -> float:
+    """1 / `together`, rounded down to Ray's ten-thousandths, so that as many fit."""
+    return int(10_000 / together) / 10_000

@@ -1,0 +1,108 @@
+"""Where a search's trainings run: processes of this machine, or a Ray cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from cspnas.driver import Driver
+from cspnas.errors import InputError
+from cspnas.spelling import nearest
+from cspnas.study import Study
+from cspnas.work import Work
+
+RUNNERS = ("local", "ray")
+OnEvent = Callable[[str, Work | None, Any], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What the command line says about it. `per_gpu` None: one training a GPU here, as many as fit with Ray."""
+
+    runner: str = "local"
+    address: str | None = None
+    device: str = "auto"
+    per_gpu: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a runner that is not known, and for what the other runner would need."""
+        if self.runner not in RUNNERS:
+            do = nearest(self.runner, RUNNERS)
+            raise InputError(f"runner {self.runner!r}", expected="local or ray", where="--runner", do=do)
+        if self.address is not None and self.runner != "ray":
+            raise InputError(
+                f"--address {self.address}",
+                expected="none for the local runner",
+                where="--address",
+                do="add --runner ray",
+            )
+        if self.runner == "ray" and self.device not in ("auto", "cpu", "cuda"):
+            raise InputError(
+                f"device {self.device!r}", expected="auto, cpu or cuda with --runner ray", where="--device"
+            )
+
+
+class Workplace(Protocol):
+    """`devices` has one entry for each training at once."""
+
+    devices: list[str]
+
+    def precision(self) -> str:
+        """The faster precision where the trainings run."""
+
+    def kinds(self) -> list[str]:
+        """The different names of the devices' models."""
+
+    def run(self, driver: Driver, on_event: OnEvent) -> str:
+        """Work until the driver is done; its reason. Raises KeyboardInterrupt after Ctrl-C."""
+
+
+class Here:
+    """Worker processes of this machine."""
+
+    def __init__(self, devices: list[str]) -> None:
+        self.devices = devices
+
+    def precision(self) -> str:
+        """Measured in this process."""
+        import torch
+
+        from cspnas.training import faster_precision
+
+        return faster_precision(torch.device(self.devices[0]))
+
+    def kinds(self) -> list[str]:
+        """Read in this process."""
+        import torch
+
+        from cspnas.latency import device_name
+
+        return sorted({device_name(torch.device(device)) for device in self.devices})
+
+    def run(self, driver: Driver, on_event: OnEvent) -> str:
+        """As `LocalRunner.run`."""
+        from cspnas.runners.local import LocalRunner
+
+        return LocalRunner(self.devices, on_event).run(driver)
+
+
+@contextmanager
+def workplace(where: Where, study: Study, folder: Path) -> Iterator[Workplace]:
+    """Open where the trainings will run; what a runner logs goes to `folder`. Writes nothing yet.
+
+    Raises InputError for a device or an address that is not there.
+    """
+    if where.runner == "local":
+        from cspnas.runners.local import devices_for
+
+        yield Here(devices_for(where.device, study.workers, where.per_gpu or 1))
+        return
+    from cspnas.runners.ray_cluster import cluster
+    from cspnas.runners.ray_slots import slots_of
+    from cspnas.runners.ray_tune import RayRunner
+
+    with cluster(where.address or "local", study.workers) as nodes:
+        yield RayRunner(slots_of(nodes, study, where.device, where.per_gpu), folder)
