@@ -484,6 +484,14 @@ def test_a_resumed_sampler_has_learnt_from_reused_results(start: Start, sampler:
     assert learnt(run.driver()) == learnt(driver)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_sampler_warns_of_nothing(start: Start, sampler: str) -> None:
+    """A search's stderr is its progress; no warning of a library belongs there."""
+    run = start(sampler=sampler, trials=6)
+    run.go()
+
+
 @pytest.mark.parametrize("sampler", ["nsga2", "tpe", "gp"])
 def test_a_restored_trial_is_the_one_that_was_told(start: Start, sampler: str) -> None:
     """Field by field, but for the times; a later change of it reaches no other."""
