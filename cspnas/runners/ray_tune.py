@@ -3,9 +3,9 @@
 Tune's loop runs in an actor of its own (`ray_loop`): with `ray://` it would run on the cluster anyway, and so there is
 one way for all addresses, Tune's console never mixes with ours, and Ctrl-C is handled here alone. This process posts
 units of work to that actor and asks it for events; our Searcher hands them to Tune, one Tune trial a training. Trials
-need not be long-lived workers that take many units: with actors reused Tune starts the next trial in 20 ms (median of
-10, 33 at most, two busy cores), and a trial of its own gives each training its curve in TensorBoard. Without reuse a
-start took 6 s, which is why all trials of a study have the same resources: Tune reuses an actor only for equal ones.
+need not be long-lived workers that take many units: with actors reused Tune starts the next trial within 20 to 45 ms (two
+busy cores), and a trial of its own gives each training its curve in TensorBoard. Without reuse a start took 2 to 8 s,
+which is why all trials of a study have the same resources: Tune reuses an actor only for equal ones.
 
 A trial whose process or node is gone comes back here as `crashed` or `lost` and the driver has it tried again; Tune
 retries nothing and restores nothing.
