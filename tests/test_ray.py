@@ -202,6 +202,21 @@ def test_a_node_killed_in_the_middle_costs_no_training(
     assert again["result"]["node"] == cluster.head
 
 
+def test_a_failure_is_a_crash_of_the_process_or_the_loss_of_a_node() -> None:
+    """In Ray 2.60's own words."""
+    from cspnas.runners.ray_worker import failure
+
+    crash = (
+        "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR ... enabling resource"
+    )
+    crash += " isolation via --enable-resource-isolation to prevent node deaths by resource contention"
+    closed = (
+        "The actor 0fc94621 is unavailable: The actor is temporarily unavailable: RpcError: RPC error: Socket closed"
+    )
+    died = "The actor died because its node has died. Node Id: 8b90a99c the actor's node was terminated unexpectedly"
+    assert [failure(text)["kind"] for text in (crash, closed, died)] == ["crashed", "lost", "lost"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

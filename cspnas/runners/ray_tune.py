@@ -44,14 +44,17 @@ class RayRunner:
 
     def precision(self) -> str:
         """The faster precision where the trainings run."""
-        ray = quiet_ray()
-        return str(ray.get(self._task(_precision).remote(self.slots.device)))
+        from cspnas.runners.ray_worker import faster_precision
+
+        return str(quiet_ray().get(self._task(faster_precision).remote(self.slots.device)))
 
     def kinds(self) -> list[str]:
         """What the nodes' devices are called."""
-        ray = quiet_ray()
-        tasks = [self._task(_kind).options(**on_node(node)).remote(self.slots.device) for node in self.slots.nodes]
-        return sorted(set(ray.get(tasks)))
+        from cspnas.runners.ray_worker import device_kind
+
+        task = self._task(device_kind)
+        kinds = [task.options(**on_node(node)).remote(self.slots.device) for node in self.slots.nodes]
+        return sorted(set(quiet_ray().get(kinds)))
 
     def _task(self, function: Callable[[str], str]) -> Any:
         return quiet_ray().remote(num_cpus=1, num_gpus=self.slots.gpu_share, max_retries=0)(function)
@@ -142,23 +145,6 @@ class RayRunner:
     def _broken(self, why: str) -> RayError:
         last = why.strip().rpartition("\n")[2].partition(". ")[0].strip()[:200]
         return RayError(f"Ray Tune ended ({last}); everything finished is kept, the same command continues the search")
-
-
-def _precision(device: str) -> str:
-    import torch
-
-    from cspnas.training import faster_precision
-
-    torch.set_num_threads(1)
-    return faster_precision(torch.device(device))
-
-
-def _kind(device: str) -> str:
-    import torch
-
-    from cspnas.latency import device_name
-
-    return device_name(torch.device(device))
 
 
 def _portable(unit: dict[str, Any]) -> dict[str, Any]:

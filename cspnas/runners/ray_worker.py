@@ -108,7 +108,7 @@ def failure(text: str) -> dict[str, str]:
     return {"kind": "lost" if gone else "crashed", "message": text.strip()[-2000:]}
 
 
-def training(device: str) -> Evaluate:
+def trainer(device: str) -> Evaluate:
     """What evaluates by training, with one torch thread, as the local runner's workers do."""
     import torch
 
@@ -132,3 +132,22 @@ def train_unit(config: dict[str, Any], make: str, device: str) -> None:
     result["node"] = ray.get_runtime_context().get_node_id()
     last = {"accuracy": result.get("accuracy"), "seconds": result.get("seconds"), RESULT: json.dumps(result)}
     tune.report({key: value for key, value in last.items() if value is not None})
+
+
+def faster_precision(device: str) -> str:
+    """Measured on a node, with one torch thread."""
+    import torch
+
+    from cspnas import training
+
+    torch.set_num_threads(1)
+    return training.faster_precision(torch.device(device))
+
+
+def device_kind(device: str) -> str:
+    """The name of a node's device, that latencies are compared on."""
+    import torch
+
+    from cspnas.latency import device_name
+
+    return device_name(torch.device(device))
