@@ -11,9 +11,9 @@ from typing import Any
 from cspnas.architecture import Architecture
 from cspnas.blocks import Units
 from cspnas.families import add_piece, wire, wire_piece
-from cspnas.graph import OPERATIONS, Graph, GraphBuilder, Operation, Shape
-from cspnas.liveness import BYTES, Saved, fold_norms, live_bytes, plan, saved_storages
-from cspnas.names import check_names
+from cspnas.graph import BYTES, Form, Graph, GraphBuilder, Shape, Topology
+from cspnas.liveness import Saved, folding_of, live_of, plan_of, saved_of
+from cspnas.names import check_piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Cost:
 
 def cost_of(graph: Graph) -> Cost:
     """The exact cost of `graph`, norms unfolded in it."""
-    return _composed([_piece_of(graph)], 0)
+    return _composed([_whole(graph)], 0)
 
 
 # Composition: an architecture's cost from its stem's, stages' and head's, theirs from layers', each computed once ----
@@ -65,23 +65,13 @@ def cost_of(graph: Graph) -> Cost:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """What a piece of a network, with one value in and one out, adds to its cost; `shape` of its result.
-
-    `peak` of live bytes without the caller's image; `above` is what of it is neither input nor output, `above_held` the
-    same where something after the piece still reads the input.
+    """A piece of a network, with one value in and one out: what it is as one operation; its `peak` of live bytes, without
+    the caller's image; what autograd keeps of it.
     """
 
-    macs: int
-    params: int
-    weight_bytes: int
+    form: Form
     peak: int
-    above: int
-    above_held: int
-    traffic: int
     saved: Saved
-    shape: Shape
-    layers: int
-    busiest_macs: int
 
 
 class CostTable:
@@ -100,36 +90,34 @@ class CostTable:
         """The exact cost of `architecture`. Raises ArchitectureError where it cannot be wired."""
         if architecture.norm == "before":
             return cost_of(wire(architecture))
-        common = (architecture.family, architecture.activation, architecture.head)
-        key: Any = ("stem", architecture.input_shape, architecture.stem, common[1])
+        common = (architecture.family, architecture.activation, architecture.negative_slope, architecture.head)
+        key: Any = (architecture.input_shape, architecture.stem, common)
         pieces = [self._piece(key, architecture, 0, architecture.input_shape)]
         for number, stage in enumerate(architecture.stages, start=1):
-            shape = pieces[-1].shape
-            pieces.append(self._piece((shape, stage, common[:2]), architecture, number, shape))
-        shape, number = pieces[-1].shape, len(architecture.stages) + 1
-        pieces.append(self._piece((shape, architecture.classes, common[2]), architecture, number, shape))
+            shape = pieces[-1].form.shape
+            pieces.append(self._piece((shape, stage, common), architecture, number, shape))
+        shape, number = pieces[-1].form.shape, len(architecture.stages) + 1
+        pieces.append(self._piece((shape, architecture.classes, common), architecture, number, shape))
         return _composed(pieces, BYTES * prod(architecture.input_shape))
 
     def _piece(self, key: Any, architecture: Architecture, number: int, shape: Shape) -> _Piece:
         found = self._pieces.get(key)
         if found is None:
-            check_names(architecture)
+            check_piece(architecture, number)
             network = _Costing(shape, self, piece=number > 0)
             add_piece(network, architecture, number)
-            found = self.keep(key, _piece_of(network.graph()))
+            found = self.keep(key, _piece_of(network.forms, network.inputs, len(network.forms) - 1))
         return found
 
-    def part(
-        self, wire: Callable[..., int], units: Units, name: str, shape: Shape, settings: tuple[Any, ...]
-    ) -> _Piece:
-        """The cost of `wire(units, name, x, *settings)` where x has `shape`."""
+    def part(self, wire: Callable[..., int], units: Units, name: str, shape: Shape, settings: tuple[Any, ...]) -> Form:
+        """What `wire(units, name, x, *settings)` is as one operation, where x has `shape`."""
         key = (wire, units.activation, units.negative_slope, shape, settings)
         found = self._pieces.get(key)
         if found is None:
             network = GraphBuilder(shape, piece=True)
             wire(replace(units, network=network), name, 0, *settings)
-            found = self.keep(key, _piece_of(network.graph()))
-        return found
+            found = self.keep(key, _piece_of(network.forms, network.inputs, len(network.forms) - 1))
+        return found.form
 
     def keep(self, key: Any, piece: _Piece) -> _Piece:
         """`piece`, found under `key` from now on."""
@@ -140,98 +128,96 @@ class CostTable:
 
 
 class _Costing(GraphBuilder):
-    """Builds a piece's graph in which every part is one operation whose cost the table knows."""
+    """Builds a piece's graph in which every part is one operation whose form the table knows."""
 
     def __init__(self, shape: Shape, table: CostTable, *, piece: bool) -> None:
         super().__init__(shape, piece=piece)
         self._table = table
 
     def part(self, wire: Callable[..., int], units: Any, name: str, x: int, settings: tuple[Any, ...]) -> int:
-        cost = self._table.part(wire, units, name, self._operations[x].shape, settings)
-        self._operations.append(Operation("part", name, (x,), cost.shape, (("cost", cost),)))
-        return len(self._operations) - 1
+        form = self._table.part(wire, units, name, self.forms[x].shape, settings)
+        return self.append(form, name, (x,))
 
 
 def stage_costs(architecture: Architecture) -> list[Cost]:
     """Each stage's cost by itself, on the input that it gets in the network; the image is not counted."""
-    shape, costs = _piece_of(wire_piece(architecture, 0, architecture.input_shape)).shape, []
+    shape, costs = _whole(wire_piece(architecture, 0, architecture.input_shape)).form.shape, []
     for number in range(1, len(architecture.stages) + 1):
-        piece = _piece_of(wire_piece(architecture, number, shape))
+        piece = _whole(wire_piece(architecture, number, shape))
         costs.append(_composed([piece], 0))
-        shape = piece.shape
+        shape = piece.form.shape
     return costs
 
 
-def _piece_of(graph: Graph) -> _Piece:
-    folded = fold_norms(graph)
-    layout = plan(folded)
-    live = live_bytes(folded, layout)
-    entry, result = (BYTES * folded.operations[index].elements for index in (0, folded.output))
-    gone = layout.last_use[0] + 1  # from here on the piece no longer reads its input
-    held = max(max(live[:gone]), entry + max(live[gone:], default=0))
-    return _Piece(
-        **_counts(graph),
-        weight_bytes=_weight_bytes(folded),
-        peak=max(live),
-        above=max(live) - entry - result,
-        above_held=held - entry - result,
-        saved=saved_storages(graph, layout if folded is graph else None),
-        shape=graph.operations[graph.output].shape,
+def _whole(graph: Graph) -> _Piece:
+    return _piece_of(graph.forms, [operation.inputs for operation in graph.operations], graph.output)
+
+
+def _piece_of(forms: list[Form], inputs: list[tuple[int, ...]], output: int) -> _Piece:
+    topology = Topology.of(forms, inputs, output)
+    folding = folding_of(topology)
+    layout = plan_of(folding.topology, False)
+    folded = [forms[index] for index in folding.kept]
+    live = live_of(folded, folding.topology.inputs, layout)
+    saved = saved_of(forms, topology)
+    ends = forms[0].bytes + forms[output].bytes
+    form = Form(
+        "part",
+        forms[output].shape,
+        bytes=forms[output].bytes,
+        macs=sum([form.macs for form in forms]),
+        params=sum([form.params for form in forms]),
+        weight_bytes=sum([form.weight_bytes for form in folded]) + _bias_bytes([forms[i] for i in folding.biased]),
+        traffic=sum([form.traffic for form in forms]),
+        layers=sum([form.layers for form in forms]),
+        busiest_macs=max([form.busiest_macs for form in forms]),
+        keeps_input=saved.input > 0,
+        keeps_output=saved.output > 0,
+        saved_per_image=saved.per_image,
+        saved_per_batch=saved.per_batch,
+        above=max(live) - ends,
+        above_held=_held_peak(live, layout.last_use[0], forms[0].bytes) - ends,
     )
+    return _Piece(form, max(live), saved)
 
 
-def _counts(graph: Graph) -> dict[str, int]:
-    """Sums over the operations, one image; `layers` are those that compute: convolutions and linear layers."""
-    macs = params = traffic = layers = busiest = 0
-    for operation in graph.operations:
-        row, inputs = OPERATIONS[operation.kind], graph.input_shapes(operation)
-        own = row.macs(operation, inputs)
-        macs += own
-        params += row.params(operation, inputs)
-        traffic += row.traffic(operation, inputs)
-        part = operation["cost"] if operation.kind == "part" else None
-        layers += part.layers if part else own > 0
-        busiest = max(busiest, part.busiest_macs if part else own)
-    return {"macs": macs, "params": params, "traffic": traffic, "layers": layers, "busiest_macs": busiest}
+def _bias_bytes(convolutions: list[Form]) -> int:
+    """Bytes of the biases that folding adds to `convolutions`."""
+    return BYTES * sum([form.shape[0] for form in convolutions if ("bias", True) not in form.attributes])
 
 
-def _weight_bytes(folded: Graph) -> int:
-    total = 0
-    for op in folded.operations:
-        if op.kind == "part":
-            total += op["cost"].weight_bytes
-        else:
-            total += BYTES * OPERATIONS[op.kind].params(op, folded.input_shapes(op))
-    return total
+def _held_peak(live: list[int], last_use: int, entry: int) -> int:
+    """The greatest of `live` bytes where the input of `entry` bytes stays alive after its last use."""
+    return max(max(live[: last_use + 1]), entry + max(live[last_use + 1 :], default=-entry))
 
 
 def _composed(pieces: list[_Piece], image: int) -> Cost:
     """Pieces in order; the first has the image in its own peak."""
-    saved = [piece.saved for piece in pieces]
+    forms, saved = [piece.form for piece in pieces], [piece.saved for piece in pieces]
     met = [max(before.output, after.input) for before, after in pairwise(saved)]  # one storage, kept once
     return Cost(
-        macs=sum(piece.macs for piece in pieces),
-        params=sum(piece.params for piece in pieces),
-        weight_bytes=sum(piece.weight_bytes for piece in pieces),
-        peak_memory=max(piece.peak + (image if number else 0) for number, piece in enumerate(pieces)),
-        traffic=sum(piece.traffic for piece in pieces),
-        saved_per_image=sum(s.per_image for s in saved) + saved[0].input + sum(met) + saved[-1].output,
-        saved_per_batch=sum(s.per_batch for s in saved),
-        layers=sum(piece.layers for piece in pieces),
-        busiest_macs=max(piece.busiest_macs for piece in pieces),
+        macs=sum([form.macs for form in forms]),
+        params=sum([form.params for form in forms]),
+        weight_bytes=sum([form.weight_bytes for form in forms]),
+        peak_memory=max(pieces[0].peak, image + max([piece.peak for piece in pieces[1:]], default=0)),
+        traffic=sum([form.traffic for form in forms]),
+        saved_per_image=sum([one.per_image for one in saved]) + saved[0].input + sum(met) + saved[-1].output,
+        saved_per_batch=sum([one.per_batch for one in saved]),
+        layers=sum([form.layers for form in forms]),
+        busiest_macs=max([form.busiest_macs for form in forms]),
     )
 
 
 def macs_by_operation(graph: Graph) -> list[int]:
     """Multiply-accumulates of each operation, one image."""
-    return [OPERATIONS[op.kind].macs(op, graph.input_shapes(op)) for op in graph.operations]
+    return [operation.form.macs for operation in graph.operations]
 
 
 def params_by_operation(graph: Graph) -> list[int]:
     """Trainable parameters of each operation."""
-    return [OPERATIONS[op.kind].params(op, graph.input_shapes(op)) for op in graph.operations]
+    return [operation.form.params for operation in graph.operations]
 
 
 def traffic_by_operation(graph: Graph) -> list[int]:
     """Elements that each convolution and pool reads and writes, one image; 0 for other operations (the paper's CIO)."""
-    return [OPERATIONS[op.kind].traffic(op, graph.input_shapes(op)) for op in graph.operations]
+    return [operation.form.traffic for operation in graph.operations]

@@ -7,38 +7,97 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from cspnas.errors import ArchitectureError
 
+BYTES = 4  # float32
 Shape = tuple[int, ...]  # one image: (channels, height, width), or (features,) after flatten
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
-    """One step: what it is, where it stands (`name`), which operations it reads (indices), what it gives (`shape`)."""
+class Form:
+    """What an operation is on inputs of known shapes, whatever it is called and reads; `shape` of its result.
+
+    All that follows from that is worked out once, for one image: `memory` as in `OperationKind`; `bytes` of the result;
+    `macs`, `params`, `weight_bytes` and `traffic` (elements); `layers` that compute, and the MACs of the busiest of them;
+    whether autograd `keeps_input` and `keeps_output`, and the bytes that it keeps besides, per image and per batch.
+    `above`: bytes alive inside it beside input and output; `above_held`: the same where something after it still reads the
+    input; 0 for all but parts (several operations as one, for costing alone).
+    """
 
     kind: str
-    name: str
-    inputs: tuple[int, ...]
     shape: Shape
     attributes: tuple[tuple[str, Any], ...] = ()
+    memory: str = field(default="new", compare=False)
+    bytes: int = field(default=0, compare=False)
+    macs: int = field(default=0, compare=False)
+    params: int = field(default=0, compare=False)
+    weight_bytes: int = field(default=0, compare=False)
+    traffic: int = field(default=0, compare=False)
+    layers: int = field(default=0, compare=False)
+    busiest_macs: int = field(default=0, compare=False)
+    keeps_input: bool = field(default=False, compare=False)
+    keeps_output: bool = field(default=False, compare=False)
+    saved_per_image: int = field(default=0, compare=False)
+    saved_per_batch: int = field(default=0, compare=False)
+    above: int = field(default=0, compare=False)
+    above_held: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One step: what it is, where it stands (`name`) and which operations it reads (indices)."""
+
+    form: Form
+    name: str
+    inputs: tuple[int, ...]
 
     def __getitem__(self, attribute: str) -> Any:
         """The value of `attribute`, its kind's default where it is not set."""
-        for key, value in self.attributes:
+        for key, value in self.form.attributes:
             if key == attribute:
                 return value
-        return OPERATIONS[self.kind].defaults[attribute]
+        return OPERATIONS[self.form.kind].defaults[attribute]
+
+    @property
+    def kind(self) -> str:
+        """A key of `OPERATIONS`."""
+        return self.form.kind
+
+    @property
+    def shape(self) -> Shape:
+        """Of the result."""
+        return self.form.shape
+
+    @property
+    def attributes(self) -> tuple[tuple[str, Any], ...]:
+        """Those that are not at their default, sorted."""
+        return self.form.attributes
 
     @property
     def elements(self) -> int:
         """Elements of the result, one image."""
-        return prod(self.shape)
+        return prod(self.form.shape)
+
+
+class Topology(NamedTuple):
+    """Which operation reads which, and what each does to memory: all that a plan of it depends on, whatever the widths."""
+
+    kinds: tuple[str, ...]
+    memories: tuple[str, ...]
+    inputs: tuple[tuple[int, ...], ...]
+    output: int
+
+    @classmethod
+    def of(cls, forms: Sequence[Form], inputs: Sequence[tuple[int, ...]], output: int) -> Topology:
+        """Of operations with these forms that read these."""
+        return cls(tuple([form.kind for form in forms]), tuple([form.memory for form in forms]), tuple(inputs), output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +107,19 @@ class Graph:
     operations: tuple[Operation, ...]
     output: int
 
+    @property
+    def forms(self) -> list[Form]:
+        """Of the operations."""
+        return [operation.form for operation in self.operations]
+
+    @property
+    def topology(self) -> Topology:
+        """What the layout of memory depends on."""
+        return Topology.of(self.forms, [operation.inputs for operation in self.operations], self.output)
+
     def input_shapes(self, operation: Operation) -> tuple[Shape, ...]:
         """The shapes that `operation` reads."""
-        return tuple([self.operations[index].shape for index in operation.inputs])
-
-    def readers(self) -> list[list[int]]:
-        """For each operation the operations that read it, in order; the graph's output is read once more, at the end."""
-        readers: list[list[int]] = [[] for _ in self.operations]
-        for index, operation in enumerate(self.operations):
-            for source in operation.inputs:
-                readers[source].append(index)
-        readers[self.output].append(len(self.operations))
-        return readers
+        return tuple(self.operations[index].form.shape for index in operation.inputs)
 
     def digest(self) -> str:
         """sha256 of the canonical JSON: kinds, inputs, shapes and attributes that differ from their default; no names."""
@@ -69,7 +129,7 @@ class Graph:
 
 
 class GraphBuilder:
-    """Adds operations one by one, each shape checked as it comes."""
+    """Adds operations one by one, each shape checked as it comes. `forms`, `inputs` and `names` of those so far."""
 
     def __init__(self, input_shape: Shape, *, piece: bool = False) -> None:
         """`piece`: the input is not the caller's image but a value that earlier layers made. Raises ArchitectureError for
@@ -77,27 +137,27 @@ class GraphBuilder:
         """
         if min(input_shape, default=0) < 1:
             raise ArchitectureError(f"an input of {input_shape}", expected="at least 1 in every dimension")
-        first = ("given", "before") if piece else ("input", "image")
-        self._operations = [Operation(*first, (), input_shape)]
+        kind, name = ("given", "before") if piece else ("input", "image")
+        self.forms, self.names = [form_of(kind, (input_shape,), ())], [name]
+        self.inputs: list[tuple[int, ...]] = [()]
 
     def add(self, kind: str, name: str, *inputs: int, **attributes: Any) -> int:
         """Append an operation and give its index. Raises ArchitectureError where the shapes do not fit."""
-        row = OPERATIONS[kind]
-        assert attributes.keys() <= row.defaults.keys(), f"{kind} has no {attributes.keys() - row.defaults.keys()}"
-        shapes = tuple([self._operations[index].shape for index in inputs])
+        shapes = tuple([self.forms[index].shape for index in inputs])
         try:
-            shape = row.shape(shapes, {**row.defaults, **attributes})
+            form = form_of(kind, shapes, tuple(attributes.items()))
         except ArchitectureError as error:
             raise ArchitectureError(
                 error.found, expected=error.expected, where=error.where or name, do=error.do
             ) from None
-        # bias=1 is bias=True: they would be two digests of one network
-        settled = [
-            (k, bool(v) if row.defaults[k] is False else v) for k, v in attributes.items() if v != row.defaults[k]
-        ]
-        kept = tuple(sorted(settled))
-        self._operations.append(Operation(kind, name, inputs, shape, kept))
-        return len(self._operations) - 1
+        return self.append(form, name, inputs)
+
+    def append(self, form: Form, name: str, inputs: tuple[int, ...]) -> int:
+        """Append an operation whose form is known and give its index."""
+        self.forms.append(form)
+        self.names.append(name)
+        self.inputs.append(inputs)
+        return len(self.forms) - 1
 
     def part(self, wire: Callable[..., int], units: Any, name: str, x: int, settings: tuple[Any, ...]) -> int:
         """Wire a part that reads `x` alone and gives one value. A builder that only costs may know its cost already."""
@@ -105,19 +165,21 @@ class GraphBuilder:
 
     def channels(self, index: int) -> int:
         """Channels of the operation at `index`."""
-        return self._operations[index].shape[0]
+        return self.forms[index].shape[0]
 
     def graph(self) -> Graph:
         """The graph so far; the last operation is its output."""
-        return Graph(tuple(self._operations), len(self._operations) - 1)
+        return Graph(tuple(map(Operation, self.forms, self.names, self.inputs)), len(self.forms) - 1)
 
 
 # One row an operation kind ------------------------------------------------------------------------------------------
 
 Attributes = Mapping[str, Any]
+Shapes = tuple[Shape, ...]
+Count = Callable[[Shape, Shapes, Attributes], int]  # of (the result's shape, the inputs' shapes, all attributes)
 
 
-def _nothing(operation: Operation, inputs: tuple[Shape, ...]) -> int:
+def _nothing(shape: Shape, inputs: Shapes, attributes: Attributes) -> int:
     return 0
 
 
@@ -125,23 +187,60 @@ def _nothing(operation: Operation, inputs: tuple[Shape, ...]) -> int:
 class OperationKind:
     """How a kind shapes its result, what it costs, and what it does to memory.
 
-    `memory`: `new` makes a storage, `view` shares its input's, `activation` and `add` overwrite an input where they may,
-    `image` is the caller's. `traffic`: elements that it reads and writes, where the paper's CIO counts them. `saves`:
-    which of `input` and `output` autograd keeps for the backward pass; `saved_extra(operation)` is (bytes per image, bytes
-    per batch) that it keeps besides. `defaults` are compared and unpacked for every operation: a plain dict, never changed.
+    `memory`: `new` makes a storage, `view` shares its input's, `first` and `any` overwrite their first input or any where
+    they may, `image` is the caller's. `traffic`: elements that it reads and writes, where the paper's CIO counts them.
+    `saves`: which of `input` and `output` autograd keeps for the backward pass; `saved_extra` and `saved_per_batch`: bytes
+    that it keeps besides, per image and per batch.
     """
 
-    shape: Callable[[tuple[Shape, ...], Attributes], Shape]
-    memory: str = "new"
-    macs: Callable[[Operation, tuple[Shape, ...]], int] = _nothing
-    params: Callable[[Operation, tuple[Shape, ...]], int] = _nothing
-    traffic: Callable[[Operation, tuple[Shape, ...]], int] = _nothing
-    saves: Callable[[Operation], str] = lambda operation: ""
-    saved_extra: Callable[[Operation], tuple[int, int]] = lambda operation: (0, 0)
-    defaults: dict[str, Any] = field(default_factory=dict)
+    shape: Callable[[Shapes, Attributes], Shape]
+    memory: Callable[[Attributes], str] = lambda attributes: "new"
+    macs: Count = _nothing
+    params: Count = _nothing
+    traffic: Count = _nothing
+    saves: Callable[[Attributes], str] = lambda attributes: ""
+    saved_extra: Count = _nothing
+    saved_per_batch: Count = _nothing
+    defaults: Attributes = field(default_factory=lambda: MappingProxyType({}))
 
 
-def _same(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
+@lru_cache(maxsize=1 << 15)
+def form_of(kind: str, inputs: Shapes, attributes: tuple[tuple[str, Any], ...]) -> Form:
+    """The form of an operation on inputs of these shapes. Remembered: a pool of networks is made of few forms.
+
+    Raises ArchitectureError where the shapes do not fit.
+    """
+    row = OPERATIONS[kind]
+    given = {key: _typed(value, row.defaults[key]) for key, value in attributes}
+    settled = {**row.defaults, **given}
+    shape = row.shape(inputs, settled)
+    macs, params = (count(shape, inputs, settled) for count in (row.macs, row.params))
+    return Form(
+        kind,
+        shape,
+        tuple(sorted((key, value) for key, value in given.items() if value != row.defaults[key])),
+        memory=row.memory(settled),
+        bytes=BYTES * prod(shape),
+        macs=macs,
+        params=params,
+        weight_bytes=BYTES * params,
+        traffic=row.traffic(shape, inputs, settled),
+        layers=int(macs > 0),
+        busiest_macs=macs,
+        keeps_input=row.saves(settled) == "input",
+        keeps_output=row.saves(settled) == "output",
+        saved_per_image=row.saved_extra(shape, inputs, settled),
+        saved_per_batch=row.saved_per_batch(shape, inputs, settled),
+    )
+
+
+def _typed(value: Any, default: Any) -> Any:
+    """1 as True where the default is a bool, 3.0 as 3 where it is an int: they would be two digests of one network."""
+    typed = type(default)(value)
+    return typed if typed == value or isinstance(default, bool) else value
+
+
+def _same(shapes: Shapes, attributes: Attributes) -> Shape:
     return shapes[0]
 
 
@@ -153,7 +252,7 @@ def _window(shape: Shape, attributes: Attributes, what: str) -> tuple[int, int]:
             f"a {what} with kernel {kernel}, stride {stride}, padding {padding}",
             expected="kernel and stride of at least 1, padding of at least 0",
         )
-    height, width = ((size + 2 * padding - kernel) // stride + 1 for size in shape[1:])
+    height, width = [(size + 2 * padding - kernel) // stride + 1 for size in shape[1:]]
     if height < 1 or width < 1:
         raise ArchitectureError(
             f"a {what} of {kernel}x{kernel} on a map of {shape[1]}x{shape[2]}",
@@ -163,7 +262,7 @@ def _window(shape: Shape, attributes: Attributes, what: str) -> tuple[int, int]:
     return height, width
 
 
-def _conv_shape(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
+def _conv_shape(shapes: Shapes, attributes: Attributes) -> Shape:
     groups, out = attributes["groups"], attributes["out_channels"]
     if out < 1 or groups < 1:
         raise ArchitectureError(
@@ -176,23 +275,27 @@ def _conv_shape(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
     return (out, *_window(shapes[0], attributes, "convolution"))
 
 
-def _in_and_out(operation: Operation, inputs: tuple[Shape, ...]) -> int:
-    return operation.elements + prod(inputs[0])
+def _in_and_out(shape: Shape, inputs: Shapes, attributes: Attributes) -> int:
+    return prod(shape) + prod(inputs[0])
 
 
-def _conv_weights(operation: Operation, inputs: tuple[Shape, ...]) -> int:
-    kernel: int = operation["kernel"]
-    groups: int = operation["groups"]
-    return operation.shape[0] * (inputs[0][0] // groups) * kernel * kernel
+def _conv_weights(shape: Shape, inputs: Shapes, attributes: Attributes) -> int:
+    kernel: int = attributes["kernel"]
+    groups: int = attributes["groups"]
+    return shape[0] * (inputs[0][0] // groups) * kernel * kernel
 
 
-def _concat_shape(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
+def _linear_weights(shape: Shape, inputs: Shapes, attributes: Attributes) -> int:
+    return inputs[0][0] * shape[0]
+
+
+def _concat_shape(shapes: Shapes, attributes: Attributes) -> Shape:
     if len({shape[1:] for shape in shapes}) > 1:
         raise ArchitectureError(f"a concat of maps {[shape[1:] for shape in shapes]}", expected="maps of one size")
     return (sum(shape[0] for shape in shapes), *shapes[0][1:])
 
 
-def _add_shape(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
+def _add_shape(shapes: Shapes, attributes: Attributes) -> Shape:
     assert len(shapes) == 2, "an add has two operands"
     if attributes["common"]:  # Darknet's shortcut: the channels that both have, every stride-th position of the second
         strided = tuple((size - 1) // attributes["stride"] + 1 for size in shapes[1][1:])
@@ -204,7 +307,7 @@ def _add_shape(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
     return shapes[0]
 
 
-def _slice_shape(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
+def _slice_shape(shapes: Shapes, attributes: Attributes) -> Shape:
     start, stop = attributes["start"], attributes["stop"]
     if not 0 <= start < stop <= shapes[0][0]:
         raise ArchitectureError(
@@ -213,7 +316,7 @@ def _slice_shape(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
     return (stop - start, *shapes[0][1:])
 
 
-def _pool_shape(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
+def _pool_shape(shapes: Shapes, attributes: Attributes) -> Shape:
     function, kernel, padding = attributes["function"], attributes["kernel"], attributes["padding"]
     check_name("pool", function, POOLS)
     if function == "global_avg":
@@ -225,12 +328,12 @@ def _pool_shape(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
     return (shapes[0][0], *_window(shapes[0], attributes, "pool"))
 
 
-def _act_shape(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
+def _act_shape(shapes: Shapes, attributes: Attributes) -> Shape:
     check_name("activation", attributes["function"], ACTIVATIONS)
     return shapes[0]
 
 
-def _linear_shape(shapes: tuple[Shape, ...], attributes: Attributes) -> Shape:
+def _linear_shape(shapes: Shapes, attributes: Attributes) -> Shape:
     if attributes["out_features"] < 1:
         raise ArchitectureError(f"a linear layer of {attributes['out_features']} outputs", expected="at least 1")
     return (attributes["out_features"],)
@@ -249,62 +352,62 @@ POOLS = ("avg", "max", "global_avg")
 _SAVES_OUTPUT = frozenset({"relu", "leaky_relu"})
 
 
-def _pool_saves(operation: Operation) -> str:
+def _pool_saves(attributes: Attributes) -> str:
     # The mean over a whole map needs only its size; a max pool keeps the indices (int64) of its winners.
-    return "" if operation["function"] == "global_avg" else "input"
+    return "" if attributes["function"] == "global_avg" else "input"
 
 
 OPERATIONS: Mapping[str, OperationKind] = MappingProxyType(
     {
-        "input": OperationKind(shape=_same, memory="image"),
+        "input": OperationKind(shape=_same, memory=lambda a: "image"),
         "given": OperationKind(shape=_same),
         "conv": OperationKind(
             shape=_conv_shape,
-            macs=lambda op, inputs: _conv_weights(op, inputs) * op.shape[1] * op.shape[2],
-            params=lambda op, inputs: _conv_weights(op, inputs) + op.shape[0] * op["bias"],
+            macs=lambda shape, inputs, a: _conv_weights(shape, inputs, a) * shape[1] * shape[2],
+            params=lambda shape, inputs, a: _conv_weights(shape, inputs, a) + shape[0] * a["bias"],
             traffic=_in_and_out,
-            saves=lambda op: "input",
-            defaults={"out_channels": 0, "kernel": 1, "stride": 1, "padding": 0, "groups": 1, "bias": False},
+            saves=lambda a: "input",
+            defaults=MappingProxyType(
+                {"out_channels": 0, "kernel": 1, "stride": 1, "padding": 0, "groups": 1, "bias": False}
+            ),
         ),
         "norm": OperationKind(
             shape=_same,
-            params=lambda op, inputs: 2 * op.shape[0],
-            saves=lambda op: "input",
-            saved_extra=lambda op: (0, 8 * op.shape[0]),  # the batch's mean and inverse deviation, float32
+            params=lambda shape, inputs, a: 2 * shape[0],
+            saves=lambda a: "input",
+            saved_per_batch=lambda shape, inputs, a: 8 * shape[0],  # the batch's mean and inverse deviation, float32
         ),
         "act": OperationKind(
             shape=_act_shape,
-            memory="activation",
-            saves=lambda op: "output" if op["function"] in _SAVES_OUTPUT else "input",
-            defaults={"function": "relu", "negative_slope": 0.1},  # Darknet's slope; leaky_relu alone
+            memory=lambda a: "first" if a["function"] in IN_PLACE_ACTIVATIONS else "new",
+            saves=lambda a: "output" if a["function"] in _SAVES_OUTPUT else "input",
+            defaults=MappingProxyType({"function": "relu", "negative_slope": 0.1}),  # Darknet's slope; leaky_relu alone
         ),
         "concat": OperationKind(shape=_concat_shape),
-        "add": OperationKind(shape=_add_shape, memory="add", defaults={"common": False, "stride": 1}),
-        "slice": OperationKind(shape=_slice_shape, memory="view", defaults={"start": 0, "stop": 0}),
+        "add": OperationKind(
+            shape=_add_shape,
+            memory=lambda a: (
+                "first" if a["common"] else "any"
+            ),  # of two that differ in shape only the first can take it
+            defaults=MappingProxyType({"common": False, "stride": 1}),
+        ),
+        "slice": OperationKind(
+            shape=_slice_shape, memory=lambda a: "view", defaults=MappingProxyType({"start": 0, "stop": 0})
+        ),
         "pool": OperationKind(
             shape=_pool_shape,
             traffic=_in_and_out,
             saves=_pool_saves,
-            saved_extra=lambda op: (8 * op.elements if op["function"] == "max" else 0, 0),
-            defaults={"function": "avg", "kernel": 2, "stride": 2, "padding": 0},
+            saved_extra=lambda shape, inputs, a: 8 * prod(shape) if a["function"] == "max" else 0,
+            defaults=MappingProxyType({"function": "avg", "kernel": 2, "stride": 2, "padding": 0}),
         ),
-        "flatten": OperationKind(shape=lambda shapes, attributes: (prod(shapes[0]),), memory="view"),
+        "flatten": OperationKind(shape=lambda shapes, attributes: (prod(shapes[0]),), memory=lambda a: "view"),
         "linear": OperationKind(
             shape=_linear_shape,
-            macs=lambda op, inputs: inputs[0][0] * op.shape[0],
-            params=lambda op, inputs: inputs[0][0] * op.shape[0] + op.shape[0],
-            saves=lambda op: "input",
-            defaults={"out_features": 0},
-        ),
-        # Several operations that read one value and give one, of which only the costs are known: for costing alone.
-        "part": OperationKind(
-            shape=lambda shapes, attributes: attributes["cost"].shape,
-            macs=lambda op, inputs: op["cost"].macs,
-            params=lambda op, inputs: op["cost"].params,
-            traffic=lambda op, inputs: op["cost"].traffic,
-            saves=lambda op: op["cost"].saved.ends,
-            saved_extra=lambda op: (op["cost"].saved.per_image, op["cost"].saved.per_batch),
-            defaults={"cost": None},
+            macs=_linear_weights,
+            params=lambda shape, inputs, a: _linear_weights(shape, inputs, a) + shape[0],
+            saves=lambda a: "input",
+            defaults=MappingProxyType({"out_features": 0}),
         ),
     }
 )

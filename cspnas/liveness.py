@@ -1,42 +1,72 @@
 """Which storages a graph's values lie in, how long each lives, and what that takes: the one plan that the memory figures
 and the running module share.
+
+A plan depends on the topology alone, not on widths, so that it is made once for all networks of one topology.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 
-from cspnas.graph import IN_PLACE_ACTIVATIONS, OPERATIONS, Graph, Operation
+from cspnas.graph import Form, Graph, Operation, Topology, form_of
 
-BYTES = 4  # float32
+TOPOLOGIES = 4096  # remembered
+OWNED = frozenset({"new", "first", "any"})
 
-OWNED = frozenset({"new", "activation", "add"})
+
+@dataclass(frozen=True, slots=True)
+class Folding:
+    """A topology after folding: the operations that are `kept` (old indices), the convolutions that got a bias (old
+    indices), and what is left.
+    """
+
+    kept: tuple[int, ...]
+    biased: tuple[int, ...]
+    topology: Topology
 
 
-def fold_norms(graph: Graph) -> Graph:
-    """The graph with every norm folded that alone reads a convolution: the convolution gets a bias, the norm goes.
+@lru_cache(TOPOLOGIES)
+def folding_of(topology: Topology) -> Folding:
+    """Every norm is folded that alone reads a convolution: the convolution gets a bias, the norm goes.
 
     The graph's output counts as a reader. Any other norm stays and makes a tensor of its own.
     """
-    if not any(operation.kind == "norm" for operation in graph.operations):
-        return graph
-    readers = graph.readers()
-    operations: list[Operation] = []
+    kinds, memories, inputs, output = topology
+    reads = _reads(topology)[0]
+    kept: list[int] = []
+    biased: list[int] = []
     place: list[int] = []  # where each old operation's value is now
-    for old in graph.operations:
-        source = old.inputs[0] if old.inputs else -1
-        if old.kind == "norm" and graph.operations[source].kind == "conv" and len(readers[source]) == 1:
-            conv = operations[place[source]]
-            attributes = {**dict(conv.attributes), "bias": True}
-            operations[place[source]] = replace(conv, attributes=tuple(sorted(attributes.items())))
-            place.append(place[source])
+    for index, (kind, sources) in enumerate(zip(kinds, inputs, strict=True)):
+        if kind == "norm" and kinds[sources[0]] == "conv" and reads[sources[0]] == 1:
+            biased.append(sources[0])
+            place.append(place[sources[0]])
         else:
-            inputs = tuple([place[index] for index in old.inputs])
-            same = inputs == old.inputs
-            place.append(len(operations))
-            operations.append(old if same else Operation(old.kind, old.name, inputs, old.shape, old.attributes))
-    return Graph(tuple(operations), place[graph.output])
+            place.append(len(kept))
+            kept.append(index)
+    rest = Topology(
+        tuple(kinds[index] for index in kept),
+        tuple(memories[index] for index in kept),
+        tuple(tuple(place[source] for source in inputs[index]) for index in kept),
+        place[output],
+    )
+    return Folding(tuple(kept), tuple(biased), rest)
+
+
+def fold_norms(graph: Graph) -> Graph:
+    """The graph with its norms folded (see `folding_of`)."""
+    folding = folding_of(graph.topology)
+    biased = frozenset(folding.biased)
+    operations = []
+    for index, inputs in zip(folding.kept, folding.topology.inputs, strict=True):
+        old = graph.operations[index]
+        form = old.form
+        if index in biased:
+            form = form_of("conv", graph.input_shapes(old), (*old.attributes, ("bias", True)))
+        operations.append(Operation(form, old.name, inputs))
+    return Graph(tuple(operations), folding.topology.output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,38 +92,55 @@ class Plan:
 
 def plan(graph: Graph, *, training: bool = False) -> Plan:
     """Lay the graph's values out in storages, by the rules of inference or of training (autograd's needs)."""
-    readers = graph.readers()
+    return plan_of(graph.topology, training)
+
+
+@lru_cache(TOPOLOGIES)
+def plan_of(topology: Topology, training: bool) -> Plan:
+    """The plan of every graph of this topology."""
+    reads, last_read = _reads(topology)
     storage: list[int] = []
     overwrites: list[int | None] = []
-    for index, operation in enumerate(graph.operations):
-        memory, position = OPERATIONS[operation.kind].memory, None
-        if memory in ("activation", "add"):
-            position = _overwritten(graph, operation, readers, training)
+    for index, (memory, sources) in enumerate(zip(topology.memories, topology.inputs, strict=True)):
+        position = _overwritten(topology, index, reads, training)
         overwrites.append(position)
         if position is not None:
-            storage.append(storage[operation.inputs[position]])
+            storage.append(storage[sources[position]])
         elif memory == "view":
-            storage.append(storage[operation.inputs[0]])
+            storage.append(storage[sources[0]])
         else:
             storage.append(index)
-    last_read = [uses[-1] if uses else index for index, uses in enumerate(readers)]
     last_use = _last_use(storage, last_read)
-    if graph.operations[0].kind == "input":
+    if topology.kinds[0] == "input":
         last_use[0] = len(storage)  # the image is the caller's
     return Plan(tuple(storage), tuple(overwrites), tuple(last_read), tuple(last_use))
 
 
-def _overwritten(graph: Graph, operation: Operation, readers: list[list[int]], training: bool) -> int | None:
-    """The position of the input whose storage takes the result of an activation or a sum, or None."""
-    if operation.kind == "act" and operation["function"] not in IN_PLACE_ACTIVATIONS:
+def _reads(topology: Topology) -> tuple[list[int], list[int]]:
+    """(number of readers, last reader) of each value. The output is read once more, at the end; a value that nobody reads
+    has itself for its last reader.
+    """
+    count = len(topology.inputs)
+    reads, last = [0] * count, list(range(count))
+    for index, sources in enumerate(topology.inputs):
+        for source in sources:
+            reads[source] += 1
+            last[source] = index
+    reads[topology.output] += 1
+    last[topology.output] = count
+    return reads, last
+
+
+def _overwritten(topology: Topology, index: int, reads: list[int], training: bool) -> int | None:
+    """The position of the input whose storage takes the result, or None."""
+    memory, sources = topology.memories[index], topology.inputs[index]
+    if memory not in ("first", "any"):
         return None
-    common = operation.kind == "add" and operation["common"]  # the second operand has another shape
-    for position, source in enumerate(operation.inputs[:1] if common else operation.inputs):
-        maker = graph.operations[source]
-        if OPERATIONS[maker.kind].memory not in OWNED or len(readers[source]) > 1:
+    for position, source in enumerate(sources[:1] if memory == "first" else sources):
+        if topology.memories[source] not in OWNED or reads[source] > 1:
             continue
         # Autograd reads an activation's result (relu) or a pool's (its indices) again in the backward pass.
-        if training and maker.kind in ("act", "pool"):
+        if training and topology.kinds[source] in ("act", "pool"):
             continue
         return position
     return None
@@ -102,24 +149,27 @@ def _overwritten(graph: Graph, operation: Operation, readers: list[list[int]], t
 def _last_use(storage: list[int], last_read: list[int]) -> list[int]:
     last = [-1] * len(storage)
     for value, base in enumerate(storage):
-        if last_read[value] > last[base]:
-            last[base] = last_read[value]
+        last[base] = max(last[base], last_read[value])
     return last
 
 
 def live_bytes(graph: Graph, layout: Plan) -> list[int]:
     """Bytes of the live storages while each operation runs, its inputs and its output both alive; one float32 image."""
-    change = [0] * (len(graph.operations) + 2)
+    return live_of(graph.forms, [operation.inputs for operation in graph.operations], layout)
+
+
+def live_of(forms: Sequence[Form], inputs: Sequence[tuple[int, ...]], layout: Plan) -> list[int]:
+    """`live_bytes` of operations with these forms that read these."""
+    change = [0] * (len(forms) + 2)
     for base, last in enumerate(layout.last_use):
         if last >= 0:
-            size = graph.operations[base].elements * BYTES
-            change[base] += size
-            change[last + 1] -= size
-    live = list(accumulate(change[: len(graph.operations)]))
-    for index, operation in enumerate(graph.operations):
-        if operation.kind == "part":
-            held = layout.last_use[layout.storage[operation.inputs[0]]] > index
-            live[index] += operation["cost"].above_held if held else operation["cost"].above
+            change[base] += forms[base].bytes
+            change[last + 1] -= forms[base].bytes
+    live = list(accumulate(change[: len(forms)]))
+    for index, form in enumerate(forms):
+        if form.kind == "part":
+            held = layout.last_use[layout.storage[inputs[index][0]]] > index
+            live[index] += form.above_held if held else form.above
     return live
 
 
@@ -134,41 +184,27 @@ class Saved:
     input: int
     output: int
 
-    @property
-    def ends(self) -> str:
-        """Which of `input` and `output` are kept."""
-        return f"{'input' if self.input else ''} {'output' if self.output else ''}"
-
 
 def saved_bytes(graph: Graph) -> tuple[int, int]:
     """Bytes that autograd keeps for the backward pass of the unfolded graph: (per image, per batch)."""
-    saved = saved_storages(graph)
+    saved = saved_of(graph.forms, graph.topology)
     return saved.per_image + saved.input + saved.output, saved.per_batch
 
 
-def saved_storages(graph: Graph, inference: Plan | None = None) -> Saved:
-    """What autograd keeps of the unfolded graph. `inference`: its plan, if known: where that overwrites nothing, the plan
-    for training, which may overwrite less, is the same.
-    """
-    layout = inference
-    if layout is None or any(position is not None for position in layout.overwrites):
-        layout = plan(graph, training=True)
+def saved_of(forms: Sequence[Form], topology: Topology) -> Saved:
+    """What autograd keeps of an unfolded graph."""
+    layout = plan_of(topology, True)
     bases: set[int] = set()
-    per_image = per_batch = 0
-    for index, operation in enumerate(graph.operations):
-        row = OPERATIONS[operation.kind]
-        saves = row.saves(operation)
-        if saves == "input" and operation.kind == "act" and layout.overwrites[index] is not None:
-            per_image += BYTES * operation.elements  # autograd clones what it needs and the result overwrites
-        elif "input" in saves:
-            bases.add(layout.storage[operation.inputs[0]])
-        if "output" in saves:
+    per_image = 0
+    for index, form in enumerate(forms):
+        if form.keeps_input and form.kind == "act" and layout.overwrites[index] is not None:
+            per_image += form.bytes  # autograd clones what it needs and the result overwrites
+        elif form.keeps_input:
+            bases.add(layout.storage[topology.inputs[index][0]])
+        if form.keeps_output:
             bases.add(layout.storage[index])
-        extra_image, extra_batch = row.saved_extra(operation)
-        per_image += extra_image
-        per_batch += extra_batch
-    output = layout.storage[graph.output]
-    inside = bases - {0, output}
-    per_image += BYTES * sum(graph.operations[base].elements for base in inside)
-    sizes = [BYTES * graph.operations[base].elements * (base in bases) for base in (0, output)]
-    return Saved(per_image, per_batch, sizes[0], sizes[1] if output else 0)
+    output = layout.storage[topology.output]
+    per_image += sum([form.saved_per_image for form in forms])
+    per_image += sum([forms[base].bytes for base in bases - {0, output}])
+    ends = [forms[base].bytes if base in bases else 0 for base in (0, output)]
+    return Saved(per_image, sum([form.saved_per_batch for form in forms]), ends[0], ends[1] if output else 0)

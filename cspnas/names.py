@@ -14,13 +14,20 @@ def check_names(architecture: Architecture) -> None:
 
     Activations and widths are checked where they are wired.
     """
-    check_name("family", architecture.family, FAMILIES)
-    check_name("norm", architecture.norm, get_args(NormOrder))
-    check_name("head", architecture.head, ("linear", "conv"))
-    check_name("stem", architecture.stem.kind, ("conv", "pelee"))
-    for number, stage in enumerate(architecture.stages, start=1):
+    for number in range(len(architecture.stages) + 1):
+        check_piece(architecture, number)
+
+
+def check_piece(architecture: Architecture, number: int) -> None:
+    """`check_names` of the whole network's names (0) or of one stage (from 1)."""
+    if number == 0:
+        check_name("family", architecture.family, FAMILIES)
+        check_name("norm", architecture.norm, get_args(NormOrder))
+        check_name("head", architecture.head, ("linear", "conv"))
+        check_name("stem", architecture.stem.kind, ("conv", "pelee"))
+    elif number <= len(architecture.stages):
         try:
-            _check_stage(stage)
+            _check_stage(architecture.stages[number - 1])
         except ArchitectureError as error:
             raise ArchitectureError(error.found, expected=error.expected, where=f"stage{number}") from None
 

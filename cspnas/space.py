@@ -6,7 +6,7 @@ effect: a stage that is not CSP has no `split_ratio` and no `fusion`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from math import prod
@@ -19,6 +19,7 @@ from cspnas.widths import dense_stage, residual_stage
 
 Genotype = dict[str, Any]
 OF_CSP = ("split_ratio", "fusion", "split", "taps")  # these exist only in a stage that is CSP
+REMEMBERED = 50_000  # decoded stages
 OF_NETWORK = {"stem": "stems", "activation": "activations", "norm": "norms"}  # genes of the whole network
 
 
@@ -176,25 +177,35 @@ class SearchSpace:
         )
 
     @cached_property
-    def _names(self) -> tuple[dict[str, str], ...]:
-        """Of each stage field to gene name: a genotype may also say what the space fixes."""
-        return tuple(
-            {field: f"stage{number}.{field}" for field in stage.fixed}
-            for number, stage in enumerate(self.stages, start=1)
-        )
+    def _fixed(self) -> tuple[dict[str, Any], ...]:
+        """Of each stage, gene name to first choice: a genotype may also say what the space fixes."""
+        stages = enumerate(self.stages, start=1)
+        return tuple({f"stage{n}.{field}": value for field, value in stage.fixed.items()} for n, stage in stages)
+
+    @cached_property
+    def _resolved(self) -> dict[tuple[Any, ...], Stage]:
+        """Stages that were decoded before: the networks of a pool share most of theirs."""
+        return {}
 
     def stage(self, number: int, channels: int, genotype: Mapping[str, Any]) -> Stage:
         """Stage `number` (from 1) on an input of `channels`. Raises ArchitectureError with the stage."""
+        values = [genotype.get(name, first) for name, first in self._fixed[number - 1].items()]
+        key = (number, channels, *values)
+        found = self._resolved.get(key)
+        if found is None:
+            if len(self._resolved) >= REMEMBERED:
+                self._resolved.clear()
+            found = self._resolved[key] = self._stage(number, channels, values)
+        return found
+
+    def _stage(self, number: int, channels: int, values: Sequence[Any]) -> Stage:
+        genes = dict(zip(self.stages[number - 1].fixed, values, strict=True))
         try:
-            return self._stage(number, channels, genotype)
+            return self._resolve(number, channels, genes)
         except ArchitectureError as error:
             raise ArchitectureError(error.found, expected=error.expected, where=f"stage{number}", do=error.do) from None
 
-    def _stage(self, number: int, channels: int, genotype: Mapping[str, Any]) -> Stage:
-        genes = dict(self.stages[number - 1].fixed)
-        for field, name in self._names[number - 1].items():
-            if name in genotype:
-                genes[field] = genotype[name]
+    def _resolve(self, number: int, channels: int, genes: dict[str, Any]) -> Stage:
         csp, genes["split_by"] = genes.pop("csp"), genes.pop("split")
         if not csp:
             genes["split_ratio"] = genes["fusion"] = None

@@ -1,0 +1,120 @@
+"""How long the exact costs of a candidate take, beside building it and counting with ptflops, in one run on one core.
+
+    python benchmarks/cost_speed.py            prints JSON and keeps it in benchmarks/results/cost_speed.json
+
+`pool`: decode, wire and cost of each of 10,000 fresh candidates with one table that is empty at the start. `first`: one
+candidate with a table of its own. `ptflops`: build the module and count its MACs. Process CPU time; all medians.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+from ptflops import get_model_complexity_info
+
+from cspnas.candidates import candidate
+from cspnas.cost import CostTable
+from cspnas.errors import ArchitectureError
+from cspnas.families import wire
+from cspnas.network import Network
+from cspnas.space import Genotype
+from cspnas.space_document import read_space
+from cspnas.study import Study
+
+HERE = Path(__file__).parent
+POOL, REPEATS, SINGLES, COUNTED = 10_000, 5, 300, 40
+
+
+def valid_genotypes(study: Study, count: int, seed: int) -> list[Genotype]:
+    """`count` random genotypes that decode to a network."""
+    random = Random(seed)
+    found: list[Genotype] = []
+    while len(found) < count:
+        genotype = study.space.sample(random)
+        try:
+            study.space.decode(genotype)
+        except ArchitectureError:
+            continue
+        found.append(genotype)
+    return found
+
+
+def seconds(work: Callable[..., Any], *arguments: Any) -> float:
+    """Process CPU time of `work(*arguments)`."""
+    start = time.process_time()
+    work(*arguments)
+    return time.process_time() - start
+
+
+def pool_times(study: Study) -> list[float]:
+    """Seconds a candidate, one value a cold pool, each pool of other candidates."""
+    return [seconds(cost_all, study, valid_genotypes(study, POOL, repeat)) / POOL for repeat in range(REPEATS)]
+
+
+def cost_all(study: Study, genotypes: list[Genotype]) -> None:
+    """Cost a pool with one table."""
+    table = CostTable()
+    for genotype in genotypes:
+        candidate(study, genotype, table)
+
+
+def count_with_ptflops(study: Study, genotype: Genotype) -> None:
+    """Build the network as a module and count its MACs."""
+    network = Network(wire(study.space.decode(genotype)))
+    with contextlib.redirect_stdout(io.StringIO()):
+        get_model_complexity_info(
+            network, study.space.input_shape, as_strings=False, print_per_layer_stat=False, backend="aten"
+        )
+
+
+def measured() -> dict[str, Any]:
+    """All figures, in microseconds of CPU time."""
+    study = read_space(HERE / "deep_densenet.yaml")
+    genotypes = valid_genotypes(study, SINGLES, 99)
+    first = [seconds(candidate, study, genotype) for genotype in genotypes]
+    pool = pool_times(study)
+    count_with_ptflops(study, genotypes[0])  # the first call imports and warms up
+    counted = [seconds(count_with_ptflops, study, genotype) for genotype in genotypes[:COUNTED]]
+    operations = [len(wire(study.space.decode(genotype)).operations) for genotype in genotypes]
+    return {
+        "operations_median": statistics.median(operations),
+        "pool_us_each": [round(1e6 * value, 1) for value in pool],
+        "pool_us_median": round(1e6 * statistics.median(pool), 1),
+        "first_us_median": round(1e6 * statistics.median(first)),
+        "first_us_greatest": round(1e6 * max(first)),
+        "build_and_ptflops_us_median": round(1e6 * statistics.median(counted)),
+        "times_faster": round(statistics.median(counted) / statistics.median(pool)),
+        "times_faster_first": round(statistics.median(counted) / statistics.median(first)),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What it ran on, and how busy that was."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    result = {"machine": machine(), **measured()}
+    text = json.dumps(result, indent=2)
+    print(text)
+    (HERE / "results" / "cost_speed.json").write_text(text + "\n")
