@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -97,12 +99,13 @@ def front(
     """Show the current front, its knee marked, the baselines beside it."""
     from cspnas.summary import summarise
 
-    summary = summarise(_open(study))
+    opened = _open(study)
+    summary = summarise(opened)
     if plot is not None:
-        from cspnas.export import write_whole
+        from cspnas.output import write_whole
         from cspnas.plots import front_page
 
-        write_whole(plot, front_page(summary), force=force)
+        write_whole(plot, front_page(summary), force=force, inputs=opened.database.files)
     if as_json:
         _print_json(summary)
     elif as_csv:
@@ -127,16 +130,17 @@ def export(
 ) -> None:
     """Write an architecture with all that is needed to build and train it."""
     from cspnas.document import architecture_yaml
-    from cspnas.export import PICKS, pick, take_away, write_whole
+    from cspnas.export import PICKS, pick, take_away
+    from cspnas.output import write_whole
 
     _one_of(choice, PICKS, "--pick")
     _one_of(form, ("yaml",), "--format")
     opened = _open(study)
     network = pick(opened, choice, where or [], trial)
-    write_whole(output, architecture_yaml(network.architecture, take_away(opened, network)), force=force)
-    typer.echo(
-        f"{output}: network {network.digest[:12]}, {100 * network.accuracy:.2f}% accuracy; next: cspnas cost {output}"
-    )
+    content = architecture_yaml(network.architecture, take_away(opened, network))
+    write_whole(output, content, force=force, inputs=opened.database.files)
+    accuracy = f"{100 * network.accuracy:.2f}% accuracy"
+    typer.echo(f"{output}: network {network.digest[:12]}, {accuracy}; next: cspnas cost {quote(str(output))}")
 
 
 @app.command()
@@ -145,7 +149,9 @@ def cost(
     check: Annotated[bool, typer.Option(help="Also count by ptflops, torch and an allocation tracker.")] = False,
     layers: Annotated[bool, typer.Option(help="Show every layer, with sums, evenness and paths per stage.")] = False,
     against: Annotated[str | None, typer.Option(help="plain: beside the same network without CSP.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images a step, for training_memory.")] = 64,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, max=65536, help="Images a step, for training_memory; the file's, else 64.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print the exact costs of an architecture, and why they are what they are."""
@@ -191,10 +197,12 @@ def space(
 @app.command()
 def train(
     architecture: ArchitectureArgument,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; the file's recipe if not given.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, max=10_000, help="Epochs; the file's recipe if not given.")
+    ] = None,
     dataset: Annotated[str | None, typer.Option(help="Data set; the file's if not given.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of weights and order.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of weights and order.")] = 0,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Weights; NAME.safetensors if not given.")
     ] = None,
@@ -255,10 +263,14 @@ def _print_csv(rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     """Run a command; a user's error is one line on stderr, never a traceback."""
+    from cspnas import streams
+
     # typer may carry click inside itself; the base of its own usage errors is the right one either way.
     usage_error: Any = typer.BadParameter.__mro__[2]
+    streams.make_sound()
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        streams.flush()
     except CspnasError as error:
         _end(str(error), error.exit_code)
     except usage_error as error:
@@ -266,11 +278,15 @@ def main() -> None:
     except (typer.Abort, KeyboardInterrupt):
         _end("interrupted", 130)
     except BrokenPipeError:  # the reader of our output went away
-        sys.stderr.close()
+        streams.abandon()
         raise SystemExit(1) from None
+    except OSError as error:  # a full disk behind our output, say
+        streams.abandon()
+        _end(f"{error.filename or 'output'}: {error.strerror}", 1)
     raise SystemExit(code if isinstance(code, int) else 0)
 
 
 def _end(message: str, code: int) -> None:
-    sys.stderr.write(f"cspnas: {message}\n")
+    with suppress(OSError):
+        sys.stderr.write(f"cspnas: {message}\n")
     raise SystemExit(code)

@@ -13,6 +13,7 @@ from cspnas.errors import InputError
 from cspnas.families import wire
 from cspnas.layers import Part, parts_of, whole
 from cspnas.objectives import OBJECTIVES, exact_values, human, with_unit
+from cspnas.recipe import Recipe
 from cspnas.widths import plain_network
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Report:
 
 
 def report(
-    path: Path, *, check: bool, batch_size: int, as_json: bool, layers: bool = False, against: str | None = None
+    path: Path, *, check: bool, batch_size: int | None, as_json: bool, layers: bool = False, against: str | None = None
 ) -> tuple[str, bool]:
     """(text to print, whether every independent count agrees)."""
     found = _costed(path, check=check, batch_size=batch_size, layers=layers, against=against)
@@ -49,13 +50,13 @@ def report(
     return text, all(entry.agrees for entry in found.checks)
 
 
-def _costed(path: Path, *, check: bool, batch_size: int, layers: bool, against: str | None) -> Report:
+def _costed(path: Path, *, check: bool, batch_size: int | None, layers: bool, against: str | None) -> Report:
     from cspnas.document import read_architecture
 
     file = read_architecture(path)
     graph = wire(file.architecture)
     cost = cost_of(graph)
-    batch = (file.document.get("recipe") or {}).get("batch_size", batch_size)
+    batch = batch_size or (file.document.get("recipe") or {}).get("batch_size", Recipe().batch_size)
     costs = {"macs": cost.macs, **exact_values(cost, batch), "weight_bytes": cost.weight_bytes}
     checks = []
     if check:

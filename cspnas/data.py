@@ -96,6 +96,11 @@ def load_test(name: str, *, root: Path | None = None) -> Split:
         return _split(_official(name, root, "test")[0])
 
 
+def has_test(name: str) -> bool:
+    """Whether the data set `name` has a test part: of folders of images only those with a folder `test`."""
+    return not name.startswith(FOLDER) or (_path(name) / "test").is_dir()
+
+
 @contextmanager
 def _readable(name: str) -> Iterator[None]:
     """Folders without permission and the like are the user's to mend, so they get one line."""

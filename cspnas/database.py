@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, IntegrityError
@@ -93,19 +95,64 @@ class NoTablesError(InputError):
     """A database that holds no study of ours yet."""
 
 
+class GoneError(StorageError):
+    """The study's file was deleted or replaced while it was in use."""
+
+    exit_code = 1
+
+
 class Database:
-    """One database by SQLAlchemy URL. Every database error becomes a StorageError of one line."""
+    """One database by URL. Every database error becomes a StorageError of one line.
+
+    A SQLite file is created where `create` is set, and only once: a file that is deleted later stays deleted.
+    """
 
     def __init__(self, url: str, *, create: bool = False, read_only: bool = False) -> None:
         self.url = url
-        self.shown_url = sa.engine.make_url(url).render_as_string(hide_password=True)
-        self.engine = sa.create_engine(url, json_serializer=_canonical_json)
-        if self.engine.dialect.name == "sqlite":
+        self.path = sqlite_path(url)
+        self.shown_url = url if self.path else sa.engine.make_url(url).render_as_string(hide_password=True)
+        self._mode = "rwc" if create else "rw"  # even to read: a connection of mode ro leaves -wal and -shm behind
+        self._file: tuple[int, int] | None = None
+        self.engine = sa.create_engine(url_object(url), json_serializer=_canonical_json, **self.engine_options())
+        if self.path is not None:
             sa.event.listen(self.engine, "connect", _read_settings if read_only else _sqlite_settings)
         with self._translated():
             if create:
                 metadata.create_all(self.engine)
             self._check_schema(create)
+        self._mode = "rw"
+        self._file = self._identity()
+
+    def engine_options(self) -> dict[str, Any]:
+        """What every engine on this database needs: SQLite opens exactly the file that was named."""
+        path = self.path
+        return {} if path is None else {"creator": lambda: connect(path, self._mode)}
+
+    @property
+    def dialect_url(self) -> str:
+        """A URL for engines that take text alone, with `engine_options`; of SQLite it says no more than the dialect."""
+        return self.url if self.path is None else f"{SQLITE}study.db"
+
+    @property
+    def files(self) -> list[Path]:
+        """What must not be overwritten: the database's own files."""
+        return [] if self.path is None else [*sqlite_files(self.path), Path(f"{self.path}.lock")]
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Device and inode of the file, None where there is none."""
+        try:
+            found = self.path.stat() if self.path is not None else None
+        except OSError:
+            return None
+        return (found.st_dev, found.st_ino) if found is not None else None
+
+    def _check_there(self) -> None:
+        """Raises GoneError where the file is no longer the one that was opened: SQLite would go on writing into nothing."""
+        if self._file is not None and self._identity() != self._file:
+            raise GoneError(
+                f"{self.path}: the study's file was deleted, moved or replaced while it was in use; put it back, "
+                "or type the command again to start anew"
+            )
 
     def _check_schema(self, create: bool) -> None:
         if not sa.inspect(self.engine).has_table("cspnas_schema"):
@@ -128,10 +175,13 @@ class Database:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except IntegrityError:
-            raise
+        except IntegrityError as error:
+            raise StorageError(
+                f"{self.shown_url}: another program writes to this study ({_reason(error)}); stop one of the two and "
+                "type the command again"
+            ) from error
         except (DatabaseError, json.JSONDecodeError, UnicodeDecodeError) as error:
-            reason = " ".join(str(getattr(error, "orig", error)).split())
+            reason = _reason(error)
             raise StorageError(
                 f"{self.shown_url}: the study database cannot be used ({reason}); {_advice(reason)}"
             ) from None
@@ -139,6 +189,7 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
         """One transaction: all of it or nothing."""
+        self._check_there()
         with self._translated(), self.engine.begin() as connection:
             yield connection
 
@@ -166,6 +217,20 @@ class Database:
         """The study of this name."""
         found = self.rows(sa.select(studies_table).where(studies_table.c.name == name))
         return found[0] if found else None
+
+    def chosen(self, name: str | None) -> Row:
+        """The study `name`, or the only one. Raises InputError where it is not there or must be named."""
+        rows = {row["name"]: row for row in self.studies()}
+        if name is None and len(rows) == 1:
+            return next(iter(rows.values()))
+        if name is None or name not in rows:
+            raise InputError(
+                f"study {name!r}" if name else f"{len(rows)} studies",
+                expected=f"one of {', '.join(rows) or 'none: the database is empty'}",
+                where=self.shown_url,
+                do="name it after a #",
+            )
+        return rows[name]
 
     def create_study(self, name: str, identity: Row, facts: Row) -> Row:
         """A new study; all its settings in one transaction."""
@@ -286,16 +351,71 @@ class Database:
                 connection.execute(fronts_table.insert().values({**front, "evaluation_id": evaluation_id}))
 
 
+@contextmanager
+def undamaged(shown: str) -> Iterator[None]:
+    """Around reading a study in `shown`: a key that is missing, or a value of another type, becomes a StorageError."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise StorageError(
+            f"{shown}: the study is damaged ({type(error).__name__}: {_reason(error)}); restore the file from a backup"
+        ) from error
+
+
+def check_name_free(url: str, name: str) -> None:
+    """Raises InputError where Optuna's tables have a study `name` that is none of ours; they may be missing."""
+    path = sqlite_path(url)
+    if path is None or not path.is_file():
+        return
+    connection = connect(path, "rw")
+    try:
+        tables = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'studies'").fetchone()
+        taken = tables and connection.execute("SELECT 1 FROM studies WHERE study_name = ?", (name,)).fetchone()
+    except sqlite3.DatabaseError as error:
+        raise StorageError(f"{url}: the database cannot be read ({error}); {_advice(str(error))}") from None
+    finally:
+        connection.close()
+    if taken:
+        raise InputError(
+            f"a study {name!r} of Optuna's that cspnas did not make",
+            expected="a name that is free",
+            where=url,
+            do="choose another --study or another --storage",
+        )
+
+
+def connect(path: Path, mode: str) -> sqlite3.Connection:
+    """SQLite on exactly this file; mode rwc makes it where it is missing, rw does not."""
+    return sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", uri=True, timeout=30, check_same_thread=False)
+
+
 def _key(result: sa.CursorResult[Any]) -> int:
     """The primary key of the row that an insert made."""
     assert result.inserted_primary_key is not None
     return int(result.inserted_primary_key[0])
 
 
+SQLITE = "sqlite:///"
+
+
 def sqlite_path(url: str) -> Path | None:
-    """The file of a SQLite URL, None for other databases."""
-    parsed = sa.engine.make_url(url)
-    return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
+    """The file of a SQLite URL, None for other databases. All that follows `sqlite:///` is the path, as it stands."""
+    return Path(url.removeprefix(SQLITE)) if url.startswith(SQLITE) else None
+
+
+def sqlite_files(path: Path) -> list[Path]:
+    """A database and the files that SQLite keeps beside it."""
+    return [Path(f"{path}{end}") for end in ("", "-wal", "-shm", "-journal")]
+
+
+def url_object(url: str) -> sa.URL:
+    """`url` for SQLAlchemy, which would read ?, # and %20 in a path as something else."""
+    path = sqlite_path(url)
+    return sa.make_url(url) if path is None else sa.URL.create("sqlite", database=str(path))
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(getattr(error, "orig", error)).split())
 
 
 def _canonical_json(value: Any) -> str:
@@ -309,7 +429,8 @@ def _sqlite_settings(connection: Any, record: Any) -> None:
 
 
 def _read_settings(connection: Any, record: Any) -> None:
-    connection.execute("PRAGMA busy_timeout=30000")
+    for pragma in ("busy_timeout=30000", "query_only=ON"):
+        connection.execute(f"PRAGMA {pragma}")
 
 
 def _advice(reason: str) -> str:

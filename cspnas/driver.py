@@ -160,7 +160,7 @@ class Driver:
         """
         evaluation = self._evaluation(architecture["digest"], repeat)
         reused = evaluation["state"] != "in_flight"
-        row = {name: value for name, value in evaluation.items() if name != "result"}
+        row = dict(evaluation)
         network = self.ledger.add(architecture, row, suggestion.source, suggestion.genotype)
         front = self.ledger.snapshot() if reused else None
         parts = {"architecture": architecture, "evaluation": evaluation, "front": front}

@@ -42,13 +42,14 @@ class Evaluator:
             result |= self._train(work, progress)
         except TrainingError as error:
             result["failure"] = {"kind": error.kind, "message": str(error)}
-        except (MemoryError, torch.OutOfMemoryError) as error:
-            result["failure"] = {"kind": "out of memory", "message": str(error)}
         except CspnasError as error:
             result["failure"] = {"kind": "bad data", "message": str(error)}
         except Exception as error:  # the worker lives on; the last lines say where
-            lines = "".join(traceback.format_exception(error)[-3:])
-            result["failure"] = {"kind": "crashed", "message": lines[-2000:]}
+            lines = "".join(traceback.format_exception(error)[-3:])[-2000:]
+            enough = not is_out_of_memory(error)
+            result["failure"] = (
+                {"kind": "crashed", "message": lines} if enough else {"kind": "out of memory", "message": str(error)}
+            )
         return result | {"seconds": time.monotonic() - start}
 
     def _train(self, work: Work, progress: Callable[[Epoch], None]) -> Result:
@@ -67,6 +68,14 @@ class Evaluator:
         if name not in self._data:
             self._data[name] = DeviceData(datasets.load(name), self.device)
         return self._data[name]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory did not suffice; torch's allocator on the CPU says so by a plain RuntimeError."""
+    signs = ("can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
+    )
 
 
 def versions() -> dict[str, str]:

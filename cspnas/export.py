@@ -1,10 +1,7 @@
-"""Taking an architecture away from a study: a document that carries all that is needed to use it, written whole or not."""
+"""Taking an architecture away from a study: a document that carries all that is needed to use it."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,26 +77,3 @@ def _latency(opened: Opened, network: Network) -> dict[str, Any]:
         return {}
     device = next(filter(None, (opened.database.result(row["id"]).get("device") for row in network.evaluations)), None)
     return {"latency_seconds": network.value("latency"), "latency_device": device}
-
-
-def write_whole(path: Path, content: str | bytes, *, force: bool) -> None:
-    """Write by a temporary name, fsync and rename, so that the file is whole or not there.
-
-    Raises InputError where it exists and `force` is off, CspnasError where it cannot be written.
-    """
-    if path.exists() and not force:
-        raise InputError("a file that exists", expected="a new path", where=str(path), do="add --force to replace it")
-    data = content.encode() if isinstance(content, str) else content
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise InputError(f"{error.strerror}", where=str(path), do="choose a path that can be written") from None

@@ -85,7 +85,7 @@ class Ledger:
     def add(
         self, architecture: dict[str, Any], evaluation: dict[str, Any], source: str, genotype: Genotype | None
     ) -> Network:
-        """One more training of a network, known or new."""
+        """One more training of a network, known or new; `evaluation` is the ledger's own from here on."""
         network = self._enter(architecture, evaluation, source, genotype)
         if evaluation["accuracy"] is not None:
             self._measure(network)
@@ -99,7 +99,7 @@ class Ledger:
             self.networks[digest] = Network(digest, architecture["document"], architecture["costs"], source)
             if genotype:
                 self.genotypes[digest] = genotype
-        result = evaluation.get("result") or {}
+        result = evaluation.pop("result", None) or {}  # bulky: only what was measured stays in memory
         for name in MEASURED:
             evaluation.setdefault(name, result.get(name))
         self.networks[digest].evaluations.append(evaluation)

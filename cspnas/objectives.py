@@ -91,6 +91,7 @@ def check_objectives(names: list[str], where: str = "--objective") -> tuple[str,
 _UNITS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BYTES = {"": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+GREATEST = 1e30  # of a bound
 _CONSTRAINT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*([0-9]*\.?[0-9]+(?:e[0-9]{1,2})?)\s*([A-Za-z]*)\s*")
 
 
@@ -114,7 +115,7 @@ def parse_constraint(text: str, where: str = "--constraint") -> Constraint:
     match = _CONSTRAINT.fullmatch(text)
     if not match:
         raise InputError(
-            f"constraint {text!r}",
+            f"constraint {text[:60]!r}",
             expected="NAME<=VALUE or NAME>=VALUE, as in flops<=40M or peak_memory<=256KiB",
             where=where,
         )
@@ -131,7 +132,10 @@ def _amount(name: str, number: str, unit: str, where: str) -> int:
     units = _BYTES if OBJECTIVES[name].unit == "bytes" else _UNITS
     if unit not in units:
         raise InputError(f"unit {unit!r} of {name}", expected=f"one of {', '.join(filter(None, units))}", where=where)
-    return round(float(number) * units[unit])
+    amount = float(number) * units[unit]
+    if amount > GREATEST:
+        raise InputError(f"{name} {number[:20]}...{unit}", expected=f"at most {GREATEST:g}", where=where)
+    return round(amount)
 
 
 def _fraction(name: str, number: str, unit: str, where: str) -> float:

@@ -26,6 +26,10 @@ class Progress:
         """One event of the runner."""
         if kind in ("finished", "crashed"):
             self._say(self._finished(kind, work, detail))
+        if kind == "reused":
+            self._say(
+                f"reused: {human('accuracy', detail['accuracy'])}, network {detail['digest'][:12]}, not trained again"
+            )
         if self._live:
             sys.stderr.write(f"\r\x1b[K{self.state()}")
             sys.stderr.flush()

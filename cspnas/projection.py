@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -46,16 +47,27 @@ class Projection:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._database, self._ledger, self._space = database, ledger, space
         self._objectives = ledger.reference.objectives
-        storage = RDBStorage(database.url, engine_kwargs={"connect_args": _patience(database)})
+        with self._one_line():
+            self._study = self._opened(name)
+            self._trials = self._shown()
+
+    def _opened(self, name: str) -> optuna.Study:
+        """Optuna's study, made where it is missing. Raises StorageError for one of other directions."""
         directions = [
             StudyDirection.MAXIMIZE if OBJECTIVES[o].maximise else StudyDirection.MINIMIZE for o in self._objectives
         ]
-        self._study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
-        if self._study.metric_names is None:
+        storage = RDBStorage(self._database.dialect_url, engine_kwargs=self._database.engine_options())
+        study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
+        if study.directions != directions:
+            raise StorageError(
+                f"{self._database.shown_url}: Optuna's study {name!r} is not this one's (it has "
+                f"{len(study.directions)} objectives, or other directions); give it another name, or choose another --study"
+            )
+        if study.metric_names is None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                self._study.set_metric_names(list(self._objectives))
-        self._trials = self._shown()
+                study.set_metric_names(list(self._objectives))
+        return study
 
     def _shown(self) -> dict[str, tuple[int, int]]:
         """Digest to (trial id, trainings that the trial shows); by one query, for `get_trials` reads every row there is."""
@@ -74,8 +86,13 @@ class Projection:
 
         Raises StorageError where Optuna's tables cannot be written; the next start adds what is missing.
         """
-        try:
+        with self._one_line():
             self._update()
+
+    @contextmanager
+    def _one_line(self) -> Iterator[None]:
+        try:
+            yield
         except (optuna.exceptions.StorageInternalError, sa.exc.DatabaseError) as error:
             reason = " ".join(str(error.__cause__ or error).split())[:200]
             shown = self._database.shown_url
@@ -221,7 +238,3 @@ def _insert(connection: sa.Connection, table: sa.Table, rows: list[Row]) -> None
 def _utc(moment: datetime | None) -> datetime | None:
     """Optuna's columns hold naive UTC, its trials naive local time."""
     return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None)
-
-
-def _patience(database: Database) -> dict[str, Any]:
-    return {"timeout": 30} if database.engine.dialect.name == "sqlite" else {}

@@ -143,10 +143,12 @@ class SearchDocument(_Model):
     """Budget and method."""
 
     sampler: str = Field(default="nsga2", description="nsga2, tpe, gp or random")
-    trials: Annotated[int, Field(ge=1)] = Field(default=40, description="trainings in all, confirmations included")
-    seed: Annotated[int, Field(ge=0)] = Field(default=0, description="of the sampler and of every training")
+    trials: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=40, description="trainings in all, confirmations included"
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(default=0, description="of the sampler and of every training")
     confirm: Share = Field(default=0.25, description="share of the trainings that re-train the front with new seeds")
-    workers: Annotated[int, Field(ge=0)] = Field(default=0, description="processes; 0 = one per core or GPU")
+    workers: Annotated[int, Field(ge=0, le=4096)] = Field(default=0, description="processes; 0 = one per core or GPU")
 
 
 class BaselinesDocument(_Model):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import platform
 import socket
-from collections.abc import Callable
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cspnas.candidates import admitted_sample, reference_of
-from cspnas.database import Database, NoTablesError, evaluations_table, sqlite_path
+from cspnas.database import Database, NoTablesError, check_name_free, evaluations_table, sqlite_files, undamaged
 from cspnas.errors import InputError, StorageError
 from cspnas.library import Place
 from cspnas.lock import StudyLock
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from cspnas.runners.workplace import Where, Workplace
 
 Event = Callable[[str, Any, Any], None]
+Reuse = Callable[[dict[str, Any]], dict[str, Any] | None]  # evaluation key -> result
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +49,18 @@ def run_search(
     """Search until the budget is spent; why it ended. The same call again continues the study."""
     from cspnas.runners.workplace import workplace
 
-    assert place.name is not None and place.file is not None
+    assert place.name is not None
     # Bad input ends in these lines, with nothing written, not even a lock.
-    _check_file(place.file)
-    known = _existing_row(place)
+    known = _known(study, place)
     if known is not None:
-        check_unchanged(study, known)
+        check_data(study, place.name, known["facts"])
+    other = _other_study(reuse_from)
     with workplace(where, study, place.file.parent / place.name) as workers:
         measured_on = latency_device(study, workers)
         facts = new_facts(study, workers.precision, measured_on) if known is None else known["facts"]
         check_device(measured_on, facts)
-        return _with_lock(study, place, facts, workers, _reuser(reuse_from, measured_on), on_open)
+        reuse = _reuser(study, facts, measured_on, other, reuse_from)
+        return _with_lock(study, place, facts, workers, reuse, on_open)
 
 
 def _with_lock(
@@ -63,25 +68,56 @@ def _with_lock(
     place: Place,
     facts: dict[str, Any],
     workers: Workplace,
-    reuse: Callable[[dict[str, Any]], dict[str, Any] | None],
+    reuse: Reuse,
     on_open: Callable[[Session], Event],
 ) -> str:
-    assert place.name is not None and place.file is not None
-    _make_folder(place)
+    _make_folder(place.file)
     lock = StudyLock(place.file)
     lock.acquire()
-    database = Database(place.url, create=True)
     try:
+        with _writing(study, place, facts) as (database, row):
+            study = replace(study, recipe=replace(study.recipe, precision=row["facts"]["precision"]))
+            return _drive(study, database, row, workers, reuse, on_open)
+    finally:
+        lock.release()
+
+
+def _known(study: Study, place: Place) -> dict[str, Any] | None:
+    """The study's row where it is there already, unchanged. Raises InputError where it cannot be searched there."""
+    assert place.name is not None
+    _check_file(place.file)
+    row = _existing_row(place)
+    if row is None:
+        check_name_free(place.url, place.name)
+    else:
+        with undamaged(place.url):
+            check_unchanged(study, row)
+    return row
+
+
+@contextmanager
+def _writing(study: Study, place: Place, facts: dict[str, Any]) -> Iterator[tuple[Database, dict[str, Any]]]:
+    """The database and the study's row in it, made where it is missing; what could not be made is not left behind."""
+    assert place.name is not None
+    fresh = not place.file.exists()
+    database = None
+    try:
+        database = Database(place.url, create=True)
         row = database.study(place.name)
         if row is None:
             row = database.create_study(place.name, study.identity(), facts)
         else:  # another search may have made it since
             check_unchanged(study, row)
-        study = replace(study, recipe=replace(study.recipe, precision=row["facts"]["precision"]))
-        return _drive(study, database, row, workers, reuse, on_open)
+    except StorageError:
+        if database is not None:
+            database.close()
+        for path in [*sqlite_files(place.file), StudyLock(place.file).path] if fresh else []:
+            path.unlink(missing_ok=True)
+        raise
+    try:
+        yield database, row
     finally:
         database.close()
-        lock.release()
 
 
 def _drive(
@@ -89,7 +125,7 @@ def _drive(
     database: Database,
     row: dict[str, Any],
     workers: Workplace,
-    reuse: Callable[[dict[str, Any]], dict[str, Any] | None],
+    reuse: Reuse,
     on_open: Callable[[Session], Event],
 ) -> str:
     from cspnas.driver import Driver
@@ -99,7 +135,15 @@ def _drive(
     sampler = OptunaSampler(study.sampler, study.space, study.objectives, study.seed)
     about = {"pid": os.getpid(), "host": socket.gethostname(), "python": platform.python_version(), **sampler.about()}
     driver_id = database.start_driver(row["id"], about)
-    driver = Driver(study, database, row, sampler, driver_id, reuse=reuse)
+
+    def take_over(key: dict[str, Any]) -> dict[str, Any] | None:
+        found = reuse(key)
+        if found is not None:
+            show("reused", None, {**key, **found})
+        return found
+
+    with undamaged(database.shown_url):
+        driver = Driver(study, database, row, sampler, driver_id, reuse=take_over)
     projection = Projection(database, row["name"], study.space, driver.ledger)
     projection.update()
     show = on_open(Session(study, database, driver, workers.devices))
@@ -159,6 +203,22 @@ def check_unchanged(study: Study, row: dict[str, Any]) -> None:
         )
 
 
+def check_data(study: Study, name: str, facts: dict[str, Any]) -> None:
+    """Raises InputError where the data are no longer those that the study was made on: results would not compare."""
+    from cspnas import data as datasets
+
+    with undamaged(f"study {name}"):
+        before: str = facts["data"]["checksum"]
+    now = datasets.load(study.recipe.dataset).checksum
+    if now != before:
+        raise InputError(
+            f"other images or labels in {study.recipe.dataset} (checksum {now[:12]})",
+            expected=f"checksum {before[:12]}, as when study {name!r} was made",
+            where=f"study {name}",
+            do="put the data back, or start another study with --study NEW_NAME",
+        )
+
+
 def latency_device(study: Study, workers: Workplace) -> str | None:
     """The kind of device that latencies are measured on, None where latency is no objective.
 
@@ -189,28 +249,39 @@ def check_device(measured_on: str | None, facts: dict[str, Any]) -> None:
         )
 
 
-def _make_folder(place: Place) -> None:
-    path = sqlite_path(place.url)
-    assert path is not None
+def _make_folder(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"{path.parent}: {error.strerror}; choose another --storage") from None
-    if path.is_dir():
-        raise InputError("a folder", expected="a database file", where=str(path))
 
 
 def _check_file(path: Path) -> None:
-    """Raises StorageError for a file that is no SQLite database, before a lock file is made beside it."""
-    if path.is_file() and path.stat().st_size:
-        with path.open("rb") as file:
-            if file.read(16) != b"SQLite format 3\0":
-                raise StorageError(f"{path}: found no SQLite database; choose another --storage, or restore a backup")
+    """Raises an error for a path that is no SQLite database, before a lock file is made beside it."""
+    try:
+        found = path.stat()
+        head = path.open("rb").read(16) if stat.S_ISREG(found.st_mode) else b""
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}; choose another --storage") from None
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a device or a pipe"
+        raise InputError(kind, expected="a database file", where=str(path), do="choose another --storage")
+    if found.st_nlink > 1:  # each name would have a lock and a journal of its own
+        raise InputError(
+            f"a file with {found.st_nlink} names (hard links)",
+            expected="one",
+            where=str(path),
+            do="copy it, or use a symbolic link",
+        )
+    if head not in (b"", b"SQLite format 3\0"):
+        raise StorageError(f"{path}: found no SQLite database; choose another --storage, or restore a backup")
 
 
 def _existing_row(place: Place) -> dict[str, Any] | None:
     """The study's row where it is there already."""
-    if place.file is None or place.name is None or not place.file.is_file() or not place.file.stat().st_size:
+    if place.name is None or not place.file.is_file() or not place.file.stat().st_size:
         return None
     try:
         database = Database(place.url, read_only=True)
@@ -222,21 +293,68 @@ def _existing_row(place: Place) -> dict[str, Any] | None:
         database.close()
 
 
-def _reuser(place: Place | None, measured_on: str | None) -> Callable[[dict[str, Any]], dict[str, Any] | None]:
-    """Looks an evaluation key up in another database; a latency counts only where it is of this study's device."""
-    if place is None:
-        return lambda key: None
-    import sqlalchemy as sa
+# Reuse of another study's results ------------------------------------------------------------------------------------
 
-    other = Database(place.url, read_only=True)
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """The study whose results are reused."""
+
+    database: Database
+    row: dict[str, Any]
+
+
+def _other_study(place: Place | None) -> Other | None:
+    """What --reuse-from names. Raises InputError where it is not there."""
+    if place is None:
+        return None
+    database = Database(place.url, read_only=True)
+    try:
+        return Other(database, database.chosen(place.name))
+    except InputError as error:
+        raise InputError(
+            error.found, expected=error.expected, where=f"--reuse-from {error.where}", do=error.do
+        ) from None
+
+
+def _reuser(
+    study: Study, facts: dict[str, Any], measured_on: str | None, other: Other | None, place: Place | None
+) -> Reuse:
+    """Looks an evaluation key up in the other study; a latency counts only where it is of this study's device."""
+    if other is None or place is None:
+        return lambda key: None
+    with undamaged(place.url):
+        differs = _differences(study, facts, other.row)
+    if differs:
+        sys.stderr.write(f"note: nothing of {place.target} can be reused: {'; '.join(differs)}\n")
 
     def find(key: dict[str, Any]) -> dict[str, Any] | None:
-        table = evaluations_table
-        conditions = [table.c[name] == value for name, value in key.items()]
-        rows = other.rows(sa.select(table.c.result).where(*conditions, table.c.accuracy.is_not(None)))
-        results: list[dict[str, Any]] = [row["result"] for row in rows]
+        results = _results(other, key)
         if measured_on is not None:
             results = [found for found in results if found.get("latency") and found["device"] == measured_on]
         return results[0] if results else None
 
     return find
+
+
+def _results(other: Other, key: dict[str, Any]) -> list[dict[str, Any]]:
+    import sqlalchemy as sa
+
+    table = evaluations_table
+    conditions = [table.c.study_id == other.row["id"], *(table.c[name] == value for name, value in key.items())]
+    rows = other.database.rows(sa.select(table.c.result).where(*conditions, table.c.accuracy.is_not(None)))
+    return [row["result"] for row in rows]
+
+
+def _differences(study: Study, facts: dict[str, Any], row: dict[str, Any]) -> list[str]:
+    """What keeps every result of another study from being one of this: seed, recipe, data, precision, code."""
+    ours, theirs = study.identity(), row["identity"]
+    keys = [key for key in ours if key == "search.seed" or (key.startswith("proxy.") and key != "proxy.precision")]
+    found = [f"{key} is {theirs.get(key)} there, {ours[key]} here" for key in keys if theirs.get(key) != ours[key]]
+    if row["facts"]["precision"] != facts["precision"]:
+        found.append(f"precision is {row['facts']['precision']} there, {facts['precision']} here")
+    if row["facts"]["data"]["checksum"] != facts["data"]["checksum"]:
+        found.append("the data differ")
+    if not found and row["facts"]["recipe_digest"] != facts["recipe_digest"]:
+        found.append("another version of the training code made it")
+    return found

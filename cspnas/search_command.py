@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import replace
-from typing import Any
+from shlex import quote
+from typing import TYPE_CHECKING, Any
 
 from cspnas.errors import InputError
-from cspnas.library import existing_place, new_place
+from cspnas.library import Place, existing_place, new_name, new_place
+
+if TYPE_CHECKING:
+    from cspnas.runners.workplace import Where
 
 
 def run(
@@ -27,65 +31,100 @@ def run(
     reuse: str | None,
 ) -> None:
     """Search; Ctrl-C keeps everything finished, says how to continue and exits with 130."""
-    from cspnas.data_form import folder_form
-    from cspnas.space_document import apply_set, find_space, read_space
-
-    overrides, sources = dict(apply_set(text) for text in sets), {}
-    sources = {key: f"--set {key}" for key in overrides}
-    for key, (flag, value) in flags.items():
-        if value is not None:
-            overrides[key], sources[key] = value, flag
-    study = read_space(find_space(space), overrides, sources, folder_form)
-    study = replace(study, constraints=_merged(study.constraints, constraints), time_limit=_seconds(time_limit))
-    place = new_place(study_name or study.space_name, storage)
-    reuse_from = existing_place(reuse) if reuse else None
-    from cspnas.progress import Progress
-    from cspnas.runners.workplace import Where
-    from cspnas.search import run_search
-
-    where = Where(runner, address, device, per_gpu)
-
-    shown: list[Progress] = []
-
-    def on_open(session: Any) -> Progress:
-        shown.append(Progress(session))
-        return shown[0]
-
+    shown: list[Any] = []
     try:
-        reason = run_search(study, place, where=where, reuse_from=reuse_from, on_open=on_open)
+        from cspnas.runners.workplace import Where
+
+        where = Where(runner, address, device, per_gpu)
+        _search(space, flags, sets, constraints, study_name, storage, time_limit, where, reuse, shown)
     except KeyboardInterrupt:
         if shown:
             shown[0].end()
         sys.stderr.write("interrupted: everything finished is kept; the same command continues the search\n")
         raise SystemExit(130) from None
+
+
+def _search(
+    space: str,
+    flags: dict[str, tuple[str, Any]],
+    sets: list[str],
+    constraints: list[str],
+    study_name: str | None,
+    storage: str | None,
+    time_limit: str | None,
+    where: Where,
+    reuse: str | None,
+    shown: list[Any],
+) -> None:
+    from cspnas.space_document import find_space, read_space
+
+    # What is cheap to check comes first: a folder of images is opened to read the space.
+    path, seconds = find_space(space), _seconds(time_limit)
+    name = new_name(study_name, path.stem)
+    place = new_place(name, storage)
+    reuse_from = existing_place(reuse, "--reuse-from") if reuse is not None else None
+    bounds = _parsed(flags, constraints)
+    overrides, sources = _overrides(flags, sets)
+    from cspnas.data_form import folder_form
+
+    study = read_space(path, overrides, sources, folder_form)
+    study = replace(study, constraints=_merged(study.constraints, bounds), time_limit=seconds)
+    from cspnas.progress import Progress
+    from cspnas.search import run_search
+
+    def on_open(session: Any) -> Progress:
+        progress = Progress(session)
+        shown.append(progress)
+        return progress
+
+    reason = run_search(study, place, where=where, reuse_from=reuse_from, on_open=on_open)
     shown[0].end()
     sys.stderr.write(f"done: {reason}\n")
-    _close(place, study_name or study.space_name)
+    _close(place)
 
 
-def _close(place: Any, name: str) -> None:
+def _parsed(flags: dict[str, tuple[str, Any]], constraints: list[str]) -> list[Any]:
+    """The constraints of the flags. Raises InputError for one that is none, and for objectives that cannot be."""
+    from cspnas.objectives import check_objectives, parse_constraint
+
+    flag, objectives = flags["objectives"]
+    if objectives is not None:
+        check_objectives(objectives, flag)
+    return [parse_constraint(text) for text in constraints]
+
+
+def _overrides(flags: dict[str, tuple[str, Any]], sets: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Values by dotted key, and the flag that set each."""
+    from cspnas.space_document import apply_set
+
+    overrides: dict[str, Any] = dict(apply_set(text) for text in sets)
+    sources = {key: f"--set {key}" for key in overrides}
+    for key, (flag, value) in flags.items():
+        if value is not None:
+            overrides[key], sources[key] = value, flag
+    return overrides, sources
+
+
+def _close(place: Place) -> None:
     from cspnas.database import Database
     from cspnas.summary import open_study, summarise
     from cspnas.tables import print_summary
 
     print_summary(summarise(open_study(Database(place.url, read_only=True), place.name)))
-    target = name if str(place.file) == f"studies/{name}.db" else f"{place.url}#{name}"
+    target = quote(place.target)
     print(f"next: cspnas export {target} --pick knee -o best.yaml\n      cspnas dashboard {target}")
 
 
-def _merged(from_file: tuple[Any, ...], flags: list[str]) -> tuple[Any, ...]:
+def _merged(from_file: tuple[Any, ...], flags: list[Any]) -> tuple[Any, ...]:
     """A flag's constraint takes the place of the file's on the same cost and side."""
-    from cspnas.objectives import parse_constraint
-
-    parsed = [parse_constraint(text) for text in flags]
-    replaced = {(c.name, c.sign) for c in parsed}
-    return (*(c for c in from_file if (c.name, c.sign) not in replaced), *parsed)
+    replaced = {(c.name, c.sign) for c in flags}
+    return (*(c for c in from_file if (c.name, c.sign) not in replaced), *flags)
 
 
 def _seconds(text: str | None) -> float | None:
     if text is None:
         return None
     match = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*([smhd]?)", text.strip())
-    if not match or float(match[1]) <= 0:
+    if not match or not 0 < float(match[1]) < 1e9:
         raise InputError(f"time {text!r}", expected="a duration above 0 such as 90s, 30m or 2h", where="--time")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]

@@ -23,7 +23,7 @@ from cspnas.widths import plain_network
 
 def copy(name: str, *, force: bool) -> str:
     """Write a shipped space's file into this folder; what to do next."""
-    from cspnas.export import write_whole
+    from cspnas.output import write_whole
     from cspnas.space_document import find_space
 
     source = find_space(name)

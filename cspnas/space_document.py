@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from cspnas.architecture import DENSE_FAMILIES, Stem
 from cspnas.errors import ArchitectureError, InputError
 from cspnas.families import wire
 from cspnas.objectives import check_objectives, parse_constraint
-from cspnas.problems import placed, validated, where
+from cspnas.problems import placed, short, validated, where
 from cspnas.recipe import DATASET_FORMS, Recipe
 from cspnas.schema import SpaceDocument, StageDocument
 from cspnas.shipped import find, shipped
@@ -79,19 +80,26 @@ def read_space(
 
 def _override(data: Any, key: str, value: Any, flag: str) -> None:
     *folders, last = key.split(".")
+    place = ""
     for folder in folders:
-        if isinstance(data, list) and folder.isdecimal() and int(folder) < len(data):
-            data = data[int(folder)]
-        elif isinstance(data, dict):
-            data = data.setdefault(folder, {})
-        else:
-            raise InputError(f"key {key!r}", expected="a key of the space file", where=flag)
-    if isinstance(data, dict):
-        data[last] = value
-    elif isinstance(data, list) and last.isdecimal() and int(last) < len(data):
-        data[int(last)] = value
-    else:
-        raise InputError(f"key {key!r}", expected="a key of the space file", where=flag)
+        data = data.setdefault(folder, {}) if isinstance(data, dict) else data[_index(data, folder, place, flag)]
+        place = f"{place}.{folder}" if place else folder
+    data[last if isinstance(data, dict) else _index(data, last, place, flag)] = value
+
+
+def _index(data: Any, text: str, place: str, flag: str) -> int:
+    """The position that a part of a dotted key names. Raises InputError where `data` has none, with what it has."""
+    if not isinstance(data, list):
+        raise InputError(
+            f"{place} = {short(data)}", expected=f"keys below it, {text[:20]!r} among them", where=flag[:80]
+        )
+    if re.fullmatch("[0-9]{1,6}", text) and int(text) < len(data):
+        return int(text)
+    raise InputError(
+        f"{place}.{text[:20]}",
+        expected=f"{place}.0 to {place}.{len(data) - 1}: there are {len(data)}, counted from 0",
+        where=flag[:80],
+    )
 
 
 @dataclass(frozen=True, slots=True)

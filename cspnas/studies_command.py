@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from cspnas.database import Database
+from cspnas.database import Database, undamaged
 from cspnas.errors import CspnasError
 from cspnas.library import FOLDER
 from cspnas.summary import open_study
@@ -25,9 +25,17 @@ def listing(*, as_json: bool) -> str:
 def _studies_in(path: str) -> list[dict[str, Any]]:
     try:
         database = Database(f"sqlite:///{path}", read_only=True)
-        return [_row(database, row, path) for row in database.studies()]
+        return [_row_or_error(database, row, path) for row in database.studies()]
     except CspnasError as error:
         return [{"file": path, "error": str(error)}]
+
+
+def _row_or_error(database: Database, row: dict[str, Any], path: str) -> dict[str, Any]:
+    try:
+        with undamaged(path):
+            return _row(database, row, path)
+    except CspnasError as error:
+        return {"file": path, "error": f"study {row['name']}: {error}"}
 
 
 def _row(database: Database, row: dict[str, Any], path: str) -> dict[str, Any]:

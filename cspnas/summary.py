@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cspnas.database import Database
+from cspnas.database import Database, undamaged
 from cspnas.front import Reference
 from cspnas.ledger import Ledger, Network
 
@@ -25,20 +25,10 @@ class Opened:
 
 def open_study(database: Database, name: str | None) -> Opened:
     """The study `name`, or the only one. Raises InputError where it is not there or must be named."""
-    from cspnas.errors import InputError
-
-    rows = {row["name"]: row for row in database.studies()}
-    if name is None and len(rows) == 1:
-        name = next(iter(rows))
-    if name is None or name not in rows:
-        raise InputError(
-            f"study {name!r}" if name else f"{len(rows)} studies",
-            expected=f"one of {', '.join(rows) or 'none: the database is empty'}",
-            where=database.shown_url,
-            do="name it after a #",
-        )
-    row = rows[name]
-    return Opened(name, row, Ledger(Reference.from_json(row["facts"]["reference"]), database, row["id"]), database)
+    row = database.chosen(name)
+    with undamaged(database.shown_url):
+        ledger = Ledger(Reference.from_json(row["facts"]["reference"]), database, row["id"])
+    return Opened(row["name"], row, ledger, database)
 
 
 def member(ledger: Ledger, network: Network, knee: Network | None) -> dict[str, Any]:
@@ -74,7 +64,12 @@ def wiring(network: Network) -> str:
 
 
 def summarise(opened: Opened) -> dict[str, Any]:
-    """Everything `cspnas front --json` prints."""
+    """Everything `cspnas front --json` prints. Raises StorageError where the study is damaged."""
+    with undamaged(opened.database.shown_url):
+        return _summary(opened)
+
+
+def _summary(opened: Opened) -> dict[str, Any]:
     ledger = opened.ledger
     knee, deviation = ledger.knee(), ledger.seed_deviation()
     measured = ledger.measured()

@@ -3,123 +3,235 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cspnas.errors import CspnasError, InputError, TrainingError
+from cspnas.output import check_output, write_whole
 from cspnas.recipe import Recipe
+
+if TYPE_CHECKING:
+    import torch
+
+    from cspnas.data import DataSet, Split
+    from cspnas.document import ArchitectureFile
+    from cspnas.network import Network
+    from cspnas.training import DeviceData, Trained
+
+SMALL = 100_000_000  # FLOPs of one image
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All that a training needs, opened and checked before it starts; `test` None: the data set has no test part."""
+
+    file: ArchitectureFile
+    recipe: Recipe
+    seed: int
+    device: torch.device
+    data: DataSet
+    test: Split | None
 
 
 def run(
     path: Path, epochs: int | None, dataset: str | None, device: str, seed: int, output: Path | None, *, force: bool
 ) -> None:
-    """Train on the training part, watch validation, then open the test split once."""
-    from cspnas.document import read_architecture, shipped_architectures
+    """Train on the training part, watch validation, then evaluate on the test part once.
+
+    What could refuse the results (paths, test part) is looked at before the training.
+    """
+    from cspnas.document import read_architecture
 
     file = read_architecture(path)
-    shipped = path in shipped_architectures().values()  # its folder is the package's, not the user's
-    weights = output or (Path(path.name) if shipped else path).with_suffix(".safetensors")
-    results = weights.with_suffix(".json")
-    for target in (weights, results):
-        if target.exists() and not force:
-            raise InputError(
-                "a file that exists", expected="a new path", where=str(target), do="add --force to replace it"
-            )
-    recipe = _recipe(file.document, epochs, dataset)
-    report, tensors = _train(file, recipe, device, seed)
+    weights, results = _targets(path, output, force=force)
+    job = _job(file, _recipe(file.document, epochs, dataset), device, seed)
+    report, tensors = _train(job)
     _write(weights, results, report, tensors)
-    test, n = report["test_accuracy"], report["test_images"]
-    print(
-        f"test accuracy {100 * test:.2f}% ± {100 * (test * (1 - test) / n) ** 0.5:.2f} (binomial, {n} images); "
-        f"validation {100 * report['validation_accuracy']:.2f}%"
-    )
-    print(f"weights: {weights}\nresults: {results}")
+    print(f"{_accuracies(report)}\nweights: {weights}\nresults: {results}")
+
+
+def _targets(path: Path, output: Path | None, *, force: bool) -> tuple[Path, Path]:
+    """Where weights and results go. Raises InputError where they cannot."""
+    from cspnas.document import shipped_architectures
+
+    shipped = path in shipped_architectures().values()  # its folder is the package's, not the user's
+    weights = output if output is not None else (Path(path.name) if shipped else path).with_suffix(".safetensors")
+    check_output(weights, force=force, inputs=[path])
+    results = weights.with_suffix(".json")
+    if results == weights:
+        raise InputError(
+            "the name of the results (JSON)",
+            expected="another ending than .json",
+            where=f"-o {weights}",
+            do=f"choose {weights.with_suffix('.safetensors')}",
+        )
+    check_output(results, force=force, inputs=[path])
+    return weights, results
 
 
 def _recipe(document: dict[str, Any], epochs: int | None, dataset: str | None) -> Recipe:
     recipe = Recipe(**(document.get("recipe") or {}))
-    return replace(recipe, epochs=epochs or recipe.epochs, dataset=dataset or recipe.dataset)
+    return replace(recipe, epochs=epochs or recipe.epochs, dataset=recipe.dataset if dataset is None else dataset)
 
 
-def _train(file: Any, recipe: Recipe, device_name: str, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def _job(file: ArchitectureFile, recipe: Recipe, device_name: str, seed: int) -> Job:
     import torch
 
     from cspnas import data as datasets
-    from cspnas.evaluation import versions
-    from cspnas.families import wire
-    from cspnas.network import Network, initialise
     from cspnas.runners.local import devices_for
-    from cspnas.training import DeviceData, faster_precision, predict_correct, train
+    from cspnas.training import faster_precision
 
     device = torch.device(devices_for(device_name, 1, 1)[0])
+    data = datasets.load(recipe.dataset)
+    _check_form(file, data)
+    test = datasets.load_test(recipe.dataset) if datasets.has_test(recipe.dataset) else None
     if recipe.precision == "auto":
         recipe = replace(recipe, precision=faster_precision(device))
-    data = datasets.load(recipe.dataset)
+    for note in _notes(file, recipe, data, test):
+        sys.stderr.write(f"{note}\n")
+    return Job(file, recipe, seed, device, data, test)
+
+
+def _check_form(file: ArchitectureFile, data: DataSet) -> None:
     architecture = file.architecture
     if data.input_shape != architecture.input_shape or data.classes != architecture.classes:
         raise InputError(
-            f"images {data.input_shape} of {data.classes} classes in {recipe.dataset}",
+            f"images {data.input_shape} of {data.classes} classes in {data.name}",
             expected=f"{architecture.input_shape} and {architecture.classes} classes, as in the architecture",
             where=str(file.path),
             do="choose the data set that it was made for with --dataset",
         )
-    network = Network(wire(architecture))
-    initialise(network, seed)
-    placed = DeviceData(data, device)
-    with _bar(recipe.epochs) as advance:
-        try:
-            trained = train(network, placed, recipe, seed, advance)
-        except TrainingError as error:
-            raise CspnasError(f"{file.path}: training {error.kind}: {error}; lower the learning rate") from None
-    test = placed.place(datasets.load_test(recipe.dataset))
-    correct = predict_correct(network, placed, test, recipe)
+
+
+def _notes(file: ArchitectureFile, recipe: Recipe, data: DataSet, test: Split | None) -> Iterator[str]:
+    """What the user should know before the training, a line each."""
+    searched = file.document.get("data") or {}
+    if searched.get("checksum") not in (None, data.checksum):
+        yield (
+            f"note: {recipe.dataset} is not the data of {searched.get('dataset')} that {file.path} was searched on "
+            f"(checksum {data.checksum[:12]}, there {str(searched['checksum'])[:12]}): accuracies do not compare"
+        )
+    if test is None:
+        yield f"note: {recipe.dataset} has no folder test: the test accuracy will be null, weights are written all the same"
+
+
+def _train(job: Job) -> tuple[dict[str, Any], dict[str, Any]]:
+    import torch
+
+    from cspnas.evaluation import versions
+    from cspnas.families import wire
+    from cspnas.network import Network, initialise
+    from cspnas.training import DeviceData
+
+    network = Network(wire(job.file.architecture))
+    initialise(network, job.seed)
+    placed = DeviceData(job.data, job.device)
+    threads = _threads(network)
+    torch.set_num_threads(threads)
+    with _failing_in_one_line(job.file.path):
+        trained = _trained(network, placed, job)
+        test = _tested(network, placed, job)
     report = {
-        "architecture": file.document | {"measured": None},
-        "recipe": asdict(recipe),
-        "seed": seed,
+        "architecture": job.file.document | {"measured": None},
+        "recipe": asdict(job.recipe),
+        "seed": job.seed,
         "validation_accuracy": trained.accuracy,
-        "test_accuracy": float(correct.mean()),
-        "test_images": len(correct),
+        **test,
         "curve": [asdict(epoch) for epoch in trained.curve],
-        "data_checksum": data.checksum,
-        "device": str(device),
+        "data_checksum": job.data.checksum,
+        "device": str(job.device),
+        "threads": threads,
         "versions": versions(),
     }
     return report, {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
 
 
-def _bar(epochs: int) -> Any:
-    """A progress bar on stderr; a line an epoch where stderr is no terminal."""
-    from contextlib import contextmanager
+def _threads(network: Network) -> int:
+    """Threads on the CPU; OMP_NUM_THREADS wins.
 
+    Threads wait for each other after every operation. Where other programs run on the cores, that made a step of a
+    small network (0.6 MFLOPs) 60 times slower with two threads than with one, and of CSPResNet-50 10 times (two cores,
+    load 7): so only idle cores count, and a network of the size that a search trains gets one.
+    """
+    import torch
+
+    from cspnas.cost import cost_of
+
+    if os.environ.get("OMP_NUM_THREADS"):
+        return torch.get_num_threads()
+    if 2 * cost_of(network.graph).macs < SMALL:
+        return 1
+    return max(1, len(os.sched_getaffinity(0)) - round(os.getloadavg()[0]))
+
+
+@contextmanager
+def _failing_in_one_line(path: Path) -> Iterator[None]:
+    from cspnas.evaluation import is_out_of_memory
+
+    try:
+        yield
+    except TrainingError as error:
+        raise CspnasError(f"{path}: training {error.kind}: {error}; lower the learning rate") from None
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise CspnasError(f"{path}: out of memory ({reason}); lower recipe.batch_size in the file") from None
+
+
+def _trained(network: Network, placed: DeviceData, job: Job) -> Trained:
+    from cspnas.training import train
+
+    with _bar(job.recipe.epochs) as advance:
+        return train(network, placed, job.recipe, job.seed, advance)
+
+
+def _tested(network: Network, placed: DeviceData, job: Job) -> dict[str, Any]:
+    from cspnas.training import predict_correct
+
+    if job.test is None:
+        return {"test_accuracy": None, "test_images": 0}
+    correct = predict_correct(network, placed, placed.place(job.test), job.recipe)
+    return {"test_accuracy": float(correct.mean()), "test_images": len(correct)}
+
+
+def _accuracies(report: dict[str, Any]) -> str:
+    test, n = report["test_accuracy"], report["test_images"]
+    validation = f"validation {100 * report['validation_accuracy']:.2f}%"
+    if test is None:
+        return f"no test part; {validation}"
+    error = 100 * (test * (1 - test) / n) ** 0.5
+    return f"test accuracy {100 * test:.2f}% ± {error:.2f} (binomial, {n} images); {validation}"
+
+
+@contextmanager
+def _bar(epochs: int) -> Iterator[Callable[[Any], None]]:
+    """A progress bar on stderr; a line an epoch where stderr is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    @contextmanager
-    def bar() -> Any:
-        console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-            task, done = progress.add_task("training", total=epochs), [0]
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task, done = progress.add_task("training", total=epochs), [0]
 
-            def advance(epoch: Any) -> None:
-                done[0] += 1
-                text = f"epoch {done[0]}/{epochs}: loss {epoch.loss:.4f}, validation {100 * epoch.accuracy:.2f}%"
-                progress.update(task, advance=1, description=text)
-                if not console.is_terminal:
-                    sys.stderr.write(f"{text}, {epoch.seconds:.1f} s\n")
+        def advance(epoch: Any) -> None:
+            done[0] += 1
+            text = f"epoch {done[0]}/{epochs}: loss {epoch.loss:.4f}, validation {100 * epoch.accuracy:.2f}%"
+            progress.update(task, advance=1, description=text)
+            if not console.is_terminal:
+                sys.stderr.write(f"{text}, {epoch.seconds:.1f} s\n")
 
-            yield advance
-
-    return bar()
+        yield advance
 
 
 def _write(weights: Path, results: Path, report: dict[str, Any], tensors: dict[str, Any]) -> None:
     from safetensors.torch import save
-
-    from cspnas.export import write_whole
 
     write_whole(weights, save(tensors, metadata={"format": "pt"}), force=True)
     write_whole(results, json.dumps(report, indent=2) + "\n", force=True)

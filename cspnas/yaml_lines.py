@@ -14,22 +14,30 @@ Lines = dict[tuple[Any, ...], int]  # path of keys and indices -> line, from 1
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that also reads 1e-3 as a number, as YAML 1.2 does, and leaves dates alone."""
+    """SafeLoader that also reads 1e-3 as a number, as YAML 1.2 does, and leaves dates and 1:30 (90 in YAML 1.1) alone."""
 
 
+_OURS = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _OURS]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_INT = re.compile(r"[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$")
+_POINT = re.compile(
+    r"([-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$"
+)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _POINT, list("-+0123456789."))
 FLOAT = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$")
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789"))
+MOST_BYTES = 1_000_000  # a space or an architecture has some kilobytes
 MOST_NODES = 100_000  # a few aliases of aliases can stand for billions of values
 
 
 def read_yaml(path: Path) -> tuple[Any, Lines]:
     """(data, lines) of the file. Raises InputError for a file that is missing, empty or not YAML."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _text(path)
     except FileNotFoundError:
         raise InputError("no such file", where=str(path), do="check the path") from None
     except IsADirectoryError:
@@ -41,6 +49,17 @@ def read_yaml(path: Path) -> tuple[Any, Lines]:
     if not text.strip():
         raise InputError("an empty file", expected="a YAML document", where=str(path))
     return parse_yaml(text, str(path))
+
+
+def _text(path: Path) -> str:
+    """The text of a file. Raises InputError for one that is too long to be a document of ours, before it is read."""
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise InputError(
+            f"more than {MOST_BYTES:,} bytes", expected="a space or an architecture of some kilobytes", where=str(path)
+        )
+    return content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def parse_yaml(text: str, name: str) -> tuple[Any, Lines]:

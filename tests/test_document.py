@@ -232,7 +232,7 @@ def test_find_space(space_file: Path) -> None:
     assert find_space(str(space_file)) == space_file
     assert find_space("densenet") == find_space("densenet.yaml")
     assert "densenet" in shipped_spaces()
-    with pytest.raises(InputError, match=r"one of densenet.*did you mean densenet\?"):
+    with pytest.raises(InputError, match=r"densenet.*did you mean densenet\?"):
         find_space("densnet")
     with pytest.raises(InputError, match="SPACE"):
         find_space("x" * 5000)

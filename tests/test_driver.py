@@ -423,6 +423,18 @@ def test_results_of_another_study_are_reused_and_count_as_no_training(start: Sta
     assert driver.outcomes["reused"] >= len(reused) and driver.outcomes["training"] == 12
 
 
+def test_what_was_measured_beside_accuracy_is_reused_too_and_the_bulky_rest_is_not_kept(start: Start) -> None:
+    run = start(trials=4)
+    found = {"accuracy": 0.5, "latency": 0.25, "curve": [1, 2], "failure": None}
+    driver, _, handed = run.go(reuse=lambda key: dict(found) if int(key["digest"], 16) % 2 else None)
+    reused = [row for row in run.evaluations if row["state"] == "reused"]
+    assert reused and handed
+    for row in reused:
+        assert row["latency"] == 0.25 and run.database.result(row["id"]) == found
+        assert driver.ledger.networks[row["digest"]].values("latency")[0] == 0.25
+    assert not any("result" in row for network in driver.ledger.networks.values() for row in network.evaluations)
+
+
 def test_a_study_whose_every_training_is_known_ends_without_one(start: Start) -> None:
     """Confirmations and evenly drawn candidates are reused like all others."""
     run = start(TINY, trials=20)
@@ -470,6 +482,14 @@ def test_a_resumed_sampler_has_learnt_from_reused_results(start: Start, sampler:
 
     assert any(row["state"] == "reused" for row in run.evaluations)
     assert learnt(run.driver()) == learnt(driver)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_sampler_warns_of_nothing(start: Start, sampler: str) -> None:
+    """A search's stderr is its progress; no warning of a library belongs there."""
+    run = start(sampler=sampler, trials=6)
+    run.go()
 
 
 @pytest.mark.parametrize("sampler", ["nsga2", "tpe", "gp"])

@@ -333,7 +333,7 @@ def test_what_was_never_measured_counts_as_the_worst(start: Start) -> None:
     assert math.isnan(failed.value("latency"))
     assert failed not in driver.ledger.front()
     measured = driver.ledger.measured()[0]
-    told = driver._told_values(measured)
+    told = driver._teacher._values(measured)
     assert told is not None
     assert told["latency"] == measured.evaluations[0]["latency"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from cspnas.driver import Driver
 from cspnas.runners.interrupts import interrupts
 from cspnas.runners.worker import worker_main
 from cspnas.work import Done, Work
+
+MOST_PER_CORE = 4
+MOST_PER_GPU = 64
 
 
 @dataclass(slots=True)
@@ -141,6 +145,21 @@ def _environment(**variables: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
+def _cpu_workers(workers: int) -> int:
+    """The number of processes on the CPU; each holds torch and the data, and trains with one thread."""
+    from cspnas.errors import InputError
+
+    cores = len(os.sched_getaffinity(0))
+    if workers > MOST_PER_CORE * cores:
+        raise InputError(
+            f"{workers} workers",
+            expected=f"at most {MOST_PER_CORE * cores}, {MOST_PER_CORE} for each of {cores} cores",
+            where="--workers",
+            do="leave it out for one per core",
+        )
+    return workers or cores
+
+
 def devices_for(choice: str, workers: int, per_gpu: int) -> list[str]:
     """One device a worker for `auto`, `cpu` or `cuda:0,1`. Raises InputError for a device that is not there."""
     import torch
@@ -149,11 +168,14 @@ def devices_for(choice: str, workers: int, per_gpu: int) -> list[str]:
 
     gpus = list(range(torch.cuda.device_count()))
     if choice == "cpu" or (choice == "auto" and not gpus):
-        return ["cpu"] * (workers or len(os.sched_getaffinity(0)))
+        return ["cpu"] * _cpu_workers(workers)
+    if per_gpu > MOST_PER_GPU:
+        raise InputError(f"{per_gpu} trainings on each GPU", expected=f"at most {MOST_PER_GPU}", where="--per-gpu")
     if choice not in ("auto", "cuda"):
         names = choice.removeprefix("cuda:").split(",")
-        if not choice.startswith("cuda:") or not all(name.isdecimal() for name in names):
-            raise InputError(f"device {choice!r}", expected="auto, cpu, cuda or cuda:0,1", where="--device")
+        if not choice.startswith("cuda:") or not all(re.fullmatch("[0-9]{1,4}", name) for name in names):
+            shown = choice if len(choice) <= 60 else choice[:57] + "..."
+            raise InputError(f"device {shown!r}", expected="auto, cpu, cuda or cuda:0,1", where="--device")
         missing = sorted({int(name) for name in names} - set(gpus))
         if missing:
             raise InputError(f"GPU {missing[0]}", expected=f"one of the {len(gpus)} GPUs here", where="--device")

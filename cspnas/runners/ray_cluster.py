@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import gc
 import logging
 import os
@@ -11,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +52,16 @@ def cluster(address: str, workers: int) -> Iterator[list[Node]]:
         ray.shutdown()
 
 
+@functools.cache
 def quiet_ray() -> Any:
-    """Ray, quiet and without telemetry."""
+    """Ray, quiet and without telemetry. Raises InputError where it is not installed."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_LOG_TO_STDERR", "0")
-    try:
-        import ray
-    except ImportError:
-        raise InputError(
-            "no Ray", expected="the ray package", where="--runner ray", do="pip install 'cspnas[ray]'"
-        ) from None
+    missing = [name for name in ("ray", "pandas", "pyarrow", "tensorboardX") if find_spec(name) is None]
+    if missing:
+        do = "pip install 'cspnas[ray]'"
+        raise InputError(f"no {missing[0]}", expected="Ray with Ray Tune", where="--runner ray", do=do)
+    import ray
+
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     atexit.register(gc.freeze)  # else Python's last collection of all that Ray and torch made takes seconds
     vars(ray._private.worker)["_worker_logs_enabled"] = False  # no public switch keeps a lost node's logs off stderr

@@ -23,7 +23,7 @@ class Slots:
     device: str
     gpu_share: float
     nodes: tuple[str, ...]
-    evaluator: str = "cspnas.runners.ray_worker:training"
+    evaluator: str = "cspnas.runners.ray_worker:trainer"
 
 
 def slots_of(nodes: list[Node], study: Study, device: str, per_gpu: int | None) -> Slots:

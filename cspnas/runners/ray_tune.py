@@ -3,9 +3,9 @@
 Tune's loop runs in an actor of its own (`ray_loop`): with `ray://` it would run on the cluster anyway, and so there is
 one way for all addresses, Tune's console never mixes with ours, and Ctrl-C is handled here alone. This process posts
 units of work to that actor and asks it for events; our Searcher hands them to Tune, one Tune trial a training. Trials
-need not be long-lived workers that take many units: with actors reused Tune starts the next trial in 20 ms (median of
-10, 33 at most, two busy cores), and a trial of its own gives each training its curve in TensorBoard. Without reuse a
-start took 6 s, which is why all trials of a study have the same resources: Tune reuses an actor only for equal ones.
+need not be long-lived workers that take many units: with actors reused Tune starts the next trial within 20 to 45 ms (two
+busy cores), and a trial of its own gives each training its curve in TensorBoard. Without reuse a start took 2 to 8 s,
+which is why all trials of a study have the same resources: Tune reuses an actor only for equal ones.
 
 A trial whose process or node is gone comes back here as `crashed` or `lost` and the driver has it tried again; Tune
 retries nothing and restores nothing.
@@ -44,14 +44,17 @@ class RayRunner:
 
     def precision(self) -> str:
         """The faster precision where the trainings run."""
-        ray = quiet_ray()
-        return str(ray.get(self._task(_precision).remote(self.slots.device)))
+        from cspnas.runners.ray_worker import faster_precision
+
+        return str(quiet_ray().get(self._task(faster_precision).remote(self.slots.device)))
 
     def kinds(self) -> list[str]:
         """What the nodes' devices are called."""
-        ray = quiet_ray()
-        tasks = [self._task(_kind).options(**on_node(node)).remote(self.slots.device) for node in self.slots.nodes]
-        return sorted(set(ray.get(tasks)))
+        from cspnas.runners.ray_worker import device_kind
+
+        task = self._task(device_kind)
+        kinds = [task.options(**on_node(node)).remote(self.slots.device) for node in self.slots.nodes]
+        return sorted(set(quiet_ray().get(kinds)))
 
     def _task(self, function: Callable[[str], str]) -> Any:
         return quiet_ray().remote(num_cpus=1, num_gpus=self.slots.gpu_share, max_retries=0)(function)
@@ -142,23 +145,6 @@ class RayRunner:
     def _broken(self, why: str) -> RayError:
         last = why.strip().rpartition("\n")[2].partition(". ")[0].strip()[:200]
         return RayError(f"Ray Tune ended ({last}); everything finished is kept, the same command continues the search")
-
-
-def _precision(device: str) -> str:
-    import torch
-
-    from cspnas.training import faster_precision
-
-    torch.set_num_threads(1)
-    return faster_precision(torch.device(device))
-
-
-def _kind(device: str) -> str:
-    import torch
-
-    from cspnas.latency import device_name
-
-    return device_name(torch.device(device))
 
 
 def _portable(unit: dict[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,12 @@ class Mail:
         self.stopped = False
         self.staging: Path | None = None  # where Tune writes before it copies to its storage
 
+    def post(self, kind: str, trial_id: str, detail: Any) -> None:
+        """An event of a trial: its first one, for Tune can call a trial failed that it has called complete."""
+        ticket = self.tickets.pop(trial_id, None)
+        if ticket is not None:
+            self.events.put((kind, ticket, detail))
+
     def __reduce__(self) -> str:
         return "MAIL"  # Tune pickles and copies its settings; a process has one mail
 
@@ -70,7 +76,7 @@ class MailSearcher(Searcher):
         """Post the result; `Events` posts what failed, since it knows why."""
         self._running -= 1
         if not error and result is not None:
-            MAIL.events.put(("finished", MAIL.tickets.pop(trial_id), json.loads(result[RESULT])))
+            MAIL.post("finished", trial_id, json.loads(result[RESULT]))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the study's database is the truth."""
@@ -93,7 +99,7 @@ class Events(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """The driver decides whether it is tried again."""
-        MAIL.events.put(("failed", MAIL.tickets.pop(trial.trial_id), failure(Path(trial.error_file).read_text())))
+        MAIL.post("failed", trial.trial_id, failure(Path(trial.error_file).read_text()))
 
 
 def failure(text: str) -> dict[str, str]:
@@ -102,7 +108,7 @@ def failure(text: str) -> dict[str, str]:
     return {"kind": "lost" if gone else "crashed", "message": text.strip()[-2000:]}
 
 
-def training(device: str) -> Evaluate:
+def trainer(device: str) -> Evaluate:
     """What evaluates by training, with one torch thread, as the local runner's workers do."""
     import torch
 
@@ -126,3 +132,22 @@ def train_unit(config: dict[str, Any], make: str, device: str) -> None:
     result["node"] = ray.get_runtime_context().get_node_id()
     last = {"accuracy": result.get("accuracy"), "seconds": result.get("seconds"), RESULT: json.dumps(result)}
     tune.report({key: value for key, value in last.items() if value is not None})
+
+
+def faster_precision(device: str) -> str:
+    """Measured on a node, with one torch thread."""
+    import torch
+
+    from cspnas import training
+
+    torch.set_num_threads(1)
+    return training.faster_precision(torch.device(device))
+
+
+def device_kind(device: str) -> str:
+    """The name of a node's device, that latencies are compared on."""
+    import torch
+
+    from cspnas.latency import device_name
+
+    return device_name(torch.device(device))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -184,7 +185,9 @@ def _sampler(name: str, seed: int, parents: Parents) -> optuna.samplers.BaseSamp
     if name == "nsga2":
         return _Nsga2(seed, parents)
     if name == "tpe":
-        return samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
+        with warnings.catch_warnings():  # that `group` is experimental is no news for who runs a search
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
     if name == "gp":
         return samplers.GPSampler(seed=seed)
     return samplers.RandomSampler(seed=seed)
