@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,9 @@ class Cluster:
         from ray.cluster_utils import Cluster as RayCluster
 
         self.client_port = _free_port()
-        head = {"num_cpus": 1, "include_dashboard": False, "ray_client_server_port": self.client_port}
+        head: dict[str, Any] = {"num_cpus": 1, "include_dashboard": False}
+        if find_spec("grpc"):  # else Ray has no Ray Client
+            head["ray_client_server_port"] = self.client_port
         self._cluster = RayCluster(initialize_head=True, head_node_args=head)
         self._second = self._cluster.add_node(num_cpus=1)
         self.address: str = self._cluster.address
