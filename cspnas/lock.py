@@ -50,8 +50,8 @@ class StudyLock:
             holder = _holder(file.read())
             file.close()
             raise StudyBusyError(
-                f"{self.database}: found a search already running on this database ({holder}), expected one at a time; wait for "
-                "it, stop it, or search in another database (--study NEW_NAME without --storage, or another --storage)"
+                f"{self.database}: found a search already running on this database ({holder}), expected one at a time; "
+                "wait for it, stop it, or use another database (another --study without --storage, or another --storage)"
             ) from None
 
     def _is_there(self, file: IO[str]) -> bool:

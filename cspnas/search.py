@@ -54,7 +54,7 @@ def run_search(
     known = _known(study, place)
     if known is not None:
         check_data(study, place.name, known["facts"])
-    other = _other_study(reuse_from)
+    other = other_study(reuse_from)
     with workplace(where, study, place.file.parent / place.name) as workers:
         measured_on = latency_device(study, workers)
         facts = new_facts(study, workers.precision, measured_on) if known is None else known["facts"]
@@ -304,7 +304,7 @@ class Other:
     row: dict[str, Any]
 
 
-def _other_study(place: Place | None) -> Other | None:
+def other_study(place: Place | None) -> Other | None:
     """What --reuse-from names. Raises InputError where it is not there."""
     if place is None:
         return None
@@ -320,13 +320,18 @@ def _other_study(place: Place | None) -> Other | None:
 def _reuser(
     study: Study, facts: dict[str, Any], measured_on: str | None, other: Other | None, place: Place | None
 ) -> Reuse:
-    """Looks an evaluation key up in the other study; a latency counts only where it is of this study's device."""
+    """What finds results of the other study; says where none of them can be one of this study."""
     if other is None or place is None:
         return lambda key: None
     with undamaged(place.url):
         differs = _differences(study, facts, other.row)
     if differs:
         sys.stderr.write(f"note: nothing of {place.target} can be reused: {'; '.join(differs)}\n")
+    return finder(other, measured_on)
+
+
+def finder(other: Other, measured_on: str | None) -> Reuse:
+    """Looks an evaluation key up in the other study; a latency counts only where it is of this study's device."""
 
     def find(key: dict[str, Any]) -> dict[str, Any] | None:
         results = _results(other, key)

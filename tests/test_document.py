@@ -12,6 +12,7 @@ from architectures import random_architecture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cspnas import yaml_lines
 from cspnas.architecture import Architecture, Stem
 from cspnas.document import architecture_yaml, read_architecture
 from cspnas.errors import ArchitectureError, InputError
@@ -208,7 +209,7 @@ def test_overrides_and_their_flags(space_file: Path) -> None:
         ("constraints", ["flops<=4Q"], "--constraint", "--constraint: found unit 'Q'"),
         ("proxy.epoch", 3, None, "--set proxy.epoch: unknown key 'epoch'; did you mean epochs?"),
         ("prox.epochs", 3, None, "--set prox.epochs: unknown key 'prox'; did you mean proxy?"),
-        ("stages.7.depth", 1, None, "--set stages.7.depth: found key 'stages.7.depth'"),
+        ("stages.7.depth", 1, None, "--set stages.7.depth: found stages.7, expected stages.0 to stages.1: "),
         ("stages.0.split_ratio", 1, None, "--set stages.0.split_ratio: found 1"),
     ],
 )
@@ -216,6 +217,36 @@ def test_wrong_override_names_its_flag(space_file: Path, key: str, value: Any, f
     with pytest.raises(InputError) as caught:
         read_space(space_file, {key: value}, {key: flag} if flag else None)
     assert str(caught.value).startswith(expected)
+
+
+@pytest.mark.parametrize("value", ["1:30", "1:30.5", "12:00:00"])
+def test_a_time_of_day_is_no_number(value: str) -> None:
+    assert apply_set(f"proxy.epochs={value}") == ("proxy.epochs", value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *(("0", 0), ("-12", -12), ("0x1F", 31), ("0b11", 3), ("1_000", 1000)),
+        *(("1.5", 1.5), (".5", 0.5), ("-1.", -1.0), ("1e3", 1000.0), ("1.5e-3", 0.0015), ("-.inf", float("-inf"))),
+        *(("1.2.3", "1.2.3"), ("1a", "1a"), (".", ".")),
+    ],
+)
+def test_numbers_stay_numbers(text: str, value: Any) -> None:
+    found = apply_set(f"a={text}")[1]
+    assert found == value and type(found) is type(value)
+
+
+def test_a_file_too_long_to_be_a_space_is_refused_before_it_is_parsed(
+    space_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def parse(*arguments: Any) -> None:
+        raise AssertionError("it parses")
+
+    monkeypatch.setattr(yaml_lines, "parse_yaml", parse)
+    space_file.write_bytes(b"a: 1\n" * 200_001)
+    with pytest.raises(InputError, match=r"more than 1,000,000 bytes"):
+        read_space(space_file)
 
 
 def test_apply_set() -> None:

@@ -12,7 +12,7 @@ from torch import nn
 from cspnas.architecture import Architecture, Csp, Downsample, Stage, Stem
 from cspnas.errors import ArchitectureError
 from cspnas.families import wire
-from cspnas.graph import Graph, GraphBuilder, Operation
+from cspnas.graph import Graph, GraphBuilder
 from cspnas.network import Network
 
 DENSE = Architecture("densenet", (3, 16, 16), 10, Stem(8), (Stage(2, 4, 8, 8, csp=Csp("both", 4, 4, 12)),))
@@ -111,10 +111,10 @@ def test_a_switch_given_as_a_number_is_the_same_network() -> None:
 
 
 def graph_of(*names: str) -> Graph:
-    convolutions = [
-        Operation("conv", name, (index,), (2, 4, 4), (("out_channels", 2),)) for index, name in enumerate(names)
-    ]
-    return Graph((Operation("input", "image", (), (2, 4, 4)), *convolutions), len(names))
+    builder = GraphBuilder((2, 4, 4))
+    for index, name in enumerate(names):
+        builder.add("conv", name, index, out_channels=2)
+    return builder.graph()
 
 
 @pytest.mark.parametrize("names", [("a.conv", "a.conv"), ("a", "a"), ("a", "a.conv"), ("a.conv", "a"), ("forward",)])

@@ -39,7 +39,7 @@ from cspnas.network import Network
 from cspnas.objectives import EXACT, MEASURED, OBJECTIVES, exact_values, human, parse_constraint, with_unit
 from cspnas.runners.workplace import Here
 from cspnas.samplers.optuna_samplers import OptunaSampler
-from cspnas.search import _reuser, check_device, latency_device
+from cspnas.search import check_device, finder, latency_device, other_study
 from cspnas.space_document import read_space
 from cspnas.study import Study
 from cspnas.summary import Opened, member, open_study, summarise
@@ -423,14 +423,15 @@ def test_a_result_is_reused_for_its_latency_only_where_it_was_measured_on_the_sa
     driver = run.go()
     from cspnas.library import Place
 
-    place = Place(f"sqlite:///{tmp_path / 'studies.db'}", "small")
+    other = other_study(Place(f"sqlite:///{tmp_path / 'studies.db'}", "small"))
+    assert other is not None
     row = driver.ledger.measured()[0].evaluations[0]
     key = {name: row[name] for name in ("digest", "recipe_digest", "seed", "fidelity")}
     for device, found in ((None, True), ("cpu X", True), ("NVIDIA H100", False)):
-        assert (_reuser(place, device)(key) is not None) == found
+        assert (finder(other, device)(key) is not None) == found
     forget(run)
-    assert _reuser(place, None)(key) is not None
-    assert _reuser(place, "cpu X")(key) is None
+    assert finder(other, None)(key) is not None
+    assert finder(other, "cpu X")(key) is None
 
 
 def test_latency_needs_one_kind_of_device_and_the_same_one_later(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ Trainings are made up here, by a runner in this process; `test_cli.py` and `faul
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -80,6 +81,7 @@ def cspnas(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(sys, "argv", ["cspnas", *words])
         with pytest.raises(SystemExit) as end:
             cli.main()
+        gc.collect()  # closes what the end of a process would
         out, err = capsys.readouterr()
         return int(str(end.value.code)), out, err
 

@@ -74,7 +74,7 @@ def _connect(ray: Any, address: str, workers: int) -> None:
         options |= {"include_dashboard": False, "num_cpus": workers or len(os.sched_getaffinity(0))}
     try:
         with _silence():
-            ray.init(address=address, **options)
+            _init(ray, address, options)
     except (ConnectionError, RuntimeError, ValueError, ImportError, OSError) as error:
         first = " ".join(str(error).split())[:300]
         raise InputError(
@@ -83,6 +83,16 @@ def _connect(ray: Any, address: str, workers: int) -> None:
             where=f"--address {address}",
             do="a cluster that asks for a token needs RAY_AUTH_MODE=token",
         ) from None
+
+
+def _init(ray: Any, address: str, options: dict[str, Any]) -> None:
+    """`ray.init`, twice where Ray Client's server lost the process that it began for us, as one of 25 was (Ray 2.60)."""
+    try:
+        ray.init(address=address, **options)
+    except ConnectionError as error:
+        if "Initialization failure from server" not in str(error):
+            raise
+        ray.init(address=address, **options)
 
 
 @contextmanager
