@@ -90,6 +90,14 @@ class CostTable:
         """The exact cost of `architecture`. Raises ArchitectureError where it cannot be wired."""
         if architecture.norm == "before":
             return cost_of(wire(architecture))
+        return _composed(self._pieces_of(architecture), BYTES * prod(architecture.input_shape))
+
+    def peaks(self, architecture: Architecture) -> list[int]:
+        """Peak bytes in the stem, each stage and the head; not for norms before the convolutions."""
+        first, *rest = (piece.peak for piece in self._pieces_of(architecture))
+        return [first, *(BYTES * prod(architecture.input_shape) + peak for peak in rest)]
+
+    def _pieces_of(self, architecture: Architecture) -> list[_Piece]:
         common = (architecture.family, architecture.activation, architecture.negative_slope, architecture.head)
         key: Any = (architecture.input_shape, architecture.stem, common)
         pieces = [self._piece(key, architecture, 0, architecture.input_shape)]
@@ -98,7 +106,7 @@ class CostTable:
             pieces.append(self._piece((shape, stage, common), architecture, number, shape))
         shape, number = pieces[-1].form.shape, len(architecture.stages) + 1
         pieces.append(self._piece((shape, architecture.classes, common), architecture, number, shape))
-        return _composed(pieces, BYTES * prod(architecture.input_shape))
+        return pieces
 
     def _piece(self, key: Any, architecture: Architecture, number: int, shape: Shape) -> _Piece:
         found = self._pieces.get(key)

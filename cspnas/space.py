@@ -213,4 +213,10 @@ class SearchSpace:
         if self.family in DENSE_FAMILIES:
             last = number == len(self.stages)
             return dense_stage(channels, pool=not last, pool_first=pool == "before", **genes)
-        return residual_stage(channels, stride=1 if number == 1 else 2, **genes)
+        stage = residual_stage(channels, stride=1 if number == 1 else 2, **genes)
+        if self.family == "darknet" and stage.width is not None and stage.width % stage.groups:
+            raise ArchitectureError(
+                f"{stage.groups} groups for blocks of {stage.width} channels",
+                expected="groups that divide the channels",
+            )
+        return stage
