@@ -24,7 +24,7 @@ from random import Random
 from typing import Any
 
 from cspnas.candidates import Candidate, admitted, admitted_sample, reference_of, valid_candidates
-from cspnas.database import Database, architectures_table, evaluations_table, suggestions_table
+from cspnas.database import Database
 from cspnas.driver import Driver
 from cspnas.front import Reference
 from cspnas.ledger import Ledger, Network
@@ -33,6 +33,7 @@ from cspnas.recipe import training_seed
 from cspnas.samplers.optuna_samplers import OptunaSampler
 from cspnas.space_document import find_space, read_space
 from cspnas.study import Study
+from cspnas.study_tables import architectures_table, evaluations_table, suggestions_table
 from cspnas.work import Work
 
 

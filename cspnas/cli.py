@@ -20,7 +20,9 @@ app = typer.Typer(
     help="Search the Cross Stage Partial (CSP) design space: accuracy against exact FLOPs and peak memory.",
 )
 
-SpaceArgument = Annotated[str, typer.Argument(help="A space file, or the name of a shipped space (densenet).")]
+SpaceArgument = Annotated[
+    str, typer.Argument(help="A space file, or a shipped space: densenet, peleenet, resnet, resnext, darknet.")
+]
 StudyArgument = Annotated[str, typer.Argument(help="A name under studies/, a database file, or sqlite:///PATH#NAME.")]
 ArchitectureArgument = Annotated[
     str, typer.Argument(help="An architecture file, or the name of a reference network (csdarknet53).")
@@ -72,20 +74,21 @@ def search(
         "proxy.epochs": ("--epochs", epochs),
         "objectives": ("--objective", objective or None),
     }
-    search_command.run(
-        space,
-        flags,
-        set_ or [],
-        constraint or [],
-        study,
-        storage,
-        time,
+    request = search_command.Request(
+        space=space,
+        flags=flags,
+        sets=set_ or [],
+        constraints=constraint or [],
+        study=study,
+        storage=storage,
+        time=time,
+        reuse_from=reuse_from,
         runner=runner,
         address=address,
         device=device,
         per_gpu=per_gpu,
-        reuse=reuse_from,
     )
+    search_command.run(request)
 
 
 @app.command()

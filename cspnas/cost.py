@@ -11,9 +11,10 @@ from typing import Any
 from cspnas.architecture import Architecture
 from cspnas.blocks import Units
 from cspnas.families import add_piece, wire, wire_piece
-from cspnas.graph import BYTES, Form, Graph, GraphBuilder, Shape, Topology
+from cspnas.graph import Graph, GraphBuilder, Topology
 from cspnas.liveness import Saved, folding_of, live_of, plan_of, saved_of
 from cspnas.names import check_piece
+from cspnas.operations import BYTES, Form, Shape
 
 
 @dataclass(frozen=True, slots=True)

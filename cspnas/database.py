@@ -9,86 +9,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from cspnas.errors import InputError, StorageError
 from cspnas.objectives import MEASURED
+from cspnas.sqlite_file import (
+    SQLITE,
+    advice_on,
+    connect,
+    read_settings,
+    reason_of,
+    sqlite_files,
+    sqlite_path,
+    url_object,
+    write_settings,
+)
+from cspnas.study_tables import (
+    architectures_table,
+    drivers_table,
+    evaluations_table,
+    fronts_table,
+    metadata,
+    schema_table,
+    studies_table,
+    suggestions_table,
+)
 
 SCHEMA_VERSION = 1
 Row = dict[str, Any]
-
-metadata = sa.MetaData()
-schema_table = sa.Table("cspnas_schema", metadata, sa.Column("version", sa.Integer, primary_key=True))
-studies_table = sa.Table(
-    "cspnas_studies",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("name", sa.String(255), unique=True, nullable=False),
-    sa.Column("identity", sa.JSON, nullable=False),  # what may not change while the study goes on
-    sa.Column("facts", sa.JSON, nullable=False),  # hypervolume reference, data checksum, recipe digest, class names ...
-    sa.Column("created", sa.Float, nullable=False),
-)
-architectures_table = sa.Table(
-    "cspnas_architectures",
-    metadata,
-    sa.Column("digest", sa.String(64), primary_key=True),
-    sa.Column("document", sa.JSON, nullable=False),
-    sa.Column("costs", sa.JSON, nullable=False),
-)
-evaluations_table = sa.Table(
-    "cspnas_evaluations",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("study_id", sa.ForeignKey("cspnas_studies.id"), nullable=False),
-    sa.Column("digest", sa.ForeignKey("cspnas_architectures.digest"), nullable=False),
-    sa.Column("recipe_digest", sa.String(64), nullable=False),
-    sa.Column("seed", sa.BigInteger, nullable=False),
-    sa.Column("fidelity", sa.Integer, nullable=False),  # epochs
-    sa.Column("repeat", sa.Integer, nullable=False),
-    sa.Column("state", sa.String(16), nullable=False),  # in_flight, trained, reused, failed
-    sa.Column("attempt", sa.Integer, nullable=False),  # 1 + crashes of its worker; a driver that dies is none
-    sa.Column("driver_id", sa.Integer),
-    sa.Column("accuracy", sa.Float),
-    sa.Column("result", sa.JSON),
-    sa.Column("failure_kind", sa.String(32)),
-    sa.Column("started", sa.Float, nullable=False),
-    sa.Column("finished", sa.Float),
-    sa.UniqueConstraint("study_id", "digest", "recipe_digest", "seed", "fidelity", name="cspnas_evaluation_key"),
-)
-suggestions_table = sa.Table(
-    "cspnas_suggestions",
-    metadata,
-    sa.Column("study_id", sa.ForeignKey("cspnas_studies.id"), primary_key=True),
-    sa.Column("number", sa.Integer, primary_key=True),
-    sa.Column("source", sa.String(32), nullable=False),  # baseline:plain, baseline:csp, sampler name, uniform, confirm
-    sa.Column("outcome", sa.String(16), nullable=False),  # training, rejected, reused, attached
-    sa.Column("digest", sa.String(64)),  # none where the genotype is no valid network
-    sa.Column("evaluation_id", sa.ForeignKey("cspnas_evaluations.id")),
-    sa.Column("genotype", sa.JSON),
-    sa.Column("note", sa.JSON),  # why rejected; the sampler's own state
-)
-drivers_table = sa.Table(
-    "cspnas_drivers",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("study_id", sa.ForeignKey("cspnas_studies.id"), nullable=False),
-    sa.Column("about", sa.JSON, nullable=False),  # pid, host, sampler and versions
-    sa.Column("started", sa.Float, nullable=False),
-    sa.Column("ended", sa.Float),
-)
-fronts_table = sa.Table(
-    "cspnas_fronts",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("study_id", sa.ForeignKey("cspnas_studies.id"), nullable=False),
-    sa.Column("evaluation_id", sa.ForeignKey("cspnas_evaluations.id"), nullable=False),
-    sa.Column("trainings", sa.Integer, nullable=False),
-    sa.Column("hypervolume", sa.Float, nullable=False),
-    sa.Column("points", sa.JSON, nullable=False),  # [digest, values...] of each member
-)
 
 
 class NoTablesError(InputError):
@@ -115,7 +65,7 @@ class Database:
         self._file: tuple[int, int] | None = None
         self.engine = sa.create_engine(url_object(url), json_serializer=_canonical_json, **self.engine_options())
         if self.path is not None:
-            sa.event.listen(self.engine, "connect", _read_settings if read_only else _sqlite_settings)
+            sa.event.listen(self.engine, "connect", read_settings if read_only else write_settings)
         with self._translated():
             if create:
                 metadata.create_all(self.engine)
@@ -177,13 +127,13 @@ class Database:
             yield
         except IntegrityError as error:
             raise StorageError(
-                f"{self.shown_url}: another program writes to this study ({_reason(error)}); stop one of the two and "
+                f"{self.shown_url}: another program writes to this study ({reason_of(error)}); stop one of the two and "
                 "type the command again"
             ) from error
         except (DatabaseError, json.JSONDecodeError, UnicodeDecodeError) as error:
-            reason = _reason(error)
+            reason = reason_of(error)
             raise StorageError(
-                f"{self.shown_url}: the study database cannot be used ({reason}); {_advice(reason)}"
+                f"{self.shown_url}: the study database cannot be used ({reason}); {advice_on(reason)}"
             ) from None
 
     @contextmanager
@@ -358,7 +308,7 @@ def undamaged(shown: str) -> Iterator[None]:
         yield
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise StorageError(
-            f"{shown}: the study is damaged ({type(error).__name__}: {_reason(error)}); restore the file from a backup"
+            f"{shown}: the study is damaged ({type(error).__name__}: {reason_of(error)}); restore the file from a backup"
         ) from error
 
 
@@ -372,7 +322,7 @@ def check_name_free(url: str, name: str) -> None:
         tables = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'studies'").fetchone()
         taken = tables and connection.execute("SELECT 1 FROM studies WHERE study_name = ?", (name,)).fetchone()
     except sqlite3.DatabaseError as error:
-        raise StorageError(f"{url}: the database cannot be read ({error}); {_advice(str(error))}") from None
+        raise StorageError(f"{url}: the database cannot be read ({error}); {advice_on(str(error))}") from None
     finally:
         connection.close()
     if taken:
@@ -384,64 +334,11 @@ def check_name_free(url: str, name: str) -> None:
         )
 
 
-def connect(path: Path, mode: str) -> sqlite3.Connection:
-    """SQLite on exactly this file; mode rwc makes it where it is missing, rw does not."""
-    return sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", uri=True, timeout=30, check_same_thread=False)
-
-
 def _key(result: sa.CursorResult[Any]) -> int:
     """The primary key of the row that an insert made."""
     assert result.inserted_primary_key is not None
     return int(result.inserted_primary_key[0])
 
 
-SQLITE = "sqlite:///"
-
-
-def sqlite_path(url: str) -> Path | None:
-    """The file of a SQLite URL, None for other databases. All that follows `sqlite:///` is the path, as it stands."""
-    return Path(url.removeprefix(SQLITE)) if url.startswith(SQLITE) else None
-
-
-def sqlite_files(path: Path) -> list[Path]:
-    """A database and the files that SQLite keeps beside it."""
-    return [Path(f"{path}{end}") for end in ("", "-wal", "-shm", "-journal")]
-
-
-def url_object(url: str) -> sa.URL:
-    """`url` for SQLAlchemy, which would read ?, # and %20 in a path as something else."""
-    path = sqlite_path(url)
-    return sa.make_url(url) if path is None else sa.URL.create("sqlite", database=str(path))
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(getattr(error, "orig", error)).split())
-
-
 def _canonical_json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
-
-
-def _sqlite_settings(connection: Any, record: Any) -> None:
-    """WAL so that readers (the dashboard) never block the writer; a patient busy timeout."""
-    for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _read_settings(connection: Any, record: Any) -> None:
-    for pragma in ("busy_timeout=30000", "query_only=ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _advice(reason: str) -> str:
-    for sign, advice in (
-        ("full", "free some disk space and type the command again"),
-        ("readonly", "make the file and its folder writable"),
-        ("unable to open", "check that the folder exists and can be written"),
-        ("malformed", "the file is damaged: restore it from a backup"),
-        ("not a database", "the file is damaged or no database: restore it from a backup"),
-        ("locked", "another program holds it: close that and try again"),
-    ):
-        if sign in reason:
-            return advice
-    return "check the file or the server"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from cspnas.architecture import Architecture, Csp, Downsample, Stage, Stem
 from cspnas.blocks import BLOCKS, Units
-from cspnas.graph import Graph, GraphBuilder, Shape
+from cspnas.graph import Graph, GraphBuilder
 from cspnas.names import check_names
+from cspnas.operations import Shape
 from cspnas.rules import check_out, check_stage, check_stem, ends_in_transition
 
 

@@ -10,8 +10,9 @@ from itertools import groupby
 from cspnas.architecture import Architecture
 from cspnas.cost import macs_by_operation, params_by_operation, traffic_by_operation
 from cspnas.families import wire, wire_piece
-from cspnas.graph import Graph, Operation, Shape
+from cspnas.graph import Graph, Operation
 from cspnas.liveness import fold_norms, live_bytes, plan
+from cspnas.operations import Shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 
-from cspnas.graph import Form, Graph, Operation, Topology, form_of
+from cspnas.graph import Graph, Operation, Topology
+from cspnas.operations import Form, form_of
 
 TOPOLOGIES = 4096  # remembered
 OWNED = frozenset({"new", "first", "any"})

@@ -6,7 +6,7 @@ from typing import get_args
 
 from cspnas.architecture import FAMILIES, FUSIONS, SPLITS, Architecture, NormOrder, Stage, Taps
 from cspnas.errors import ArchitectureError
-from cspnas.graph import check_name
+from cspnas.operations import check_name
 
 
 def check_names(architecture: Architecture) -> None:

@@ -62,7 +62,8 @@ MEASURED = tuple(name for name, objective in OBJECTIVES.items() if not objective
 
 def exact_values(cost: Cost, batch_size: int) -> dict[str, float]:
     """Every exact objective of one network; keys are the objectives' names, counts are integers."""
-    return {name: OBJECTIVES[name].exact(cost, batch_size) for name in EXACT}  # type: ignore[misc]
+    exact = ((name, objective.exact) for name, objective in OBJECTIVES.items())
+    return {name: value(cost, batch_size) for name, value in exact if value is not None}
 
 
 def with_unit(name: str) -> str:

@@ -4,39 +4,37 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cspnas.errors import InputError
 from cspnas.library import Place, existing_place, new_name, new_place
 
-if TYPE_CHECKING:
-    from cspnas.runners.workplace import Where
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the command line said. `flags`: dotted key to (flag, value, None where it was not given); `time` as text."""
+
+    space: str
+    flags: dict[str, tuple[str, Any]]
+    sets: list[str]
+    constraints: list[str]
+    study: str | None
+    storage: str | None
+    time: str | None
+    reuse_from: str | None
+    runner: str
+    address: str | None
+    device: str
+    per_gpu: int | None
 
 
-def run(
-    space: str,
-    flags: dict[str, tuple[str, Any]],
-    sets: list[str],
-    constraints: list[str],
-    study_name: str | None,
-    storage: str | None,
-    time_limit: str | None,
-    *,
-    runner: str,
-    address: str | None,
-    device: str,
-    per_gpu: int | None,
-    reuse: str | None,
-) -> None:
+def run(request: Request) -> None:
     """Search; Ctrl-C keeps everything finished, says how to continue and exits with 130."""
     shown: list[Any] = []
     try:
-        from cspnas.runners.workplace import Where
-
-        where = Where(runner, address, device, per_gpu)
-        _search(space, flags, sets, constraints, study_name, storage, time_limit, where, reuse, shown)
+        _search(request, shown)
     except KeyboardInterrupt:
         if shown:
             shown[0].end()
@@ -44,27 +42,18 @@ def run(
         raise SystemExit(130) from None
 
 
-def _search(
-    space: str,
-    flags: dict[str, tuple[str, Any]],
-    sets: list[str],
-    constraints: list[str],
-    study_name: str | None,
-    storage: str | None,
-    time_limit: str | None,
-    where: Where,
-    reuse: str | None,
-    shown: list[Any],
-) -> None:
+def _search(request: Request, shown: list[Any]) -> None:
+    from cspnas.runners.workplace import Where
     from cspnas.space_document import find_space, read_space
 
     # What is cheap to check comes first: a folder of images is opened to read the space.
-    path, seconds = find_space(space), _seconds(time_limit)
-    name = new_name(study_name, path.stem)
-    place = new_place(name, storage)
-    reuse_from = existing_place(reuse, "--reuse-from") if reuse is not None else None
-    bounds = _parsed(flags, constraints)
-    overrides, sources = _overrides(flags, sets)
+    where = Where(request.runner, request.address, request.device, request.per_gpu)
+    path, seconds = find_space(request.space), _seconds(request.time)
+    name = new_name(request.study, path.stem)
+    place = new_place(name, request.storage)
+    reuse_from = existing_place(request.reuse_from, "--reuse-from") if request.reuse_from is not None else None
+    bounds = _parsed(request.flags, request.constraints)
+    overrides, sources = _overrides(request.flags, request.sets)
     from cspnas.data_form import folder_form
 
     study = read_space(path, overrides, sources, folder_form)

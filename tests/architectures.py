@@ -21,7 +21,8 @@ from cspnas.architecture import (
 )
 from cspnas.errors import ArchitectureError
 from cspnas.families import wire
-from cspnas.graph import ACTIVATIONS, Graph
+from cspnas.graph import Graph
+from cspnas.operations import ACTIVATIONS
 from cspnas.widths import dense_stage
 
 if TYPE_CHECKING:

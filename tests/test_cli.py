@@ -24,7 +24,7 @@ from cspnas.objectives import human
 from cspnas.space_document import read_space
 
 README = Path(__file__).parent.parent / "README.md"
-COMMANDS: dict[str, Any] = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+COMMANDS: dict[str, Any] = typer.main.get_command(cli.app).commands
 TINY = """\
 family: densenet
 stem: {channels: 4, stride: 2}

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from cspnas import front
 from cspnas.candidates import admitted_sample, baseline_curves, candidate, reference_of
-from cspnas.database import Database, evaluations_table
+from cspnas.database import Database
 from cspnas.driver import MAX_ATTEMPTS, Driver
 from cspnas.front import Reference
 from cspnas.recipe import training_seed
@@ -30,6 +30,7 @@ from cspnas.samplers import optuna_samplers
 from cspnas.samplers.optuna_samplers import OptunaSampler
 from cspnas.space_document import SAMPLERS, read_space
 from cspnas.study import Study
+from cspnas.study_tables import evaluations_table
 from cspnas.work import Done, Wait, Work
 
 SPACE = """

@@ -11,10 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cspnas.cost import cost_of
-from cspnas.graph import ACTIVATIONS, IN_PLACE_ACTIVATIONS, Graph, GraphBuilder
+from cspnas.graph import Graph, GraphBuilder
 from cspnas.liveness import fold_norms, plan, saved_bytes
 from cspnas.memory import measured_peak, measured_training_memory
 from cspnas.network import Network, fold, initialise
+from cspnas.operations import ACTIVATIONS, IN_PLACE_ACTIVATIONS
 
 MAP = 4 * 4 * 4  # bytes of one channel: 4 x 4 elements, float32
 

@@ -28,14 +28,14 @@ assert CSP is not None
 WRONG = {
     "family": (replace(DENSE, family="vgg"), "family 'vgg'", ""),
     "activation": (replace(DENSE, activation="tanh"), "activation 'tanh'", "stem.act"),
-    "norm": (replace(DENSE, norm="between"), "norm 'between'", ""),  # type: ignore[arg-type]
-    "head": (replace(DENSE, head="mlp"), "head 'mlp'", ""),  # type: ignore[arg-type]
-    "stem kind": (replace(DENSE, stem=Stem(8, kind="vit")), "stem 'vit'", ""),  # type: ignore[arg-type]
+    "norm": (replace(DENSE, norm="between"), "norm 'between'", ""),
+    "head": (replace(DENSE, head="mlp"), "head 'mlp'", ""),
+    "stem kind": (replace(DENSE, stem=Stem(8, kind="vit")), "stem 'vit'", ""),
     "fusion": (staged(DENSE, csp=replace(CSP, fusion="middle")), "fusion 'middle'", "stage1"),
     "split": (staged(DENSE, csp=replace(CSP, split="shuffle")), "split 'shuffle'", "stage1"),
     "taps": (staged(DENSE, csp=replace(CSP, taps="some")), "taps 'some'", "stage1"),
     "shortcut": (staged(DARK, shortcut="none"), "shortcut 'none'", "stage1"),
-    "downsample": (staged(DARK, downsample=Downsample(8, kind="max")), "downsample 'max'", "stage1"),  # type: ignore[arg-type]
+    "downsample": (staged(DARK, downsample=Downsample(8, kind="max")), "downsample 'max'", "stage1"),
     "no channel in the image": (replace(DENSE, input_shape=(0, 16, 16)), "input", ""),
     "no image": (replace(DENSE, input_shape=(3, 0, 16)), "input", ""),
     "no class": (replace(DENSE, classes=0), "0 outputs", "head.linear"),

@@ -19,9 +19,10 @@ from cspnas.architecture import Architecture, Csp, Fusion, Stage, Stem
 from cspnas.cost import Cost, cost_of
 from cspnas.errors import ArchitectureError
 from cspnas.families import wire
-from cspnas.graph import ACTIVATIONS, Graph, GraphBuilder
+from cspnas.graph import Graph, GraphBuilder
 from cspnas.memory import LiveStorages, measured_peak, parameters_of
 from cspnas.network import Network, fold, initialise
+from cspnas.operations import ACTIVATIONS
 from cspnas.widths import dense_stage, split
 
 if TYPE_CHECKING:

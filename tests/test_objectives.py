@@ -37,9 +37,10 @@ from cspnas.latency import LEAST, MOST, RUNS, WARM_UP, device_name, enough, late
 from cspnas.ledger import Ledger
 from cspnas.network import Network
 from cspnas.objectives import EXACT, MEASURED, OBJECTIVES, exact_values, human, parse_constraint, with_unit
+from cspnas.reuse import finder, other_study
 from cspnas.runners.workplace import Here
 from cspnas.samplers.optuna_samplers import OptunaSampler
-from cspnas.search import check_device, finder, latency_device, other_study
+from cspnas.search import check_device, latency_device
 from cspnas.space_document import read_space
 from cspnas.study import Study
 from cspnas.summary import Opened, member, open_study, summarise

@@ -7,17 +7,14 @@ import os
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from searches import PATIENCE, SPACE, Search, searching, until
 
 from cspnas.candidates import admitted_sample
 from cspnas.errors import InputError
@@ -26,60 +23,11 @@ from cspnas.runners.ray_slots import slots_of
 from cspnas.runners.workplace import Where
 from cspnas.space_document import read_space
 
-pytest.importorskip("ray")
-
-SPACE = """
-family: densenet
-stem: {channels: 4, stride: 4}
-stages:
-  - csp: [true, false]
-    split_ratio: 0.5
-    fusion: [first, both]
-    growth_rate: [2, 3, 4, 5]
-    depth: 1
-    bottleneck_ratio: 1
-    compression: 1
-objectives: [accuracy, flops]
-baselines: {widths: 1}
-proxy: {precision: float32}
-"""
-PATIENCE = 180.0  # seconds for one search, on a busy machine
-Search = subprocess.Popen[str]
-
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Search]]:
-    """Starts a search in an empty folder; what is left of it is killed at the end."""
-    (tmp_path / "tiny.yaml").write_text(SPACE)
-    started: list[Search] = []
-
-    def make(*arguments: str) -> Search:
-        command = [sys.executable, "-m", "cspnas", "search", "tiny.yaml", "--device", "cpu", *arguments]
-        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        started.append(subprocess.Popen(command, cwd=tmp_path, start_new_session=True, **pipes))
-        return started[-1]
-
-    yield make
-    for search in started:
-        if search.poll() is None:
-            search.kill()
-        search.communicate()
-
-
-def _until(search: Search, text: str) -> str:
-    """All of stderr up to the first line that begins with `text`."""
-    assert search.stderr is not None
-    timer = threading.Timer(PATIENCE, search.kill)
-    timer.start()
-    seen = ""
-    try:
-        for line in search.stderr:
-            seen += line
-            if line.startswith(text):
-                return seen
-    finally:
-        timer.cancel()
-    raise AssertionError(f"no {text}: {seen}")
+    with searching(tmp_path) as make:
+        yield make
 
 
 def _rows(folder: Path, name: str = "tiny") -> list[dict[str, Any]]:
@@ -105,9 +53,7 @@ class Cluster:
         from ray.cluster_utils import Cluster as RayCluster
 
         self.client_port = _free_port()
-        head: dict[str, Any] = {"num_cpus": 1, "include_dashboard": False}
-        if find_spec("grpc"):  # else Ray has no Ray Client
-            head["ray_client_server_port"] = self.client_port
+        head = {"num_cpus": 1, "include_dashboard": False, "ray_client_server_port": self.client_port}
         self._cluster = RayCluster(initialize_head=True, head_node_args=head)
         self._second = self._cluster.add_node(num_cpus=1)
         self.address: str = self._cluster.address
@@ -165,11 +111,10 @@ def test_one_worker_trains_what_the_local_runner_trains(start: Callable[..., Sea
 def test_ctrl_c_ends_a_search_over_ray_client_and_keeps_what_is_finished(
     start: Callable[..., Search], cluster: Cluster, tmp_path: Path
 ) -> None:
-    pytest.importorskip("grpc")
     search = start(
         "--trials", "6", "--epochs", "4", "--runner", "ray", "--address", f"ray://127.0.0.1:{cluster.client_port}"
     )
-    _until(search, "[1/6]")
+    until(search, "[1/6]")
     began = time.monotonic()
     search.send_signal(signal.SIGINT)
     _, errors = search.communicate(timeout=PATIENCE)
@@ -188,7 +133,7 @@ def test_a_node_killed_in_the_middle_costs_no_training(
 ) -> None:
     search = start("--trials", "8", "--epochs", "3", "--runner", "ray", "--address", cluster.address)
     for number in range(1, 7):
-        _until(search, f"[{number}/8]")
+        until(search, f"[{number}/8]")
         if cluster.second in _nodes(tmp_path):
             break
     time.sleep(0.5)  # by now the free slot has its next training: both nodes are at work

@@ -6,69 +6,21 @@ import os
 import random
 import signal
 import sqlite3
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from searches import PATIENCE, Search, searching, until
 
-SPACE = """
-family: densenet
-stem: {channels: 4, stride: 4}
-stages:
-  - csp: [true, false]
-    split_ratio: 0.5
-    fusion: [first, both]
-    growth_rate: [2, 3, 4, 5]
-    depth: 1
-    bottleneck_ratio: 1
-    compression: 1
-objectives: [accuracy, flops]
-baselines: {widths: 1}
-"""
-COMMAND = [sys.executable, "-m", "cspnas", "search", "tiny.yaml", "--trials", "6", "--epochs", "1", "--workers", "2"]
-COMMAND += ["--device", "cpu"]
-PATIENCE = 120.0  # seconds for one search to reach what is waited for, on a busy machine
-
-Search = subprocess.Popen[str]
+COMMAND = ("--trials", "6", "--epochs", "1", "--workers", "2")
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[[], Search]]:
-    """Starts the search in an empty folder; whatever is left of it is killed at the end."""
-    (tmp_path / "tiny.yaml").write_text(SPACE)
-    started: list[Search] = []
-
-    def make() -> Search:
-        started.append(
-            subprocess.Popen(COMMAND, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        )
-        return started[-1]
-
-    yield make
-    for search in started:
-        if search.poll() is None:
-            search.kill()
-        search.communicate()
-
-
-def _first_result(search: Search) -> str:
-    """All of stderr up to the line of the first finished training."""
-    assert search.stderr is not None
-    timer = threading.Timer(PATIENCE, search.kill)
-    timer.start()
-    seen = ""
-    for line in search.stderr:
-        seen += line
-        if line.startswith("[1/6]"):
-            timer.cancel()
-            return seen
-    timer.cancel()
-    raise AssertionError(f"no result: {seen}")
+    with searching(tmp_path) as make:
+        yield lambda: make(*COMMAND)
 
 
 def _children(pid: int) -> dict[int, str]:
@@ -130,7 +82,7 @@ def test_a_killed_search_leaves_no_worker_and_the_same_command_finishes_it(
     start: Callable[[], Search], tmp_path: Path
 ) -> None:
     search = start()
-    _first_result(search)
+    until(search, "[1/6]")
     delay = random.uniform(0, 1.5)
     time.sleep(delay)
     children = list(_children(search.pid))
@@ -153,7 +105,7 @@ def test_a_killed_search_leaves_no_worker_and_the_same_command_finishes_it(
 
 def test_a_killed_worker_is_replaced_and_its_training_tried_again(start: Callable[[], Search], tmp_path: Path) -> None:
     search = start()
-    _first_result(search)
+    until(search, "[1/6]")
     victim = random.choice(_workers(search.pid))
     os.kill(victim, signal.SIGKILL)
     _, errors = search.communicate(timeout=PATIENCE)
@@ -168,7 +120,7 @@ def test_a_second_search_is_refused_with_the_pid_of_the_first_and_ctrl_c_ends_th
     start: Callable[[], Search], tmp_path: Path
 ) -> None:
     first = start()
-    _first_result(first)
+    until(first, "[1/6]")
     os.kill(first.pid, signal.SIGSTOP)  # a stopped driver still holds its study: no heartbeat is needed
     second = start()
     _, refusal = second.communicate(timeout=PATIENCE)

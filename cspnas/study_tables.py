@@ -1,0 +1,75 @@
+"""The tables of the study database, all named `cspnas_...`."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+schema_table = sa.Table("cspnas_schema", metadata, sa.Column("version", sa.Integer, primary_key=True))
+studies_table = sa.Table(
+    "cspnas_studies",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.String(255), unique=True, nullable=False),
+    sa.Column("identity", sa.JSON, nullable=False),  # what may not change while the study goes on
+    sa.Column("facts", sa.JSON, nullable=False),  # hypervolume reference, data checksum, recipe digest, class names ...
+    sa.Column("created", sa.Float, nullable=False),
+)
+architectures_table = sa.Table(
+    "cspnas_architectures",
+    metadata,
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("document", sa.JSON, nullable=False),
+    sa.Column("costs", sa.JSON, nullable=False),
+)
+evaluations_table = sa.Table(
+    "cspnas_evaluations",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("study_id", sa.ForeignKey("cspnas_studies.id"), nullable=False),
+    sa.Column("digest", sa.ForeignKey("cspnas_architectures.digest"), nullable=False),
+    sa.Column("recipe_digest", sa.String(64), nullable=False),
+    sa.Column("seed", sa.BigInteger, nullable=False),
+    sa.Column("fidelity", sa.Integer, nullable=False),  # epochs
+    sa.Column("repeat", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),  # in_flight, trained, reused, failed
+    sa.Column("attempt", sa.Integer, nullable=False),  # 1 + crashes of its worker; a driver that dies is none
+    sa.Column("driver_id", sa.Integer),
+    sa.Column("accuracy", sa.Float),
+    sa.Column("result", sa.JSON),
+    sa.Column("failure_kind", sa.String(32)),
+    sa.Column("started", sa.Float, nullable=False),
+    sa.Column("finished", sa.Float),
+    sa.UniqueConstraint("study_id", "digest", "recipe_digest", "seed", "fidelity", name="cspnas_evaluation_key"),
+)
+suggestions_table = sa.Table(
+    "cspnas_suggestions",
+    metadata,
+    sa.Column("study_id", sa.ForeignKey("cspnas_studies.id"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("source", sa.String(32), nullable=False),  # baseline:plain, baseline:csp, sampler name, uniform, confirm
+    sa.Column("outcome", sa.String(16), nullable=False),  # training, rejected, reused, attached
+    sa.Column("digest", sa.String(64)),  # none where the genotype is no valid network
+    sa.Column("evaluation_id", sa.ForeignKey("cspnas_evaluations.id")),
+    sa.Column("genotype", sa.JSON),
+    sa.Column("note", sa.JSON),  # why rejected; the sampler's own state
+)
+drivers_table = sa.Table(
+    "cspnas_drivers",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("study_id", sa.ForeignKey("cspnas_studies.id"), nullable=False),
+    sa.Column("about", sa.JSON, nullable=False),  # pid, host, sampler and versions
+    sa.Column("started", sa.Float, nullable=False),
+    sa.Column("ended", sa.Float),
+)
+fronts_table = sa.Table(
+    "cspnas_fronts",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("study_id", sa.ForeignKey("cspnas_studies.id"), nullable=False),
+    sa.Column("evaluation_id", sa.ForeignKey("cspnas_evaluations.id"), nullable=False),
+    sa.Column("trainings", sa.Integer, nullable=False),
+    sa.Column("hypervolume", sa.Float, nullable=False),
+    sa.Column("points", sa.JSON, nullable=False),  # [digest, values...] of each member
+)
