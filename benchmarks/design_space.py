@@ -36,8 +36,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 def check_oracles(name: str, start: int) -> int:
     """Seeds `start` to `start` + PIECE; how many were confirmed, all of them. Raises AssertionError with the seed."""
-    from architectures import wide_architecture
     from oracles import disagreements
+    from random_architectures import wide_architecture
 
     torch.set_num_threads(1)
     table = CostTable()

@@ -8,8 +8,8 @@ from functools import cache
 
 import pytest
 import torch
-from architectures import random_architecture
 from ptflops import get_model_complexity_info
+from random_architectures import random_architecture
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from architectures import random_architecture
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_architectures import random_architecture
 
 from cspnas import yaml_lines
 from cspnas.architecture import Architecture, Stem

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from architectures import random_architecture
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_architectures import random_architecture
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from architectures import randomise, run_without_reuse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_architectures import randomise, run_without_reuse
 
 from cspnas.cost import cost_of
 from cspnas.graph import Graph, GraphBuilder

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from architectures import random_architecture, randomise, run_without_reuse
+from random_architectures import random_architecture, randomise, run_without_reuse
 from torch import Tensor, nn
 
 from cspnas.architecture import Architecture, Csp, Fusion, Stage, Stem

@@ -11,7 +11,7 @@ import pytest
 import timm
 import torch
 import torchvision
-from architectures import randomise
+from random_architectures import randomise
 from torch import Tensor, nn
 from torch.nn import functional
 

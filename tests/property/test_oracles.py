@@ -7,10 +7,10 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from architectures import wide_architecture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oracles import disagreements
+from random_architectures import wide_architecture
 
 from cspnas.architecture import FAMILIES, Architecture
 from cspnas.cost import CostTable, cost_of
