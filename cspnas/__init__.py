@@ -16,12 +16,18 @@ def build(architecture: str | Path, *, seed: int = 0) -> Network:
     """The `torch.nn.Module` of an architecture, freshly initialised: (N, C, H, W) -> (N, classes).
 
     `architecture` is a file, or the name of a reference that comes with the package (`csdarknet53`). Raises InputError
-    (one line: file, line and key) for a file that does not describe a network.
+    (one line: file, line and key) for a file that does not describe a network, TrainingError (out of memory) for one that is
+    larger than this machine's memory.
     """
+    import torch
+
+    from cspnas.capacity import check_fits
     from cspnas.document import find_architecture, read_architecture
     from cspnas.families import wire
     from cspnas.network import Network, initialise
 
-    network = Network(wire(read_architecture(find_architecture(str(architecture))).architecture))
+    graph = wire(read_architecture(find_architecture(str(architecture))).architecture)
+    check_fits(graph, 0, torch.device("cpu"))
+    network = Network(graph)
     initialise(network, seed)
     return network

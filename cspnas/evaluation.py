@@ -15,6 +15,7 @@ import torch
 
 from cspnas import data as datasets
 from cspnas.architecture_document import architecture_from
+from cspnas.capacity import check_fits
 from cspnas.errors import CspnasError, TrainingError
 from cspnas.families import wire
 from cspnas.latency import device_name, latency
@@ -54,7 +55,9 @@ class Evaluator:
 
     def _train(self, work: Work, progress: Callable[[Epoch], None]) -> Result:
         recipe = Recipe(**work["recipe"])
-        network = Network(wire(architecture_from(work["architecture"])))
+        graph = wire(architecture_from(work["architecture"]))
+        check_fits(graph, recipe.batch_size, self.device)
+        network = Network(graph)
         initialise(network, work["seed"])
         trained = train(network, self._data_on_device(recipe.dataset), recipe, work["seed"], progress)
         return {

@@ -87,6 +87,7 @@ def _job(file: ArchitectureFile, recipe: Recipe, device_name: str, seed: int) ->
     from cspnas.training import faster_precision
 
     device = torch.device(devices_for(device_name, 1, 1)[0])
+    _check_size(file, recipe, device)
     data = datasets.load(recipe.dataset)
     _check_form(file, data)
     test = datasets.load_test(recipe.dataset) if datasets.has_test(recipe.dataset) else None
@@ -95,6 +96,17 @@ def _job(file: ArchitectureFile, recipe: Recipe, device_name: str, seed: int) ->
     for note in _notes(file, recipe, data, test):
         sys.stderr.write(f"{note}\n")
     return Job(file, recipe, seed, device, data, test)
+
+
+def _check_size(file: ArchitectureFile, recipe: Recipe, device: torch.device) -> None:
+    from cspnas.capacity import check_fits
+    from cspnas.families import wire
+
+    try:
+        check_fits(wire(file.architecture), recipe.batch_size, device)
+    except TrainingError as error:
+        do = "lower recipe.batch_size in the file, or take a smaller network"
+        raise InputError(str(error), expected="a network that fits", where=str(file.path), do=do) from None
 
 
 def _check_form(file: ArchitectureFile, data: DataSet) -> None:

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from cspnas import build
+from cspnas.architecture import Architecture, Stage, Stem
+from cspnas.architecture_document import architecture_to
+from cspnas.cost import cost_of
+from cspnas.document import architecture_yaml
+from cspnas.errors import TrainingError
 from cspnas.evaluation import Evaluator, is_out_of_memory
+from cspnas.families import wire
+from cspnas.recipe import Recipe
+
+# 3 x 65536^2 x 9 weights: half a terabyte, and over 10^12 MACs.
+VAST = Architecture("darknet", (1, 28, 28), 10, Stem(65536, 3), (Stage(3, None, 65536, 65536, width=65536),))
 
 
 def fail(error: str) -> None:
@@ -30,3 +45,19 @@ def test_python_and_torch_errors_count() -> None:
     assert is_out_of_memory(MemoryError())
     assert is_out_of_memory(torch.OutOfMemoryError())
     assert not is_out_of_memory(ValueError("can't allocate memory"))
+
+
+def test_a_network_larger_than_the_machine_is_refused_from_its_cost_and_nothing_is_allocated(tmp_path: Path) -> None:
+    """Trained by a worker, by the command and built: one line with the arithmetic, in an address space of 8 GiB."""
+    assert cost_of(wire(VAST)).macs > 10**12
+    unit = {"architecture": architecture_to(VAST), "recipe": asdict(Recipe()), "seed": 0}
+    failure = Evaluator("cpu")(unit)["failure"]
+    assert failure["kind"] == "out of memory" and "for weights, gradients and optimiser" in failure["message"]
+    (tmp_path / "vast.yaml").write_text(architecture_yaml(VAST))
+    with pytest.raises(TrainingError, match="to train at batch 0"):
+        build(tmp_path / "vast.yaml")
+    command = f"ulimit -v {8 << 20}; exec {sys.executable} -m cspnas train vast.yaml"
+    run = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert run.stderr.count("\n") == 1 and "vast.yaml: found a network of" in run.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["vast.yaml"]

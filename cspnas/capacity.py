@@ -1,0 +1,35 @@
+"""Whether a network fits into a device's memory, from its exact cost and before anything of it is allocated."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from cspnas.cost import cost_of
+from cspnas.errors import TrainingError
+from cspnas.graph import Graph
+from cspnas.objectives import human
+
+
+def device_memory(device: torch.device) -> int:
+    """Bytes in all: of the GPU, or of this machine."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def check_fits(graph: Graph, batch_size: int, device: torch.device) -> None:
+    """Raises TrainingError (out of memory) where a training step of the network needs more than the whole device has."""
+    cost, there = cost_of(graph), device_memory(device)
+    needed = cost.training_memory(batch_size)
+    if needed > there:
+        weights = cost.training_memory(0)
+        raise TrainingError(
+            "out of memory",
+            f"a network of {human('flops', cost.flops)} FLOPs and {human('params', cost.params)} parameters needs "
+            f"{human('training_memory', needed)} to train at batch {batch_size} "
+            f"({human('training_memory', weights)} for weights, gradients and optimiser, "
+            f"{human('training_memory', needed - weights)} for what the backward pass reads); {device} has "
+            f"{human('training_memory', there)}",
+        )
