@@ -32,7 +32,10 @@ def front_page(summary: dict[str, Any]) -> str:
             },
         )
     )
-    figure.update_xaxes(title="FLOPs (M, one image)", type="log")
+    ticks = [digit * 10.0**power for power in range(-3, 7) for digit in (1, 2, 5)]
+    figure.update_xaxes(
+        title="FLOPs (M, one image)", type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks]
+    )
     figure.update_yaxes(title="validation accuracy (%), mean over seeds ± standard error")
     figure.update_layout(
         title=f"{summary['study']}: front of {summary['networks']} networks, {summary['trainings']} trainings (star: knee)",
