@@ -1,7 +1,7 @@
 """The whole design space against its oracles, once, in more depth than the tests have time for.
 
     python benchmarks/design_space.py oracles 10000    random architectures of all families: every figure by other counters
-    python benchmarks/design_space.py spaces 10000     of each shipped space: built, forward, backward at the smallest input
+    python benchmarks/design_space.py spaces 10000     of each shipped space (or of those named after it): built, forward, backward at the smallest input
 
 Works in two processes, in pieces, and writes after each piece what was done to benchmarks/results/design_space.json. A
 failure ends it with the seed that shows it.
@@ -109,7 +109,7 @@ def keep(key: str, done: int, seconds: float) -> None:
 def main() -> None:
     """Parse, run, keep."""
     what, count = sys.argv[1], int(sys.argv[2])
-    names = ["all families"] if what == "oracles" else list(shipped_spaces())
+    names = sys.argv[3:] or (["all families"] if what == "oracles" else list(shipped_spaces()))
     for name in names:
         began = time.monotonic()
         for done in run(check_oracles if what == "oracles" else check_space, name, count):
