@@ -13,6 +13,7 @@ from cspnas.samplers.improvement import expected_improvement, log_error_excess
 from cspnas.samplers.surrogate import Surrogate, posterior, to_target
 
 Array = npt.NDArray[Any]
+LEAST_ROWS = 6  # trainings before the first model
 GROWTH = 1.25  # hyperparameters are fitted again when there are this many times the rows of the last fit
 
 

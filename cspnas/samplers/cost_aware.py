@@ -18,7 +18,7 @@ from cspnas.families import wire
 from cspnas.front import losses
 from cspnas.ledger import Ledger, Network
 from cspnas.objectives import OBJECTIVES, exact_values
-from cspnas.samplers.acquisition import Points, Trained, due, farthest, scores
+from cspnas.samplers.acquisition import LEAST_ROWS, Points, Trained, due, farthest, scores
 from cspnas.samplers.features import Scaling, raw_features
 from cspnas.samplers.surrogate import Surrogate, to_target
 from cspnas.space import Genotype
@@ -27,7 +27,6 @@ from cspnas.study import Study
 Array = npt.NDArray[Any]
 POOL = 10_000  # random admitted candidates, costed once
 MUTATIONS = 500  # of the best networks, costed for each suggestion
-LEAST_ROWS = 6  # trainings before the first model
 
 
 @dataclass(slots=True)
