@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import heapq
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cspnas.samplers.improvement import expected_improvement, log_error_excess
-from cspnas.samplers.surrogate import Surrogate, posterior, to_target
+from cspnas.samplers.improvement import expected_improvement, improvement_bound, leading, log_error_excess
+from cspnas.samplers.surrogate import Posterior, Surrogate, posterior, to_target
 
 Array = npt.NDArray[Any]
+CHUNK = 512  # candidates whose exact gain is computed at once
 LEAST_ROWS = 6  # trainings before the first model
 GROWTH = 1.25  # hyperparameters are fitted again when there are this many times the rows of the last fit
 
@@ -34,13 +36,48 @@ class Trained:
     accuracy: Array
 
 
-def scores(
-    surrogate: Surrogate, trained: Trained, pending: Points, candidates: Points, reference: float
-) -> tuple[Array, Array]:
-    """(n,) expected improvements of the candidates and (n,) their median accuracies.
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What the model says before the next suggestion: the incumbents, and each candidate's accuracy."""
 
-    Incumbents are the posterior means of trained networks and of those in flight, which the model takes for measured at
-    its own mean. `reference` is the accuracy from which the hypervolume counts.
+    costs: Array  # (m, k) known losses of the incumbents that count
+    accuracies: Array  # (m,) their posterior medians
+    candidates: Points
+    found: Posterior
+    reference: float  # accuracy from which the hypervolume counts
+
+    def gains(self, where: Array) -> Array:
+        """Exact expected improvements of the candidates at indices `where`."""
+        mean, deviation = self.found.mean[where], self.found.deviation[where]
+
+        def excess(threshold: float) -> Array:
+            return log_error_excess(np.asarray(threshold), mean, deviation)
+
+        return expected_improvement(
+            self.candidates.costs[where], excess, self.costs, self.accuracies, self.reference
+        )
+
+    def ranked(self) -> Iterator[int]:
+        """Candidates from the greatest expected improvement down; exact gains are computed only as far as they are asked
+        for, in the order of an upper bound.
+        """
+        volume, needed = improvement_bound(self.candidates.costs, self.costs, self.accuracies, self.reference)
+        bound = volume * log_error_excess(needed, self.found.mean, self.found.deviation)
+        order = np.argsort(-bound, kind="stable")
+        heap: list[tuple[float, float, int]] = []
+        for start in range(0, len(order), CHUNK):
+            while heap and -heap[0][0] >= bound[order[start]]:
+                yield heapq.heappop(heap)[2]
+            where = order[start : start + CHUNK]
+            for index, gain in zip(where, self.gains(where), strict=True):
+                heapq.heappush(heap, (-float(gain), -float(self.found.mean[index]), int(index)))
+        while heap:
+            yield heapq.heappop(heap)[2]
+
+
+def believe(surrogate: Surrogate, trained: Trained, pending: Points, candidates: Points, reference: float) -> Belief:
+    """Incumbents are the posterior medians of trained networks and of those in flight, which the model takes for measured
+    at its own mean.
     """
     features = trained.points.features[trained.network]
     target = to_target(trained.accuracy)
@@ -52,13 +89,9 @@ def scores(
             np.concatenate([features, pending.features]), np.concatenate([target, believed])
         )
         known, costs = np.concatenate([known, pending.features]), np.concatenate([costs, pending.costs])
-    incumbents = posterior(process, known).accuracy
-    found = posterior(process, candidates.features)
-
-    def excess(threshold: float) -> Array:
-        return log_error_excess(np.asarray(threshold), found.mean, found.deviation)
-
-    return expected_improvement(candidates.costs, excess, costs, incumbents, reference), found.accuracy
+    accuracies = posterior(process, known).accuracy
+    kept = leading(costs, accuracies)
+    return Belief(costs[kept], accuracies[kept], candidates, posterior(process, candidates.features), reference)
 
 
 def due(surrogate: Surrogate, rows: int) -> bool:

@@ -18,7 +18,7 @@ from cspnas.families import wire
 from cspnas.front import losses
 from cspnas.ledger import Ledger, Network
 from cspnas.objectives import OBJECTIVES, exact_values
-from cspnas.samplers.acquisition import LEAST_ROWS, Points, Trained, due, farthest, scores
+from cspnas.samplers.acquisition import LEAST_ROWS, Points, Trained, believe, due, farthest
 from cspnas.samplers.features import Scaling, raw_features
 from cspnas.samplers.surrogate import Surrogate, to_target
 from cspnas.space import Genotype
@@ -112,9 +112,9 @@ class CostAwareSampler:
             state["hyperparameters"] = self._surrogate.dump()
         mutations = self._mutations(best, random)
         points = _joined(self._pool_points, self._points(mutations))
-        gains, accuracies = scores(self._surrogate, trained, pending, points, self._ledger.reference.chance)
+        belief = believe(self._surrogate, trained, pending, points, self._ledger.reference.chance)
         candidates = [*pool, *mutations]
-        for index in np.lexsort((-accuracies, -gains)):
+        for index in belief.ranked():
             if candidates[index].digest not in self._ledger.networks:
                 return candidates[index].genotype, state
         return random.choice(candidates).genotype, state  # all known: the driver ends or draws evenly

@@ -91,6 +91,22 @@ def expected_improvement(costs: Array, excess: Any, incumbents: Array, accuracie
     return total
 
 
+def improvement_bound(costs: Array, incumbents: Array, accuracies: Array, reference: float) -> tuple[Array, Array]:
+    """(n,) volumes v and (n,) accuracies t with EHVI <= v psi(t): below the accuracy t of a network that costs no more in
+    any way nothing is won, above it at most the whole box.
+    """
+    cheaper = (incumbents[:, None, :] <= costs[None, :, :]).all(2)  # (m, n)
+    needed = np.where(cheaper, accuracies[:, None], reference).max(0, initial=reference)
+    return np.prod(1 - np.clip(costs, 0, 1), 1), np.asarray(needed)
+
+
+def leading(costs: Array, accuracies: Array) -> Array:
+    """(m,) booleans: the incumbents that no other one beats in accuracy and every cost; the others change nothing."""
+    from cspnas.front import non_dominated
+
+    return non_dominated(np.column_stack([costs, -accuracies]))
+
+
 def _non_dominated(points: Array) -> Array:
     """The points that no other dominates, each once: the others cover nothing more."""
     if len(points) < 2:

@@ -14,7 +14,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from cspnas.errors import InputError
-from cspnas.samplers.acquisition import LEAST_ROWS, Points, Trained, due, farthest, scores
+from cspnas.samplers.acquisition import LEAST_ROWS, Points, Trained, believe, due, farthest
 from cspnas.samplers.features import Scaling
 from cspnas.samplers.surrogate import Surrogate, to_target
 
@@ -74,9 +74,9 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
         if due(self._surrogate, len(done)):
             self._surrogate.fit(known.features, to_target(accuracy))
         trained = Trained(known, np.arange(len(done)), accuracy)
-        gains, _ = scores(self._surrogate, trained, pending, self._candidates, REFERENCE)
-        free = (self._pool[index] for index in np.argsort(-gains) if self._key(self._pool[index]) not in taken)
-        return next(free, self._pool[int(gains.argmax())])
+        belief = believe(self._surrogate, trained, pending, self._candidates, REFERENCE)
+        ranked = [self._pool[index] for index in belief.ranked()]
+        return next((params for params in ranked if self._key(params) not in taken), ranked[0])
 
     def _fill(self, study: optuna.Study) -> None:
         """Draw and cost the pool; find which objective is measured."""
