@@ -73,6 +73,23 @@ def test_file_says_what_it_is_and_reads_back_the_same(name: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", REFERENCES)
+def test_file_cut_short_is_never_another_network(name: str, tmp_path: Path) -> None:
+    """A reference cut at the end of any line, where a list of stages would still read as a shorter one, is refused or is
+    the same network (its end is a remark).
+    """
+    whole, cut = find_architecture(name).read_bytes(), tmp_path / "cut.yaml"
+    refused = 0
+    for length in (place + 1 for place, byte in enumerate(whole) if byte == ord("\n")):
+        cut.write_bytes(whole[:length])
+        try:
+            assert read_architecture(cut).architecture == reference(name)
+        except InputError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused >= len(reference(name).stages)
+
+
+@pytest.mark.parametrize("name", REFERENCES)
 def test_costs_are_what_other_counters_count(name: str) -> None:
     architecture = reference(name)
     graph = wire(architecture)
