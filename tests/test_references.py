@@ -22,7 +22,7 @@ from cspnas.checks import check_costs
 from cspnas.cli import app
 from cspnas.cost import CostTable, cost_of
 from cspnas.document import architecture_yaml, find_architecture, read_architecture, shipped_architectures
-from cspnas.errors import InputError
+from cspnas.errors import ArchitectureError, InputError
 from cspnas.families import wire
 from cspnas.graph import Graph
 from cspnas.memory import measured_training_memory
@@ -87,6 +87,17 @@ def test_file_cut_short_is_never_another_network(name: str, tmp_path: Path) -> N
             refused += 1
             assert "\n" not in str(error)
     assert refused >= len(reference(name).stages)
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_input_smaller_than_the_strides_is_refused(name: str) -> None:
+    """All have five strides of 2: on 32x32 one position is left, on 16x16 the last would step over a single one, which
+    padding alone makes possible.
+    """
+    assert wire(replace(small(name), input_shape=(3, 32, 32))).operations[-1].shape == (10,)
+    for height, width in ((16, 16), (1, 1), (32, 16), (16, 64)):
+        with pytest.raises(ArchitectureError, match="a map at least as large as the (stride|window).*larger input"):
+            wire(replace(small(name), input_shape=(3, height, width)))
 
 
 @pytest.mark.parametrize("name", REFERENCES)
