@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,26 @@ def test_aliases_of_aliases_are_refused(space_file: Path) -> None:
     rows += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
     space_file.write_text("\n".join(rows))
     assert "more than 100000 values" in message(space_file)
+
+
+@pytest.mark.parametrize("number", ["9" * 101, "0x" + "f" * 9000, "-" + "7" * 400, "!!int '" + "1" * 5000 + "'"])
+@pytest.mark.parametrize("key", ["classes", "family", "recipe", "depth", "source"])
+def test_whole_number_that_no_figure_has(tmp_path: Path, network: Architecture, number: str, key: str) -> None:
+    """Python neither prints an integer of 4,300 digits nor makes a float of one of 400; in hex it reads both."""
+    path, line = tmp_path / "network.yaml", ""
+    text = written(network, source="x", recipe={"learning_rate": 0.1})
+    for old in ("classes: 10", "family: densenet", "learning_rate: 0.1", "depth: 2", "source: x"):
+        if old.split(":")[0] == key or (key == "recipe" and "rate" in old):
+            line = f":{text[: text.index(old)].count(chr(10)) + 1} "
+            text = text.replace(old, f"{old.split(':')[0]}: {number}", 1)
+    path.write_text(text)
+    assert line in message(path, read_architecture)
+    assert re.search(r"a whole number of [0-9,]+ digits, expected at most 100", message(path, read_architecture))
+
+
+def test_number_of_whole_digits_for_a_key(space_file: Path) -> None:
+    space_file.write_text(f"? 0x{'f' * 9000}\n: 5\n")
+    assert ":1: found a whole number of 9,002 digits" in message(space_file)
 
 
 def test_alias_is_a_copy_that_an_override_changes_alone() -> None:
@@ -352,7 +373,8 @@ def test_file_cut_short_is_never_another_network(tmp_path: Path, network: Archit
         ("kernel: 3", "kernel: 5", ":2 digest: found a network with digest"),
         ("kernel: 3", "kernel: 4", "stem.kernel: found 4, expected one of 1, 3, 5, 6, 7"),
         ("part1: 4", "part1: 3", "stages.0 (stage1): found part1 3 and part2 4"),
-        ("classes: 10", "classes: 0", "classes: found 0, expected a whole number of at least 1"),
+        ("classes: 10", "classes: 0", "classes: found 0, expected a whole number of at least 1 and at most 10000000"),
+        ("classes: 10", "classes: 10000001", "classes: found 10000001, expected a whole number of at least 1"),
         ("[1, 28, 28]", "[28, 28]", "input_shape: found [28, 28], expected a list of 3 entries"),
         ("[1, 28, 28]", "[1, 1, 1]", "stages.0 (stage1.pool): found a pool of 2x2"),
         ("fusion: both", "fusion: none", "stages.0.csp.fusion: found 'none', expected one of first, last, both"),
