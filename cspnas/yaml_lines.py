@@ -14,7 +14,9 @@ Lines = dict[tuple[Any, ...], int]  # path of keys and indices -> line, from 1
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that also reads 1e-3 as a number, as YAML 1.2 does, and leaves dates and 1:30 (90 in YAML 1.1) alone."""
+    """SafeLoader that also reads 1e-3 as a number, as YAML 1.2 does, and leaves dates, 1:30 (90 in YAML 1.1) and 010 (8 in
+    YAML 1.1, 10 in YAML 1.2) alone: they stay text, which no number's key takes.
+    """
 
 
 _OURS = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
@@ -22,7 +24,7 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag not in _OURS]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_INT = re.compile(r"[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$")
+_INT = re.compile(r"[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)$")
 _POINT = re.compile(
     r"([-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$"
 )
