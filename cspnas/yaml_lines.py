@@ -34,7 +34,9 @@ FLOAT = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$")
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789"))
 MOST_BYTES = 1_000_000  # a space or an architecture has some kilobytes
 MOST_NODES = 100_000  # a few aliases of aliases can stand for billions of values
-MOST_DIGITS = 100  # of a whole number: it fits into a float; one of thousands (in hex they read quickly) does not even print
+MOST_DIGITS = (
+    100  # of a whole number: it fits into a float; one of thousands (in hex they read quickly) does not even print
+)
 
 
 def read_yaml(path: Path) -> tuple[Any, Lines]:

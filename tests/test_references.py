@@ -96,7 +96,7 @@ def test_input_smaller_than_the_strides_is_refused(name: str) -> None:
     """
     assert wire(replace(small(name), input_shape=(3, 32, 32))).operations[-1].shape == (10,)
     for height, width in ((16, 16), (1, 1), (32, 16), (16, 64)):
-        with pytest.raises(ArchitectureError, match="a map at least as large as the (stride|window).*larger input"):
+        with pytest.raises(ArchitectureError, match=r"a map at least as large as the (stride|window).*larger input"):
             wire(replace(small(name), input_shape=(3, height, width)))
 
 
