@@ -19,6 +19,7 @@ from cspnas.document import architecture_yaml, read_architecture
 from cspnas.errors import ArchitectureError, InputError
 from cspnas.families import wire
 from cspnas.schema import BaselinesDocument, SearchDocument, SpaceDocument, StageDocument
+from cspnas.space import SearchSpace, StageChoices
 from cspnas.space_document import apply_set, find_space, read_space, shipped_spaces, space_schema
 from cspnas.widths import dense_stage, split
 from cspnas.yaml_lines import parse_yaml
@@ -195,6 +196,62 @@ def test_more_poolings_than_the_resolution_bears(space_file: Path) -> None:
     space_file.write_text(f"family: densenet\nstages:\n{stage * 8}")
     text = message(space_file)
     assert ":7 stages.4 (stage5.pool):" in text and "fewer poolings" in text  # 28, 14, 7, 3, 1: the fifth finds 1x1
+
+
+@pytest.mark.parametrize(
+    ("stem", "expected"),
+    [
+        ("{channels: 4, kind: pelee, kernel: 5}", "kernel 5 in a stem of kind pelee, where it has no effect"),
+        (
+            "{channels: 4, stride: 4, pool: 2}",
+            "a pool of 2x2 on a map of 1x1 (stage2 of a network with stem 3x3/4-4+max2)",
+        ),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_stem_that_no_network_can_have(space_file: Path, stem: str, expected: str, place: int) -> None:
+    """Wherever it stands among stems that do. The second leaves 3x3 of 28x28, the first stage 1x1."""
+    stems = [f"{{channels: {width}}}" for width in (8, 16)]
+    stems.insert(place, stem)
+    stage = "  - {depth: 1, growth_rate: 4}\n"
+    listed = "".join(f"  - {one}\n" for one in stems)
+    space_file.write_text(f"family: densenet\nstem:\n{listed}stages:\n{stage * 4}")
+    text = message(space_file)
+    assert f":{3 + place} stem.{place}: " in text and expected in text
+
+
+@pytest.mark.parametrize("family", ["resnext", "darknet"])
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 2**32))
+def test_groups_are_refused_where_no_network_can_have_them(
+    tmp_path_factory: pytest.TempPathFactory, family: str, seed: int
+) -> None:
+    """Against every genotype decoded, the ones with these groups among them."""
+    rng = random.Random(seed)
+    keys = {
+        "width": rng.sample((4, 6, 9, 12, 16), rng.randint(1, 2)),
+        "groups": rng.sample((1, 2, 3, 4, 5), rng.randint(1, 3)),
+        "csp": rng.choice(([True], [False], [True, False])),
+        "split_ratio": rng.sample((0.25, 0.5, 0.75), rng.randint(1, 2)),
+        "bottleneck_ratio": rng.sample((0.25, 0.5, 1.0), rng.randint(1, 2)),
+        "fusion": ["both"],
+        "depth": [1],
+    }
+    stage = StageChoices(split=("project",), taps=("last",), **{key: tuple(values) for key, values in keys.items()})
+    space = SearchSpace(family, (1, 28, 28), 10, (Stem(8),), ("relu",), (stage,))
+    valid = set()
+    for genotype in space.enumerate():
+        try:
+            valid.add(space.decode(genotype).stages[0].groups)
+        except ArchitectureError:
+            continue
+    path = tmp_path_factory.mktemp("space") / "s.yaml"
+    path.write_text(yaml.safe_dump({"family": family, "stem": {"channels": 8}, "stages": [keys]}))
+    if valid == set(keys["groups"]):
+        read_space(path)
+    else:
+        refused = next(groups for groups in keys["groups"] if groups not in valid)
+        assert f"stages.0.groups: found {refused} groups for bottlenecks of " in message(path)
 
 
 def test_space_without_any_network(space_file: Path) -> None:
