@@ -87,7 +87,9 @@ def _check_csp(name: str, stage: Stage, csp: Csp, channels: int) -> None:
         _check_idle(csp, ("taps",), "in a dense stage, whose output holds every tap", name)
     if (csp.t1 is None) != (csp.fusion == "first"):
         raise ArchitectureError(
-            f"t1 {csp.t1} with fusion {csp.fusion}", expected="t1 for last and both, none for first", where=name
+            f"{'no t1' if csp.t1 is None else f't1 {csp.t1}'} with fusion {csp.fusion}",
+            expected="t1 for last and both, none for first",
+            where=name,
         )
     if csp.fusion == "last" and csp.t1 is not None and csp.t1 + csp.part1 != stage.out:
         raise ArchitectureError(

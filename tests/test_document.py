@@ -446,6 +446,14 @@ def test_wrong_architecture(tmp_path: Path, network: Architecture, old: str, new
     assert expected in message(path, read_architecture)
 
 
+def test_digest_cut_by_hand_is_told_from_another_network(tmp_path: Path, network: Architecture) -> None:
+    path, digest = tmp_path / "network.yaml", wire(network).digest()
+    path.write_text(written(network).replace(digest, digest[:12]))
+    assert f"digest: found a network with digest {digest[:12]}, expected all 64 digits" in message(
+        path, read_architecture
+    )
+
+
 def test_digest_line_removed_accepts_the_change(tmp_path: Path, network: Architecture) -> None:
     path = tmp_path / "network.yaml"
     path.write_text(architecture_yaml(network, {}).replace("kernel: 3", "kernel: 5"))
