@@ -37,6 +37,8 @@ def check_stage(family: str, name: str, stage: Stage, channels: int) -> None:
     _check_kind(family, name, stage, dense)
     if dense:
         _check_idle(stage, ("groups", "stride", "shortcut"), "in a dense stage", name)
+    elif stage.stride == 1 and stage.width == (channels if stage.csp is None else stage.csp.part2):
+        _check_idle(stage, ("shortcut",), "in a stage whose blocks all keep their shape", name)
     if not dense or stage.csp is not None:
         _check_idle(stage, ("transition",), "in a CSP stage" if dense else f"in a {family} stage", name)
     if stage.csp is not None:
