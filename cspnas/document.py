@@ -81,7 +81,7 @@ def _check_kind(kind: Any, place: str) -> None:
         f"{found} (not a cspnas architecture file)",
         expected=f"cspnas: {ARCHITECTURE_KIND}",
         where=place,
-        do="cspnas export writes such a file",
+        do="cspnas export writes such a file; a search space is read by cspnas space and cspnas search",
     )
 
 

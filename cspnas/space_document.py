@@ -70,6 +70,13 @@ def read_space(
     """
     data, lines = read_yaml(path)
     flags = {key: (sources or {}).get(key, f"--set {key}") for key in overrides or {}}
+    if isinstance(data, dict) and "cspnas" in data:
+        raise InputError(
+            f"cspnas: {short(data['cspnas'])}",
+            expected="a search space, which has no such key",
+            where=where(str(path), ("cspnas",), lines, {}),
+            do="an architecture is read by cspnas cost and cspnas train",
+        )
     if isinstance(data, dict):  # else there is nothing to set a key in, and validation says so
         for key, value in (overrides or {}).items():
             _override(data, key, value, flags[key])

@@ -15,7 +15,7 @@ from random_architectures import random_architecture
 
 from cspnas import yaml_lines
 from cspnas.architecture import Architecture, Stem
-from cspnas.document import architecture_yaml, read_architecture
+from cspnas.document import architecture_yaml, find_architecture, read_architecture
 from cspnas.errors import ArchitectureError, InputError
 from cspnas.families import wire
 from cspnas.schema import BaselinesDocument, SearchDocument, SpaceDocument, StageDocument
@@ -151,6 +151,13 @@ def test_wrong_value_is_one_line_with_its_place(space_file: Path, name: str) -> 
 def test_file_that_is_no_space(space_file: Path, content: bytes, expected: str) -> None:
     space_file.write_bytes(content)
     assert expected in message(space_file)
+
+
+def test_space_and_architecture_are_told_apart() -> None:
+    space, architecture = find_space("resnet"), find_architecture("resnet50")
+    assert "found 'architecture/1'" in message(architecture).replace("cspnas: ", "")
+    assert "read by cspnas cost" in message(architecture)
+    assert "a search space is read by cspnas space" in message(space, read_architecture)
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
