@@ -224,7 +224,7 @@ class ArchitectureDocument(_Model):
     cspnas: Literal["architecture/1"]
     family: Family
     input_shape: Annotated[list[Width], Field(min_length=3, max_length=3)]
-    classes: Annotated[int, Field(ge=1)]
+    classes: Annotated[int, Field(ge=1, le=10_000_000)]
     activation: Activation = "relu"
     norm: NormOrder = "after"
     head: Literal["linear", "conv"] = "linear"
