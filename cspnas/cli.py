@@ -96,6 +96,9 @@ def front(
     study: StudyArgument,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="The front as comma-separated values.")] = False,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="The failed trainings instead: why, and their logs.")
+    ] = False,
     plot: Annotated[Path | None, typer.Option(help="Also write the front as an interactive HTML page.")] = None,
     force: Annotated[bool, typer.Option(help="Replace an existing plot.")] = False,
 ) -> None:
@@ -112,7 +115,11 @@ def front(
     if as_json:
         _print_json(summary)
     elif as_csv:
-        _print_csv(summary["front"])
+        _print_csv(summary["failures" if failed else "front"])
+    elif failed:
+        from cspnas.tables import print_failures
+
+        print_failures(summary)
     else:
         from cspnas.tables import print_summary
 

@@ -23,7 +23,7 @@ from cspnas.network import Network, initialise
 from cspnas.recipe import Recipe
 from cspnas.training import DeviceData, Epoch, train
 
-Work = dict[str, Any]  # architecture, recipe, seed
+Work = dict[str, Any]  # architecture, recipe, seed; micro_batch where a whole batch did not fit
 # accuracy; latency (seconds, one image); curve; correct; seconds of it all; device, versions, failure
 Result = dict[str, Any]
 
@@ -46,20 +46,25 @@ class Evaluator:
         except CspnasError as error:
             result["failure"] = {"kind": "bad data", "message": str(error)}
         except Exception as error:  # the worker lives on; the last lines say where
+            traceback.print_exception(error)  # into the worker's log
             lines = "".join(traceback.format_exception(error)[-3:])[-2000:]
             enough = not is_out_of_memory(error)
             result["failure"] = (
                 {"kind": "crashed", "message": lines} if enough else {"kind": "out of memory", "message": str(error)}
             )
-        return result | {"seconds": time.monotonic() - start}
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()  # a training that is tried again alone needs what idle neighbours hold
+        return result | {"seconds": time.monotonic() - start, "micro_batch": work.get("micro_batch")}
 
     def _train(self, work: Work, progress: Callable[[Epoch], None]) -> Result:
         recipe = Recipe(**work["recipe"])
         graph = wire(architecture_from(work["architecture"]))
-        check_fits(graph, recipe.batch_size, self.device)
+        micro_batch = work.get("micro_batch")
+        check_fits(graph, micro_batch or recipe.batch_size, self.device)
         network = Network(graph)
         initialise(network, work["seed"])
-        trained = train(network, self._data_on_device(recipe.dataset), recipe, work["seed"], progress)
+        data = self._data_on_device(recipe.dataset)
+        trained = train(network, data, recipe, work["seed"], progress, micro_batch=micro_batch)
         return {
             "accuracy": trained.accuracy,
             "latency": latency(network, self.device),

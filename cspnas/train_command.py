@@ -83,7 +83,7 @@ def _job(file: ArchitectureFile, recipe: Recipe, device_name: str, seed: int) ->
     import torch
 
     from cspnas import data as datasets
-    from cspnas.runners.local import devices_for
+    from cspnas.runners.devices import devices_for
     from cspnas.training import faster_precision
 
     device = torch.device(devices_for(device_name, 1, 1)[0])

@@ -45,7 +45,7 @@ class DeviceData:
     """A data set whose pixels live on the device; batches come normalised, float32, channels_last."""
 
     def __init__(self, data: DataSet, device: torch.device) -> None:
-        self.device = device
+        self.device, self.classes = device, data.classes
         self.mean = torch.tensor(data.mean, device=device).view(1, -1, 1, 1) * 255
         self.scale = torch.tensor(data.std, device=device).view(1, -1, 1, 1).mul(255).reciprocal()
         self.train, self.validation = self.place(data.train), self.place(data.validation)
@@ -65,8 +65,13 @@ def train(
     recipe: Recipe,
     seed: int,
     progress: Callable[[Epoch], None] = lambda epoch: None,
+    *,
+    micro_batch: int | None = None,
 ) -> Trained:
     """Train `network` in place; the same seed on the same machine gives the same weights.
+
+    `micro_batch`: gradients are summed over parts of a batch of at most so many images, which takes less memory. The step
+    is a whole batch's still; batch norm sees a part at a time.
 
     Raises TrainingError `diverged` at the first loss that is not finite, and after an epoch whose mean loss is more than
     `DIVERGED` times that of a uniform guess, log(classes): what is that far off ends at chance level if it goes on.
@@ -86,21 +91,37 @@ def train(
             rate = learning_rate(epoch * steps_per_epoch + number, recipe.epochs * steps_per_epoch, recipe)
             optimizer.param_groups[0]["lr"] = rate
             images = augment(data.normalise(data.train.images[chosen]), recipe, generator)
-            with torch.autocast(data.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-                logits = network(images)
-            loss = F.cross_entropy(logits.float(), data.train.labels[chosen], label_smoothing=recipe.label_smoothing)
-            value = loss.item()
-            if not np.isfinite(value):
-                raise TrainingError("diverged", f"loss {value} in epoch {epoch + 1}, step {number + 1}")
-            losses += value
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            labels, parts = data.train.labels[chosen], _parts(len(chosen), micro_batch)
+            losses += _gradients(network, images, labels, recipe, parts, f"{epoch + 1}, step {number + 1}")
             optimizer.step()
-        _check_loss(losses / steps_per_epoch, logits.shape[1], epoch + 1)
-        correct = predict_correct(network, data, data.validation, recipe)
+        _check_loss(losses / steps_per_epoch, data.classes, epoch + 1)
+        correct = predict_correct(network, data, data.validation, recipe, micro_batch or 500)
         curve.append(Epoch(losses / steps_per_epoch, float(correct.mean()), time.monotonic() - start))
         progress(curve[-1])
     return Trained(tuple(curve), correct)
+
+
+def _parts(count: int, micro_batch: int | None) -> int:
+    """How many parts a batch of `count` images is trained in; none of a single image unless the batch is."""
+    return 1 if micro_batch is None else max(1, min(-(-count // micro_batch), count // 2))
+
+
+def _gradients(network: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe, parts: int, place: str) -> float:
+    """Add the gradients of the batch's mean loss, a part at a time; the loss. Raises TrainingError where it is not finite."""
+    total = 0.0
+    for some, truth in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            logits = network(some)
+        loss = F.cross_entropy(logits.float(), truth, label_smoothing=recipe.label_smoothing)
+        if parts > 1:
+            loss = loss * (len(truth) / len(labels))
+        value = loss.item()
+        if not np.isfinite(value):
+            raise TrainingError("diverged", f"loss {value} in epoch {place}")
+        total += value
+        loss.backward()
+    return total
 
 
 def _check_loss(loss: float, classes: int, epoch: int) -> None:
