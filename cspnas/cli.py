@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -273,12 +274,13 @@ def _print_csv(rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     """Run a command; a user's error is one line on stderr, never a traceback."""
-    from cspnas import streams
+    from cspnas import failpoints, streams
 
     # typer may carry click inside itself; the base of its own usage errors is the right one either way.
     usage_error: Any = typer.BadParameter.__mro__[2]
     streams.make_sound()
     try:
+        failpoints.arm(os.environ.get(failpoints.VARIABLE))
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
         streams.flush()
     except CspnasError as error:

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from cspnas.errors import InputError, StorageError
+from cspnas.failpoints import reach
 from cspnas.objectives import MEASURED
 from cspnas.sqlite_file import (
     SQLITE,
@@ -142,6 +143,8 @@ class Database:
         self._check_there()
         with self._translated(), self.engine.begin() as connection:
             yield connection
+            reach("commit.before")
+        reach("commit.after")
 
     @staticmethod
     def json(value: Any) -> str:

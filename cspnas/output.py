@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from cspnas.errors import InputError
+from cspnas.failpoints import reach
 
 WRITABLE = "choose a path that can be written"
 
@@ -42,7 +43,19 @@ def write_whole(path: Path, content: str | bytes, *, force: bool, inputs: Iterab
         file.flush()
         os.fsync(file.fileno())
         Path(file.name).chmod(0o644)
+        reach("file.before")
         Path(file.name).replace(path)
+        _sync_folder(path.parent)
+    reach("file.after")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name durable too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

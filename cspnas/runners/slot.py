@@ -41,7 +41,8 @@ class Slot:
     def send(self, work: Work, now: float) -> None:
         """Give it something to do; one that is dead is found out by `read`."""
         self.work, self.kills, self.log_start = work, memory_kills(), _size(self.log)
-        self.deadline = now + START_SECONDS + (work.seconds or float("inf"))
+        grace = 0.0 if self.began else START_SECONDS
+        self.deadline = now + grace + (work.seconds or float("inf"))
         with suppress(OSError):
             self.connection.send_bytes(json.dumps(work.unit).encode())
 
