@@ -217,13 +217,28 @@ def train(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Weights; NAME.safetensors if not given.")
     ] = None,
+    checkpoint: Annotated[
+        float, typer.Option(min=0, help="Seconds between two checkpoints, from which a killed training goes on.")
+    ] = 60.0,
     force: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
 ) -> None:
-    """Train an architecture, evaluate it on the test split, write weights (safetensors) and results (JSON)."""
+    """Train an architecture, evaluate it on the test split, write weights (safetensors) and results (JSON).
+
+    The same command goes on with a training that was killed.
+    """
     from cspnas.document import find_architecture
     from cspnas.train_command import run
 
-    run(find_architecture(architecture), epochs, dataset, device, seed, output, force=force)
+    run(
+        find_architecture(architecture),
+        epochs,
+        dataset,
+        device,
+        seed,
+        output,
+        force=force,
+        checkpoint_seconds=checkpoint,
+    )
 
 
 @app.command()

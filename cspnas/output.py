@@ -49,6 +49,17 @@ def write_whole(path: Path, content: str | bytes, *, force: bool, inputs: Iterab
     reach("file.after")
 
 
+def new_name(path: Path) -> Path:
+    """The temporary name of a file that is written again and again: a killed writer leaves one such file at most."""
+    return path.with_name(f"{path.name}.new")
+
+
+def remove(path: Path) -> None:
+    """Delete what is written again and again, and what a killed writer left of it."""
+    for name in (path, new_name(path)):
+        name.unlink(missing_ok=True)
+
+
 def _sync_folder(folder: Path) -> None:
     """Make the new name durable too."""
     descriptor = os.open(folder, os.O_RDONLY)

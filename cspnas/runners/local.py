@@ -11,6 +11,7 @@ from typing import Any
 from cspnas.driver import Driver
 from cspnas.errors import CspnasError, StorageError
 from cspnas.failures import checked, failure
+from cspnas.output import remove
 from cspnas.runners.interrupts import interrupts
 from cspnas.runners.slot import Slot, spawn
 from cspnas.work import Done, Work
@@ -88,8 +89,12 @@ class LocalRunner:
         return None
 
     def _give(self, slot: Slot, work: Work) -> None:
-        slot.send(work, time.monotonic())
+        slot.send(work, time.monotonic(), self._checkpoint(work))
         self._on_event("started", work, None)
+
+    def _checkpoint(self, work: Work) -> Path:
+        """Where a long training's standing is kept while it is under way."""
+        return self._folder / "checkpoints" / f"{work.digest[:16]}-{work.unit['seed']}.safetensors"
 
     def _collect(self, driver: Driver) -> None:
         """Wait for messages or deaths, at most a second, so that progress stays alive."""
@@ -136,7 +141,7 @@ class LocalRunner:
         if slot.work is not None and slot.began:
             self._end(driver, slot, result)
         elif slot.work is not None:
-            fresh.send(slot.work, time.monotonic())
+            fresh.send(slot.work, time.monotonic(), self._checkpoint(slot.work))
 
     def _count_stillborn(self, result: dict[str, Any]) -> None:
         """Raises CspnasError where no worker comes to life: that is no fault of the networks."""
@@ -156,5 +161,7 @@ class LocalRunner:
             del self._alone[slot.device]
         result = checked(result)
         final = driver.finish(work, result)
+        if final:
+            remove(self._checkpoint(work))
         if final is not None:
             self._on_event("finished" if final else "crashed", work, result)

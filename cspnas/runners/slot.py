@@ -38,13 +38,13 @@ class Slot:
     log_start: int = 0
     _received: bytearray = field(default_factory=bytearray)
 
-    def send(self, work: Work, now: float) -> None:
+    def send(self, work: Work, now: float, checkpoint: Path) -> None:
         """Give it something to do; one that is dead is found out by `read`."""
         self.work, self.kills, self.log_start = work, memory_kills(), _size(self.log)
         grace = 0.0 if self.began else START_SECONDS
         self.deadline = now + grace + (work.seconds or float("inf"))
         with suppress(OSError):
-            self.connection.send_bytes(json.dumps(work.unit).encode())
+            self.connection.send_bytes(json.dumps({**work.unit, "checkpoint": str(checkpoint)}).encode())
 
     def read(self) -> list[dict[str, Any]]:
         """The messages that are whole; `Connection.recv_bytes` would wait for one that a stopped worker began.

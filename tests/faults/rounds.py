@@ -230,7 +230,7 @@ def kill_driver(rounds: int, folder: Path) -> None:
 
 def kill_workers(rounds: int, folder: Path) -> None:
     """`rounds` kills of random workers of one search, which goes on to its end."""
-    trials = 12 + 2 * rounds
+    trials = 12 + 5 * rounds
     pid, kills, deadline = forked(folder, "Slow", trials=trials, workers=4), 0, time.monotonic() + 20 + 3 * rounds
     while kills < rounds and time.monotonic() < deadline:
         time.sleep(random.uniform(0.1, 0.5))
