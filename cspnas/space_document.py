@@ -147,6 +147,7 @@ class _Reading:
             seed=document.search.seed,
             confirm_share=document.search.confirm,
             workers=document.search.workers,
+            timeout=document.search.timeout,
         )
         self.check_reachable(study.space)
         return study
