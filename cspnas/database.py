@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from cspnas.errors import InputError, StorageError
+from cspnas.failpoints import reach
 from cspnas.objectives import MEASURED
 from cspnas.sqlite_file import (
     SQLITE,
@@ -142,6 +143,8 @@ class Database:
         self._check_there()
         with self._translated(), self.engine.begin() as connection:
             yield connection
+            reach("commit.before")
+        reach("commit.after")
 
     @staticmethod
     def json(value: Any) -> str:
@@ -208,6 +211,7 @@ class Database:
         result = evaluations_table.c.result
         kept = [column for column in evaluations_table.c if column is not result]
         kept += [result[name].as_float().label(name) for name in MEASURED if name not in evaluations_table.c]
+        kept.append(result["micro_batch"].as_integer().label("micro_batch"))
         return self.rows(
             sa.select(*kept, architectures_table.c.document, architectures_table.c.costs)
             .join(architectures_table)
@@ -282,13 +286,14 @@ class Database:
         elif architecture["costs"].keys() - known.keys():  # an earlier study's row, from before some cost had a name
             connection.execute(table.update().where(same).values(costs={**architecture["costs"], **known}))
 
-    def restart(self, evaluation_id: int, attempt: int, driver_id: int) -> None:
+    def restart(self, evaluation_id: int, attempt: int, driver_id: int, micro_batch: int | None = None) -> None:
         """An evaluation that was cut short is in flight again, as this attempt and for this driver."""
+        result = None if micro_batch is None else {"micro_batch": micro_batch}
         with self.transaction() as connection:
             connection.execute(
                 evaluations_table.update()
                 .where(evaluations_table.c.id == evaluation_id)
-                .values(attempt=attempt, driver_id=driver_id, state="in_flight", started=time.time())
+                .values(attempt=attempt, driver_id=driver_id, state="in_flight", started=time.time(), result=result)
             )
 
     def finish(self, evaluation_id: int, changes: Row, front: Row | None) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 from cspnas.candidates import Candidate, admitted, candidate
 from cspnas.database import Database, Row
 from cspnas.errors import ArchitectureError
+from cspnas.failures import MAX_ATTEMPTS, checked, quarantined
 from cspnas.front import Reference
 from cspnas.ledger import Ledger
+from cspnas.limits import training_seconds
 from cspnas.recipe import training_seed
 from cspnas.resume import cut_short, idle, missing_baselines
 from cspnas.study import Study
@@ -19,7 +21,7 @@ from cspnas.teaching import Sampler, Teacher
 from cspnas.untried import Untried
 from cspnas.work import CONFIRM, Done, Suggestion, Wait, Work, unit_of
 
-MAX_ATTEMPTS = 3
+ANY_IMAGES = 60_000  # in a study that does not say how many it trains on
 PATIENCE = 50  # suggestions in a row without a training, then candidates are drawn evenly among the untried ones
 
 
@@ -53,14 +55,24 @@ class Driver:
         self._idle = idle(suggestions)
         self._restarts = cut_short(study, self.ledger, suggestions)
         self._baselines = missing_baselines(study, suggestions)
+        self._images: int = row["facts"].get("training_images", ANY_IMAGES)
+        self._awaited: dict[int, tuple[int, int | None]] = {}  # evaluation id -> the try that may end it
 
     # Suggesting ----------------------------------------------------------------------------------------------------
 
     def suggest(self) -> Work | Wait | Done:
         """The next training; it is in the database as in flight before it is returned."""
+        work = self._suggest()
+        if isinstance(work, Work):
+            flops, epochs = self.ledger.networks[work.digest].costs["flops"], self.study.recipe.epochs
+            work.seconds = training_seconds(self.study.timeout, flops, self._images, epochs)
+            self._awaited[work.evaluation_id] = work.try_number
+        return work
+
+    def _suggest(self) -> Work | Wait | Done:
         if self._restarts:
             work = self._restarts.pop(0)
-            self.database.restart(work.evaluation_id, work.attempt, self.driver_id)
+            self.database.restart(work.evaluation_id, work.attempt, self.driver_id, work.micro_batch)
             return work
         limit = self.study.time_limit
         if limit is not None and self._clock() - self._started >= limit:
@@ -214,17 +226,26 @@ class Driver:
 
     # Finishing -----------------------------------------------------------------------------------------------------
 
-    def finish(self, work: Work, result: Mapping[str, Any]) -> bool:
-        """Record a result with the front that it gives; False where the training is tried again (a crashed worker)."""
+    def finish(self, work: Work, result: Mapping[str, Any]) -> bool | None:
+        """Record a result with the front that it gives; False where the training is tried again (its worker crashed, or
+        memory did not suffice), None where nobody waits for this result (it came twice, or after its worker was given up).
+        """
+        if self._awaited.get(work.evaluation_id) != work.try_number:
+            return None
+        result = checked(result)
         failure = result.get("failure")
-        if failure and failure["kind"] in ("crashed", "lost") and work.attempt < MAX_ATTEMPTS:
-            work.attempt += 1
-            self.database.restart(work.evaluation_id, work.attempt, self.driver_id)
-            self._restarts.append(work)
+        again = work.again(failure["kind"]) if failure else None
+        if again is not None:
+            self.database.restart(again.evaluation_id, again.attempt, self.driver_id, again.micro_batch)
+            del self._awaited[work.evaluation_id]
+            self._restarts.append(again)
             return False
-        changes = _ended(result, "trained")
+        if failure and quarantined(failure["kind"]):
+            failure["quarantined"] = f"{failure['kind']} {MAX_ATTEMPTS} times: this network is not trained again"
+        changes = _ended({"micro_batch": work.micro_batch, **result}, "trained")
         network = self.ledger.finish(work.digest, work.evaluation_id, changes)
         self.database.finish(work.evaluation_id, changes, self.ledger.snapshot())
+        del self._awaited[work.evaluation_id]
         self._teacher.ended(work.suggestion, network)
         return True
 

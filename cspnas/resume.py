@@ -24,7 +24,8 @@ def cut_short(study: Study, ledger: Ledger, rows: list[Row]) -> list[Work]:
                 made, unit = first[row["id"]], unit_of(study, network, row["repeat"])
                 state = (made["note"] or {}).get("state")
                 suggestion = Suggestion(made["number"], made["source"], made["genotype"], state)
-                found.append(Work(row["id"], network.digest, row["attempt"], unit, suggestion))
+                work = Work(row["id"], network.digest, row["attempt"], unit, suggestion)
+                found.append(work if row["micro_batch"] is None else work.smaller(row["micro_batch"]))
     return found
 
 

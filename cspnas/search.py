@@ -181,6 +181,7 @@ def new_facts(study: Study, faster_precision: Callable[[], str], measured_on: st
         },
         "recipe_digest": recipe_digest(recipe, data.checksum),
         "space": study.space_name,
+        "training_images": len(data.train.labels),
         "latency_device": measured_on,
     }
 
