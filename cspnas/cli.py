@@ -54,7 +54,7 @@ def search(
     per_gpu: Annotated[
         int | None, typer.Option(min=1, help="Trainings that share a GPU; 1, with Ray as many as fit.")
     ] = None,
-    sampler: Annotated[str | None, typer.Option(help="nsga2, tpe, gp or random.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="cost-aware, nsga2, tpe, gp or random.")] = None,
     seed: Annotated[int | None, typer.Option(help="Study seed.")] = None,
     dataset: Annotated[str | None, typer.Option(help="fashion-mnist-mini, cifar10, folder:PATH ...")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each training.")] = None,

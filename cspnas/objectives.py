@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 from types import MappingProxyType
@@ -87,6 +87,18 @@ def check_objectives(names: list[str], where: str = "--objective") -> tuple[str,
     if "accuracy" not in names or len(names) < 2:
         raise InputError(f"objectives {names}", expected="accuracy and at least one cost", where=where)
     return tuple(names)
+
+
+def check_one_measured(names: Sequence[str], where: str) -> None:
+    """Raises InputError where sampler cost-aware would have to model more than accuracy."""
+    measured = [name for name in names if name in MEASURED]
+    if len(measured) != 1:
+        raise InputError(
+            f"objectives {' and '.join(measured)} with sampler cost-aware",
+            expected="one measured objective, all others exact",
+            where=where,
+            do="take sampler nsga2 or tpe, or leave one of them out",
+        )
 
 
 _UNITS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}

@@ -12,7 +12,7 @@ from typing import Any
 from cspnas.architecture import DENSE_FAMILIES, Stem
 from cspnas.errors import ArchitectureError, InputError
 from cspnas.families import wire
-from cspnas.objectives import check_objectives, parse_constraint
+from cspnas.objectives import check_objectives, check_one_measured, parse_constraint
 from cspnas.problems import placed, short, validated, where
 from cspnas.recipe import DATASET_FORMS, Recipe
 from cspnas.schema import SpaceDocument, StageDocument
@@ -24,7 +24,7 @@ from cspnas.widths import dense_stage, split
 from cspnas.yaml_lines import Lines, parse_yaml, read_yaml
 
 Form = tuple[tuple[int, int, int], int]  # input shape, classes
-SAMPLERS = ("nsga2", "tpe", "gp", "random")
+SAMPLERS = ("cost-aware", "nsga2", "tpe", "gp", "random")
 DENSE_DEFAULTS: dict[str, list[Any]] = {
     "bottleneck_ratio": [2.0],
     "compression": [0.5],
@@ -133,10 +133,13 @@ class _Reading:
                 where=self.at("search", "sampler"),
                 do=nearest(sampler, SAMPLERS),
             )
+        objectives = check_objectives(document.objectives, self.at("objectives"))
+        if sampler == "cost-aware":
+            check_one_measured(objectives, self.at("objectives"))
         study = Study(
             space_name=space_name,
             space=self.space(),
-            objectives=check_objectives(document.objectives, self.at("objectives")),
+            objectives=objectives,
             constraints=tuple(
                 parse_constraint(text, self.at("constraints", n)) for n, text in enumerate(document.constraints)
             ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import moocore
@@ -56,7 +57,11 @@ def test_the_closed_form_is_the_mean_improvement_over_draws(dimensions: int, cou
     after = [dominated(np.vstack([costs, candidate]), np.append(accuracies, draw), 0.1) for draw in draws]
     gains = (np.array(after) - before).reshape(2, -1).mean(0)
     found = expected_improvement(
-        candidate, lambda t: normal_excess(np.asarray(t), np.array([mean]), np.array([deviation])), costs, accuracies, 0.1
+        candidate,
+        lambda t: normal_excess(np.asarray(t), np.array([mean]), np.array([deviation])),
+        costs,
+        accuracies,
+        0.1,
     )
     assert found[0] == pytest.approx(gains.mean(), abs=4 * gains.std() / np.sqrt(len(gains)) + 1e-9)
 
@@ -75,9 +80,13 @@ def test_the_closed_form_is_the_integral_over_accuracy(seed: int, dimensions: in
         return float((after - before) * norm.pdf(accuracy, mean, deviation))
 
     edges = [0.2, *sorted(set(accuracies[accuracies > 0.2])), mean + 8 * deviation]
-    expected = sum(quad(density, a, b, epsabs=1e-10)[0] for a, b in zip(edges, edges[1:], strict=False))
+    expected = sum(quad(density, a, b, epsabs=1e-10)[0] for a, b in pairwise(edges))
     found = expected_improvement(
-        candidate, lambda t: normal_excess(np.asarray(t), np.array([mean]), np.array([deviation])), costs, accuracies, 0.2
+        candidate,
+        lambda t: normal_excess(np.asarray(t), np.array([mean]), np.array([deviation])),
+        costs,
+        accuracies,
+        0.2,
     )
     assert found[0] == pytest.approx(expected, abs=1e-7)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,9 +53,7 @@ class Belief:
         def excess(threshold: float) -> Array:
             return log_error_excess(np.asarray(threshold), mean, deviation)
 
-        return expected_improvement(
-            self.candidates.costs[where], excess, self.costs, self.accuracies, self.reference
-        )
+        return expected_improvement(self.candidates.costs[where], excess, self.costs, self.accuracies, self.reference)
 
     def ranked(self) -> Iterator[int]:
         """Candidates from the greatest expected improvement down; exact gains are computed only as far as they are asked
@@ -85,9 +83,7 @@ def believe(surrogate: Surrogate, trained: Trained, pending: Points, candidates:
     known, costs = trained.points.features, trained.points.costs
     if len(pending.features):
         believed = posterior(process, pending.features).mean
-        process = surrogate.condition(
-            np.concatenate([features, pending.features]), np.concatenate([target, believed])
-        )
+        process = surrogate.condition(np.concatenate([features, pending.features]), np.concatenate([target, believed]))
         known, costs = np.concatenate([known, pending.features]), np.concatenate([costs, pending.costs])
     accuracies = posterior(process, known).accuracy
     kept = leading(costs, accuracies)
@@ -99,9 +95,15 @@ def due(surrogate: Surrogate, rows: int) -> bool:
     return rows >= GROWTH * surrogate.fitted_rows
 
 
-def farthest(candidates: Points, known: Points, random: Callable[[int], int]) -> int:
-    """The candidate whose costs are farthest from all known ones: the first trainings, before any model."""
+def farthest(candidates: Points, known: Points, start: int) -> list[int]:
+    """All candidates, those first whose costs are farthest from all known ones; `start` first where none is known."""
     if not len(known.costs):
-        return random(len(candidates.costs))
+        return [start, *(number for number in range(len(candidates.costs)) if number != start)]
     distance = np.square(candidates.costs[:, None, :] - known.costs[None, :, :]).sum(2).min(1)
-    return int(distance.argmax())
+    return [int(number) for number in np.argsort(-distance, kind="stable")]
+
+
+def joined(first: Points, second: Points) -> Points:
+    """The points of both, in order."""
+    features = np.concatenate([first.features, second.features])
+    return Points(features, np.concatenate([first.costs, second.costs]))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cspnas.architecture import FUSIONS, SPLITS, Architecture, Stage
-from cspnas.graph import ACTIVATIONS
+from cspnas.operations import ACTIVATIONS
 
 Array = npt.NDArray[Any]
 

@@ -19,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
+from cspnas.front import non_dominated
+
 Array = npt.NDArray[Any]
 
 
@@ -102,8 +104,6 @@ def improvement_bound(costs: Array, incumbents: Array, accuracies: Array, refere
 
 def leading(costs: Array, accuracies: Array) -> Array:
     """(m,) booleans: the incumbents that no other one beats in accuracy and every cost; the others change nothing."""
-    from cspnas.front import non_dominated
-
     return non_dominated(np.column_stack([costs, -accuracies]))
 
 
@@ -112,6 +112,5 @@ def _non_dominated(points: Array) -> Array:
     if len(points) < 2:
         return points
     points = np.unique(points, axis=0)
-    better = (points[:, None, :] <= points[None, :, :]).all(2)
-    np.fill_diagonal(better, val=False)
+    better: Array = (points[:, None, :] <= points[None, :, :]).all(2) & ~np.eye(len(points), dtype=bool)
     return np.asarray(points[~better.any(0)])

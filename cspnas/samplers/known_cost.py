@@ -43,9 +43,7 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
         self._surrogate = Surrogate()
         self._pool: list[Params] = []
 
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Every parameter, single choices too."""
         return self._space
 
@@ -70,7 +68,9 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
         accuracy = np.array([t.values[self._measured] for t in done])
         if len(done) < LEAST_ROWS:
             every = Points(np.vstack([known.features, pending.features]), np.vstack([known.costs, pending.costs]))
-            return self._pool[farthest(self._candidates, every, lambda count: self._number(trial.number) % count)]
+            order = farthest(self._candidates, every, self._number(trial.number) % len(self._pool))
+            ranked = [self._pool[index] for index in order]
+            return next((params for params in ranked if self._key(params) not in taken), ranked[0])
         if due(self._surrogate, len(done)):
             self._surrogate.fit(known.features, to_target(accuracy))
         trained = Trained(known, np.arange(len(done)), accuracy)
@@ -104,7 +104,9 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
         measured = [index for index, value in enumerate(values) if value is None]
         if len(measured) != 1 or len(values) != len(study.directions):
             raise InputError(
-                f"costs gives {list(values)}", expected=f"{len(study.directions)} values, one of them None", where="costs"
+                f"costs gives {list(values)}",
+                expected=f"{len(study.directions)} values, one of them None",
+                where="costs",
             )
         self._measured = measured[0]
         self._signs = [1 if d == StudyDirection.MINIMIZE else -1 for d in study.directions]
@@ -113,7 +115,9 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
 
     def _known_losses(self, values: Sequence[float | None]) -> list[float]:
         """Costs on log scale where they are positive and minimised, else as they are."""
-        known = [(s, v) for index, (s, v) in enumerate(zip(self._signs, values, strict=True)) if index != self._measured]
+        known = [
+            (s, v) for index, (s, v) in enumerate(zip(self._signs, values, strict=True)) if index != self._measured
+        ]
         return [float(np.log(v)) if s == 1 and v is not None and v > 0 else float(s * (v or 0)) for s, v in known]
 
     def _points(self, params: Sequence[Params]) -> Points:
