@@ -52,7 +52,7 @@ def search(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:0,1.")] = "auto",
     per_gpu: Annotated[
-        int | None, typer.Option(min=1, help="Trainings that share a GPU; 1, with Ray as many as fit.")
+        int | None, typer.Option(min=1, help="Trainings that share a GPU; as many as fit if not given.")
     ] = None,
     sampler: Annotated[str | None, typer.Option(help="cost-aware, nsga2, tpe, gp or random.")] = None,
     seed: Annotated[int | None, typer.Option(help="Study seed.")] = None,

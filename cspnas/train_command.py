@@ -95,10 +95,11 @@ def _job(file: ArchitectureFile, recipe: Recipe, device_name: str, seed: int) ->
     import torch
 
     from cspnas import data as datasets
-    from cspnas.runners.devices import devices_for
+    from cspnas.runners.devices import gpus_for
     from cspnas.training import faster_precision
 
-    device = torch.device(devices_for(device_name, 1, 1)[0])
+    gpus = gpus_for(device_name)
+    device = torch.device("cuda", gpus[0]) if gpus else torch.device("cpu")
     _check_size(file, recipe, device)
     data = datasets.load(recipe.dataset)
     _check_form(file, data)

@@ -203,7 +203,7 @@ def test_slots_follow_cpus_and_what_fits_on_the_smallest_gpu(tmp_path: Path) -> 
     (tmp_path / "tiny.yaml").write_text(SPACE)
     study = read_space(tmp_path / "tiny.yaml", {})
     greatest = max(drawn.costs["training_memory"] for drawn in admitted_sample(study))
-    one, room = (1 << 30) + 1.25 * greatest, 1 << 20
+    one, room = ((1 << 30) + 1.25 * greatest) / 0.9, 1 << 20  # a tenth is kept
     plain = Node("a", 4, 0, 0)
     slots = slots_of([plain, Node("b", 2, 0, 0)], study, "auto", None)
     assert (slots.count, slots.device, slots.gpu_share) == (6, "cpu", 0.0)
@@ -211,6 +211,8 @@ def test_slots_follow_cpus_and_what_fits_on_the_smallest_gpu(tmp_path: Path) -> 
     slots = slots_of([plain, large, small], study, "auto", None)
     assert (slots.count, slots.device, slots.gpu_share) == (9, "cuda", 0.3333)
     assert slots_of([large, small], study, "auto", 2).gpu_share == 0.5
+    with pytest.raises(InputError, match=r"--per-gpu: found 4 trainings at once x \(1GiB a process \+ 1\.25 x "):
+        slots_of([large, small], study, "auto", 4)
     assert slots_of([Node("e", 3, 1, int(8 * one))], study, "cuda", None).count == 3  # a CPU each
     assert slots_of([Node("f", 3, 1, 0)], study, "auto", None).count == 1  # its memory is not known
     assert slots_of([large], replace(study, workers=2), "auto", None).count == 2

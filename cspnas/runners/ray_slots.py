@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from cspnas.candidates import admitted_sample
 from cspnas.errors import InputError
+from cspnas.packing import Room, check_room
 from cspnas.runners.ray_cluster import Node
 from cspnas.study import Study
 
 CONTEXT_BYTES = 1 << 30  # what a process takes of a GPU beside tensors: CUDA's context, libraries' workspaces
-SLACK = 1.25  # of the tensors: the allocator's fragments
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +38,20 @@ def slots_of(nodes: list[Node], study: Study, device: str, per_gpu: int | None) 
     if device == "cpu" or not with_gpu:
         count = sum(node.cpus for node in nodes)
         return Slots(min(study.workers or count, count), "cpu", 0.0, tuple(node.identifier for node in nodes))
-    together = per_gpu or _together(with_gpu, study)
+    room = _room(with_gpu, study)
+    if per_gpu and room.free:  # else its memory is not known
+        check_room(per_gpu, room, "--per-gpu")
+    together = per_gpu or room.together
     count = sum(min(node.cpus, node.gpus * together) for node in with_gpu)
     names = tuple(node.identifier for node in with_gpu)
     return Slots(min(study.workers or count, count), "cuda", _share(together), names)
 
 
-def _together(nodes: list[Node], study: Study) -> int:
-    """How many of the study's greatest trainings fit on the smallest GPU, and have a CPU each."""
+def _room(nodes: list[Node], study: Study) -> Room:
+    """Of the smallest GPU for the study's greatest training, with a CPU for each."""
     greatest = max(drawn.costs["training_memory"] for drawn in admitted_sample(study))
-    fit = min(node.gpu_bytes for node in nodes) // int(CONTEXT_BYTES + SLACK * greatest)
-    return max(1, min(fit, *(node.cpus // node.gpus for node in nodes)))
+    free, cores = min(node.gpu_bytes for node in nodes), min(node.cpus // node.gpus for node in nodes)
+    return Room("the smallest GPU", free, CONTEXT_BYTES, int(greatest), max(1, cores))
 
 
 def _share(together: int) -> float:

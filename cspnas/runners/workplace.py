@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from cspnas.candidates import admitted_sample
 from cspnas.driver import Driver
 from cspnas.errors import InputError
 from cspnas.spelling import nearest
@@ -15,13 +16,14 @@ from cspnas.study import Study
 from cspnas.work import Work
 
 RUNNERS = ("local", "ray")
+DRAWN = 200  # networks, to say how much memory a training takes at most
 TRAINER = "cspnas.runners.worker:trainer"
 OnEvent = Callable[[str, Work | None, Any], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """What the command line says about it. `per_gpu` None: one training a GPU here, as many as fit with Ray.
+    """What the command line says about it. `per_gpu` None: as many trainings on a GPU as fit.
     `evaluator`: MODULE:NAME of what makes an evaluator from a device; a search trains.
     """
 
@@ -103,7 +105,8 @@ def workplace(where: Where, study: Study, folder: Path) -> Iterator[Workplace]:
     if where.runner == "local":
         from cspnas.runners.devices import devices_for
 
-        yield Here(devices_for(where.device, study.workers, where.per_gpu or 1), folder, where.evaluator)
+        devices = devices_for(where.device, study.workers, where.per_gpu, lambda: greatest_training(study))
+        yield Here(devices, folder, where.evaluator)
         return
     from cspnas.runners.ray_cluster import cluster
     from cspnas.runners.ray_slots import slots_of
@@ -111,3 +114,8 @@ def workplace(where: Where, study: Study, folder: Path) -> Iterator[Workplace]:
 
     with cluster(where.address or "local", study.workers) as nodes:
         yield RayRunner(slots_of(nodes, study, where.device, where.per_gpu), folder)
+
+
+def greatest_training(study: Study) -> int:
+    """Bytes predicted for the greatest training among admitted networks drawn at random."""
+    return int(max(drawn.costs["training_memory"] for drawn in admitted_sample(study, DRAWN)))
