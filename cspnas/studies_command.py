@@ -6,9 +6,10 @@ import json
 from datetime import datetime
 from typing import Any
 
-from cspnas.database import Database, undamaged
+from cspnas.database import Database
 from cspnas.errors import CspnasError
 from cspnas.library import FOLDER
+from cspnas.storage import undamaged
 from cspnas.summary import open_study
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from cspnas.database import Database, undamaged
+from cspnas.database import Database
 from cspnas.front import Reference
 from cspnas.ledger import Ledger, Network
+from cspnas.storage import undamaged
 
 
 @dataclass(frozen=True, slots=True)

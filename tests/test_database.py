@@ -21,14 +21,15 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from cspnas.candidates import admitted_sample, reference_of
-from cspnas.database import SCHEMA_VERSION, Database
+from cspnas.database import Database
 from cspnas.driver import Driver
 from cspnas.errors import CspnasError, InputError, StorageError
 from cspnas.lock import StudyBusyError, StudyLock
+from cspnas.migration import SCHEMA_VERSION
 from cspnas.objectives import EXACT
+from cspnas.opening import check_unchanged
 from cspnas.projection import Projection, add_trials
 from cspnas.samplers.optuna_samplers import OptunaSampler
-from cspnas.search import check_unchanged
 from cspnas.space_document import read_space
 from cspnas.study import Study
 from cspnas.study_tables import evaluations_table

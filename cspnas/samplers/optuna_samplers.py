@@ -47,6 +47,10 @@ class OptunaSampler:
         """Name and version, recorded with each driver."""
         return {"sampler": self.name, "optuna": optuna.__version__}
 
+    def fresh(self) -> OptunaSampler:
+        """One like it that was told nothing yet."""
+        return OptunaSampler(self.name, self.space, self.objectives, self.seed)
+
     def suggest(self, number: int) -> tuple[Genotype, dict[str, Any]]:
         """The genotype of suggestion `number`, and the sampler's own state to keep with it."""
         self._study.sampler = _sampler(self.name, _seed(self.seed, number), self._parents)
