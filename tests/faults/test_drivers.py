@@ -1,0 +1,90 @@
+"""Several real searches on one PostgreSQL study at once: nothing is trained twice, the budget is shared exactly."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from searches import PATIENCE, Search, searching, until
+
+TRIALS = 8
+NAME = "tiny"
+
+
+class Studied:
+    """Searches of one study on a server, and what is in its tables."""
+
+    def __init__(self, make: Callable[..., Search], url: str) -> None:
+        self._make, self.url = make, url
+        self._engine = sa.create_engine(url)
+
+    def start(self, *more: str) -> Search:
+        """One more search with one worker on the same study."""
+        common = ("--trials", str(TRIALS), "--epochs", "1", "--workers", "1", "--storage", self.url)
+        return self._make(*common, *more)
+
+    def query(self, statement: str) -> list[Any]:
+        with self._engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(sa.text(statement))]
+
+    def check_whole(self) -> None:
+        """The budget exactly, each key once, nothing under way, Optuna's tables in step and without a RUNNING trial."""
+        rows = self.query("SELECT state, study_id, digest, recipe_digest, seed, fidelity FROM cspnas_evaluations")
+        assert [row[0] for row in rows] == ["trained"] * TRIALS
+        assert len({row[1:] for row in rows}) == TRIALS
+        numbers = [row[0] for row in self.query("SELECT number FROM cspnas_suggestions ORDER BY number")]
+        assert numbers == list(range(len(numbers)))
+        trials = self.query("SELECT state FROM trials")
+        assert {state for (state,) in trials} == {"COMPLETE"}
+        assert len(trials) == len({row[2] for row in rows})
+        digests = self.query("SELECT value_json FROM trial_user_attributes WHERE key = 'digest'")
+        assert len(digests) == len(set(digests)) == len(trials)
+
+    def drivers(self) -> set[int]:
+        """Drivers that a training was recorded for."""
+        return {row[0] for row in self.query("SELECT driver_id FROM cspnas_evaluations")}
+
+
+@pytest.fixture
+def studied(tmp_path: Path, new_server_url: Callable[[], str]) -> Iterator[Studied]:
+    with searching(tmp_path) as make:
+        yield Studied(make, new_server_url())
+
+
+def end(search: Search) -> str:
+    """All of its stderr once it ended in order."""
+    _, errors = search.communicate(timeout=PATIENCE)
+    assert search.returncode == 0, errors
+    return errors
+
+
+def test_two_searches_share_one_budget_and_train_nothing_twice(studied: Studied) -> None:
+    """Both begin on a server without any table: even those are made once."""
+    searches = [studied.start(), studied.start()]
+    for search in searches:
+        assert f"done: all {TRIALS} trainings are done" in end(search)
+    studied.check_whole()
+    assert studied.drivers() == {1, 2}
+
+
+def test_what_a_killed_search_had_under_way_is_taken_over_at_once_by_the_other(studied: Studied) -> None:
+    victim = studied.start()
+    until(victim, "[1/8]")
+    other = studied.start()
+    until(other, "[")
+    time.sleep(random.uniform(0, 0.5))
+    os.kill(victim.pid, signal.SIGKILL)
+    victim.wait(5)
+    killed = studied.query("SELECT id, seed FROM cspnas_evaluations WHERE state = 'in_flight' AND driver_id = 1")
+    end(other)
+    studied.check_whole()
+    for identifier, seed in killed:
+        row = f"SELECT driver_id, seed, attempt FROM cspnas_evaluations WHERE id = {identifier}"
+        assert studied.query(row) == [(2, seed, 1)]
