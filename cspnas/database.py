@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,15 @@ class Database:
                 with session.begin():
                     yield session
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Callable[[sa.Select[Any]], list[Row]]]:
+        """Reads rows, all as of one moment, whatever is written meanwhile."""
+        level = "SERIALIZABLE" if self.path is not None else "REPEATABLE READ"
+        with translated(self.url), self.engine.connect().execution_options(isolation_level=level) as connection:
+            if self.path is not None:
+                connection.exec_driver_sql("BEGIN")  # which sqlite3 itself does only before it writes
+            yield lambda statement: _rows(connection, statement)
+
     @staticmethod
     def json(value: Any) -> str:
         """JSON text as the tables hold it."""
@@ -157,9 +166,7 @@ class Database:
     def rows(self, statement: sa.Select[Any]) -> list[Row]:
         """All rows of a query as dicts."""
         with self.transaction() as connection:
-            found = connection.execute(statement)
-            names = list(found.keys())
-            return [dict(zip(names, row, strict=True)) for row in found]
+            return _rows(connection, statement)
 
     def studies(self) -> list[Row]:
         """Every study in the database."""
@@ -352,6 +359,12 @@ class Database:
             )
             if front is not None:
                 connection.execute(fronts_table.insert().values({**front, "evaluation_id": evaluation_id}))
+
+
+def _rows(connection: sa.Connection, statement: sa.Select[Any]) -> list[Row]:
+    found = connection.execute(statement)
+    names = list(found.keys())
+    return [dict(zip(names, row, strict=True)) for row in found]
 
 
 def hung_seconds() -> float:

@@ -42,6 +42,11 @@ class Place:
         return (self.file.parent if self.sqlite else FOLDER) / str(self.name)
 
     @property
+    def shown(self) -> str:
+        """The database, as people may see it."""
+        return str(self.file) if self.sqlite else hidden(self.url)
+
+    @property
     def target(self) -> str:
         """What a user types for it; a password is to be typed again."""
         if not self.sqlite:
@@ -130,6 +135,22 @@ def existing_place(text: str, where: str = "STUDY") -> Place:
             do=nearest(text, names) or "cspnas studies lists them",
         )
     return place
+
+
+def server_place(storage: str) -> Place:
+    """The database of a storage URL or file, whatever studies it has."""
+    return Place(new_place("any", storage).url, None)
+
+
+def copy_place(text: str, where: str = "DST") -> Place:
+    """Where a copy is to be: NAME, FILE#NAME or URL#NAME; without a name the study keeps its own."""
+    if "://" in text and not text.startswith(SQLITE):
+        return _server_place(text, where)
+    path = _path_of(text, where, f"{SQLITE}PATH#NAME") if "://" in text else text
+    if "://" not in text and not (text.endswith(".db") or "/" in text or "#" in text):
+        return Place(f"{SQLITE}{FOLDER / new_name(text, text)}.db", text)
+    place = _split(path)
+    return Place(place.url, place.name if place.name is None else check_name(place.name, where))
 
 
 def _postgresql(text: str, where: str) -> str | None:
