@@ -260,6 +260,13 @@ class Database:
         column = evaluations_table.c.id
         return ([column > after] if after else []) + ([] if among is None else [column.in_(among)])
 
+    def evaluation(self, study_id: int, key: Row) -> Row | None:
+        """Id and state of the evaluation with this key."""
+        table = evaluations_table
+        chosen = [table.c.study_id == study_id, *(table.c[name] == value for name, value in key.items())]
+        found = self.rows(sa.select(table.c.id, table.c.state).where(*chosen))
+        return found[0] if found else None
+
     def result(self, evaluation_id: int) -> Row:
         """Curve, correctness bits, seconds, device, versions and failure of one evaluation."""
         found = self.rows(sa.select(evaluations_table.c.result).where(evaluations_table.c.id == evaluation_id))

@@ -20,7 +20,7 @@ from cspnas.sharing import Others
 from cspnas.study import Study
 from cspnas.teaching import Sampler, Teacher
 from cspnas.untried import Untried
-from cspnas.work import CONFIRM, Done, Suggestion, Wait, Work, unit_of
+from cspnas.work import CONFIRM, Done, Suggestion, Wait, Work, ended, unit_of
 
 MAX_ATTEMPTS = 3
 PATIENCE = 50  # suggestions in a row without a training, then candidates are drawn evenly among the untried ones
@@ -75,11 +75,11 @@ class Driver:
     def _step(self) -> Iterator[None]:
         """Alone with the tables and up to date with them; where a step fails, the next one reads everything anew."""
         with self.database.step(self.study_id) as shared:
-            if shared and self._stale:
+            stale, self._stale = self._stale, True
+            if shared and stale:
                 self._load_anew()
             elif shared:
                 self._hear()
-            self._stale = True
             yield
         self._stale = False
 
@@ -93,7 +93,7 @@ class Driver:
 
     def _hear(self) -> None:
         """Take over what other drivers suggested and ended since the last step."""
-        suggestions, ended = self._others.hear(self._number)
+        suggestions, finished = self._others.hear(self._number, self._open)
         self._teacher.restore(suggestions)
         for row in suggestions:
             self._number = row["number"] + 1
@@ -102,7 +102,7 @@ class Driver:
             place = next((n for n, (source, _) in enumerate(self._baselines) if source == row["source"]), None)
             if place is not None:
                 del self._baselines[place]
-        for identifier, network in ended:
+        for identifier, network in finished:
             work = self._open.get(identifier)
             made = work.suggestion if work else suggestion_of(self.database.suggestion_for(self.study_id, identifier))
             self._teacher.ended(made, network)
@@ -248,7 +248,7 @@ class Driver:
         row = {**key, "study_id": self.study_id, "repeat": repeat, "attempt": 1, "driver_id": self.driver_id}
         row |= {"started": time.time(), "state": "in_flight", "accuracy": None, "failure_kind": None}
         found = self._reuse(key)
-        return row if found is None else {**row, **_ended(found, "reused")}
+        return row if found is None else {**row, **ended(found, "reused")}
 
     def _record(
         self,
@@ -301,7 +301,7 @@ class Driver:
         if crashed and work.attempt < MAX_ATTEMPTS:
             self.database.restart(work.evaluation_id, work.attempt + 1, self.driver_id)
             return False
-        changes = _ended(result, "trained")
+        changes = ended(result, "trained")
         network = self.ledger.finish(work.digest, work.evaluation_id, changes)
         self.database.finish(work.evaluation_id, changes, self.ledger.snapshot())
         self._teacher.ended(work.suggestion, network)
@@ -313,15 +313,3 @@ class Driver:
         if owner is None and not crashed:
             self.database.keep_late(work.evaluation_id, self.driver_id, dict(result))
         return owner is None or (crashed and owner != self.driver_id)
-
-
-def _ended(result: Mapping[str, Any], state: str) -> Row:
-    """An evaluation's columns once its result is there; `state` where it is no failure."""
-    failure = result.get("failure")
-    return {
-        "state": "failed" if failure else state,
-        "accuracy": None if failure else float(result["accuracy"]),
-        "result": dict(result),
-        "failure_kind": failure["kind"] if failure else None,
-        "finished": time.time(),
-    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import socket
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,8 @@ from cspnas.lock import Presence
 from cspnas.opening import check_data, known_row, opened
 from cspnas.recipe import recipe_digest
 from cspnas.reuse import Reuse, other_study, reuser
-from cspnas.storage import undamaged
+from cspnas.spool import Spool, record_left
+from cspnas.storage import UnreachableError, undamaged
 from cspnas.study import Study
 
 if TYPE_CHECKING:
@@ -60,7 +62,8 @@ def run_search(
         reuse = reuser(study, facts, measured_on, other, reuse_from)
         with opened(study, place, facts) as (database, row):
             study = replace(study, recipe=replace(study.recipe, precision=row["facts"]["precision"]))
-            return _drive(study, database, row, workers, reuse, on_open)
+            spool = Spool(place.folder / "spool", row)
+            return _drive(study, database, row, workers, reuse, on_open, spool)
 
 
 def _drive(
@@ -70,10 +73,11 @@ def _drive(
     workers: Workplace,
     reuse: Reuse,
     on_open: Callable[[Session], Event],
+    spool: Spool,
 ) -> str:
-    from cspnas.driver import Driver
     from cspnas.projection import Projection
     from cspnas.samplers.optuna_samplers import OptunaSampler
+    from cspnas.steady import SteadyDriver
 
     sampler = OptunaSampler(study.sampler, study.space, study.objectives, study.seed)
     about = {"pid": os.getpid(), "host": socket.gethostname(), "python": platform.python_version(), **sampler.about()}
@@ -87,16 +91,24 @@ def _drive(
             show("reused", None, {**key, **found})
         return found
 
+    left = record_left(spool, database, row["id"])
     with undamaged(database.shown_url):
-        driver = Driver(study, database, row, sampler, driver_id, reuse=take_over)
+        driver = SteadyDriver(study, database, row, sampler, driver_id, reuse=take_over, spool=spool, say=_say)
+    if left:
+        _say(f"{left} results that an earlier search kept in {spool.folder} are recorded")
     projection = Projection(database, row["name"], study.space, driver.ledger)
     projection.update()
     show = on_open(Session(study, database, driver, workers.devices))
 
     def on_event(kind: str, work: Any, detail: Any) -> None:
-        if kind == "finished":
-            projection.update()
-        presence.show()
+        try:
+            presence.show()
+            if kind == "finished":
+                projection.update()
+        except UnreachableError:
+            if not database.shared:
+                raise
+            # The driver says so, and waits; the projection is brought up to date later.
         show(kind, work, detail)
 
     try:
@@ -106,6 +118,10 @@ def _drive(
     projection.update()  # results that were reused after the last training ended
     database.end_driver(driver_id)
     return reason
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"note: {text}\n")
 
 
 def new_facts(study: Study, faster_precision: Callable[[], str], measured_on: str | None = None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ All of it happens within the driver's step, so that nobody else writes meanwhile
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Collection, Container
 from typing import Any
 
 from cspnas.database import Database, Row
@@ -29,8 +29,10 @@ class Others:
         self._last = max(ids, default=0)
         self._flying = {row["id"]: row for row in self._database.in_flight(self._ledger.study_id)}
 
-    def hear(self, since: int) -> tuple[list[Row], list[tuple[int, Network]]]:
-        """Others' suggestions from number `since` on, and trainings known before, by id, that others have ended."""
+    def hear(self, since: int, open_: Collection[int]) -> tuple[list[Row], list[tuple[int, Network]]]:
+        """Others' suggestions from number `since` on, and trainings known before, by id, that others have ended: theirs, and
+        of our own (`open_`) those that they took over.
+        """
         study_id = self._ledger.study_id
         suggestions = self._database.suggestions(study_id, since=since)
         first = {row["evaluation_id"]: row for row in reversed(suggestions)}
@@ -39,7 +41,7 @@ class Others:
             self._add(row, first)
         before = self._flying
         self._flying = {row["id"]: row for row in self._database.in_flight(study_id)}
-        gone = [identifier for identifier in before if identifier not in self._flying]
+        gone = [identifier for identifier in {*before, *open_} if identifier not in self._flying]
         ended = self._database.evaluations(study_id, among=gone) if gone else []
         return suggestions, [(row["id"], network) for row in ended if (network := self._finish(row)) is not None]
 

@@ -47,9 +47,32 @@ class Studied:
         digests = self.query("SELECT value_json FROM trial_user_attributes WHERE key = 'digest'")
         assert len(digests) == len(set(digests)) == len(trials)
 
+    def stop_in_a_training(self, search: Search) -> list[Any]:
+        """Stop the first driver while trainings of its are under way; their ids."""
+        under_way = "SELECT id FROM cspnas_evaluations WHERE state = 'in_flight' AND driver_id = 1"
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            os.kill(search.pid, signal.SIGSTOP)
+            time.sleep(0.1)
+            if found := self.query(under_way):
+                return found
+            os.kill(search.pid, signal.SIGCONT)
+            time.sleep(0.05)
+        raise AssertionError("no training of it was under way")
+
     def drivers(self) -> set[int]:
         """Drivers that a training was recorded for."""
         return {row[0] for row in self.query("SELECT driver_id FROM cspnas_evaluations")}
+
+
+def damage(path: Path, how: str) -> None:
+    """Cut a file short, or turn one bit over in its middle."""
+    data = bytearray(path.read_bytes())
+    if how == "truncated":
+        del data[len(data) // 2 :]
+    else:
+        data[data.index(b"accuracy") + 12] ^= 1
+    path.write_bytes(data)
 
 
 @pytest.fixture
@@ -76,15 +99,35 @@ def test_two_searches_share_one_budget_and_train_nothing_twice(studied: Studied)
 
 def test_what_a_killed_search_had_under_way_is_taken_over_at_once_by_the_other(studied: Studied) -> None:
     victim = studied.start()
-    until(victim, "[1/8]")
     other = studied.start()
     until(other, "[")
     time.sleep(random.uniform(0, 0.5))
+    killed = studied.stop_in_a_training(victim)
     os.kill(victim.pid, signal.SIGKILL)
     victim.wait(5)
-    killed = studied.query("SELECT id, seed FROM cspnas_evaluations WHERE state = 'in_flight' AND driver_id = 1")
     end(other)
     studied.check_whole()
-    for identifier, seed in killed:
-        row = f"SELECT driver_id, seed, attempt FROM cspnas_evaluations WHERE id = {identifier}"
-        assert studied.query(row) == [(2, seed, 1)]
+    taken = studied.query("SELECT id FROM cspnas_evaluations WHERE driver_id = 2 AND attempt = 1")
+    assert killed and set(killed) <= set(taken)
+
+
+def test_a_hung_search_loses_what_it_had_under_way_and_its_late_result_counts_once(
+    studied: Studied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stopped process keeps its lock; only the time since its last sign of life tells. Then it goes on, and ends."""
+    monkeypatch.setenv("CSPNAS_HEARTBEAT", "2")
+    hung = studied.start()
+    until(hung, "[1/8]")
+    under_way = studied.stop_in_a_training(hung)
+    other = studied.start()
+    errors = end(other)
+    assert "done: all 8" in errors
+    taken = studied.query("SELECT id FROM cspnas_evaluations WHERE driver_id = 2")
+    assert under_way and set(under_way) <= set(taken)
+    before = studied.query("SELECT * FROM cspnas_evaluations ORDER BY id")
+    os.kill(hung.pid, signal.SIGCONT)
+    end(hung)
+    assert studied.query("SELECT * FROM cspnas_evaluations ORDER BY id") == before
+    late = studied.query("SELECT evaluation_id, driver_id FROM cspnas_late_results")
+    assert late == [(identifier, 1) for (identifier,) in under_way]
+    studied.check_whole()
