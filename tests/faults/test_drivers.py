@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from searches import PATIENCE, Search, searching, until
+from servers import Server, server
 
 TRIALS = 8
 NAME = "tiny"
@@ -63,16 +65,6 @@ class Studied:
     def drivers(self) -> set[int]:
         """Drivers that a training was recorded for."""
         return {row[0] for row in self.query("SELECT driver_id FROM cspnas_evaluations")}
-
-
-def damage(path: Path, how: str) -> None:
-    """Cut a file short, or turn one bit over in its middle."""
-    data = bytearray(path.read_bytes())
-    if how == "truncated":
-        del data[len(data) // 2 :]
-    else:
-        data[data.index(b"accuracy") + 12] ^= 1
-    path.write_bytes(data)
 
 
 @pytest.fixture
@@ -131,3 +123,57 @@ def test_a_hung_search_loses_what_it_had_under_way_and_its_late_result_counts_on
     late = studied.query("SELECT evaluation_id, driver_id FROM cspnas_late_results")
     assert late == [(identifier, 1) for (identifier,) in under_way]
     studied.check_whole()
+
+
+class Outage:
+    """A study on a server of its own, which may be stopped."""
+
+    def __init__(self, studied: Studied, own: Server, folder: Path) -> None:
+        self.studied, self.server, self.spool = studied, own, folder / "studies" / NAME / "spool"
+
+    def results(self) -> list[Path]:
+        return sorted(self.spool.glob("*.json"))
+
+    def wait_for_results(self, count: int) -> list[Path]:
+        deadline = time.monotonic() + PATIENCE
+        while len(self.results()) < count:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return self.results()
+
+
+@pytest.fixture
+def outage(tmp_path: Path) -> Iterator[Outage]:
+    with server() as own, searching(tmp_path) as make:
+        yield Outage(Studied(make, own.url(own.new_database())), own, tmp_path)
+
+
+def test_results_wait_for_a_stopped_server_on_disk_whatever_becomes_of_their_search(
+    outage: Outage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """First the search lives on and records what it kept; then it is killed meanwhile, and the next one records it."""
+    monkeypatch.setenv("CSPNAS_HEARTBEAT", "10")  # who was cut off has a few seconds to come back, not half a minute
+    studied = outage.studied
+    search = studied.start("--workers", "2")
+    until(search, "[1/8]")
+    outage.server.stop()
+    outage.wait_for_results(1)
+    outage.server.start()
+    seen = until(search, "note: the database is back")
+    assert seen.count("note: the database is away, trainings go on") == 1 and "Traceback" not in seen
+    until(search, "[")
+    assert not outage.results()
+    outage.server.stop()
+    kept = [json.loads(path.read_text())["entry"] for path in outage.wait_for_results(1)]
+    search.kill()
+    search.wait(5)
+    count = len(outage.results())
+    outage.server.start()
+    errors = end(studied.start("--workers", "2"))
+    assert f"note: {count} results that an earlier search kept" in errors
+    assert not outage.results()
+    accuracies = {row[0]: row[1] for row in studied.query("SELECT digest || seed, accuracy FROM cspnas_evaluations")}
+    for entry in kept:
+        assert accuracies[f"{entry['key']['digest']}{entry['key']['seed']}"] == entry["result"]["accuracy"]
+    studied.check_whole()
+    assert studied.query("SELECT count(*) FROM cspnas_late_results") == [(0,)]
