@@ -6,10 +6,10 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv search dashboard test check format wheel clean
+.PHONY: help .venv search dashboard test test-faults check format wheel clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[.a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[-.a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv: $(INSTALLED) ## create .venv with the package (editable) and its pinned dependencies
 
@@ -27,6 +27,9 @@ dashboard: $(INSTALLED) ## open optuna-dashboard on a study; ARGS='STUDY'
 test: $(INSTALLED) ## run the tests; ARGS='tests/test_cost.py'
 	tools/need_chromium
 	$(BIN)/pytest -n 2 $(ARGS)
+
+test-faults: $(INSTALLED) ## the fault tests with all their rounds, about half an hour; $CSPNAS_FAULTS_LOG keeps each round's figures
+	CSPNAS_FAULTS=full $(BIN)/pytest tests/faults $(ARGS)
 
 check: $(INSTALLED) ## all that must pass: format, lint, types, import contracts, tests
 	$(BIN)/ruff format --check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -56,7 +57,7 @@ def search(
     per_gpu: Annotated[
         int | None, typer.Option(min=1, help="Trainings that share a GPU; 1, with Ray as many as fit.")
     ] = None,
-    sampler: Annotated[str | None, typer.Option(help="nsga2, tpe, gp or random.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="cost-aware, nsga2, tpe, gp or random.")] = None,
     seed: Annotated[int | None, typer.Option(help="Study seed.")] = None,
     dataset: Annotated[str | None, typer.Option(help="fashion-mnist-mini, cifar10, folder:PATH ...")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each training.")] = None,
@@ -99,6 +100,9 @@ def front(
     study: StudyArgument,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="The front as comma-separated values.")] = False,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="The failed trainings instead: why, and their logs.")
+    ] = False,
     plot: Annotated[Path | None, typer.Option(help="Also write the front as an interactive HTML page.")] = None,
     force: Annotated[bool, typer.Option(help="Replace an existing plot.")] = False,
 ) -> None:
@@ -115,7 +119,11 @@ def front(
     if as_json:
         _print_json(summary)
     elif as_csv:
-        _print_csv(summary["front"])
+        _print_csv(summary["failures" if failed else "front"])
+    elif failed:
+        from cspnas.tables import print_failures
+
+        print_failures(summary)
     else:
         from cspnas.tables import print_summary
 
@@ -176,7 +184,7 @@ def cost(
 @app.command()
 def space(
     space: Annotated[str | None, typer.Argument(help="A space file, or the name of a shipped space.")] = None,
-    sample: Annotated[int, typer.Option(min=2, help="Random admitted architectures to cost.")] = 2000,
+    sample: Annotated[int, typer.Option(min=2, max=1_000_000, help="Random admitted architectures to cost.")] = 2000,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of space files.")] = False,
     copy: Annotated[bool, typer.Option("--copy", help="Write the shipped space's file here.")] = False,
     force: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
@@ -212,13 +220,28 @@ def train(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Weights; NAME.safetensors if not given.")
     ] = None,
+    checkpoint: Annotated[
+        float, typer.Option(min=0, help="Seconds between two checkpoints, from which a killed training goes on.")
+    ] = 60.0,
     force: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
 ) -> None:
-    """Train an architecture, evaluate it on the test split, write weights (safetensors) and results (JSON)."""
+    """Train an architecture, evaluate it on the test split, write weights (safetensors) and results (JSON).
+
+    The same command goes on with a training that was killed.
+    """
     from cspnas.document import find_architecture
     from cspnas.train_command import run
 
-    run(find_architecture(architecture), epochs, dataset, device, seed, output, force=force)
+    run(
+        find_architecture(architecture),
+        epochs,
+        dataset,
+        device,
+        seed,
+        output,
+        force=force,
+        checkpoint_seconds=checkpoint,
+    )
 
 
 studies_app = typer.Typer(help="List the studies under studies/, or copy one to another database.")
@@ -289,12 +312,13 @@ def _print_csv(rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     """Run a command; a user's error is one line on stderr, never a traceback."""
-    from cspnas import streams
+    from cspnas import failpoints, streams
 
     # typer may carry click inside itself; the base of its own usage errors is the right one either way.
     usage_error: Any = typer.BadParameter.__mro__[2]
     streams.make_sound()
     try:
+        failpoints.arm(os.environ.get(failpoints.VARIABLE))
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
         streams.flush()
     except CspnasError as error:

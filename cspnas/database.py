@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from cspnas import postgresql
 from cspnas.errors import InputError, StorageError
+from cspnas.failpoints import reach
 from cspnas.migration import check_schema, make_tables
 from cspnas.objectives import MEASURED
 from cspnas.sqlite_file import read_settings, sqlite_files, sqlite_path, write_settings
@@ -141,9 +142,12 @@ class Database:
             if session is None:
                 with self.engine.begin() as connection:
                     yield connection
+                    reach("commit.before")
             else:
                 with session.begin():
                     yield session
+                    reach("commit.before")
+        reach("commit.after")
 
     @contextmanager
     def snapshot(self) -> Iterator[Callable[[sa.Select[Any]], list[Row]]]:
@@ -237,8 +241,9 @@ class Database:
         """Evaluations under way, and whose they are; oldest first."""
         table = evaluations_table
         columns = (table.c.id, table.c.digest, table.c.repeat, table.c.attempt, table.c.driver_id)
+        micro_batch = table.c.result["micro_batch"].as_integer().label("micro_batch")
         flying = (table.c.study_id == study_id) & (table.c.state == "in_flight")
-        return self.rows(sa.select(*columns).where(flying).order_by(table.c.id))
+        return self.rows(sa.select(*columns, micro_batch).where(flying).order_by(table.c.id))
 
     def evaluations(self, study_id: int, *, after: int = 0, among: list[int] | None = None) -> list[Row]:
         """All evaluations with their documents and costs, oldest first; of the bulky `result` only what was measured.
@@ -248,6 +253,7 @@ class Database:
         result = evaluations_table.c.result
         kept = [column for column in evaluations_table.c if column is not result]
         kept += [result[name].as_float().label(name) for name in MEASURED if name not in evaluations_table.c]
+        kept.append(result["micro_batch"].as_integer().label("micro_batch"))
         return self.rows(
             sa.select(*kept, architectures_table.c.document, architectures_table.c.costs)
             .join(architectures_table)
@@ -341,13 +347,14 @@ class Database:
         elif architecture["costs"].keys() - known.keys():  # an earlier study's row, from before some cost had a name
             connection.execute(table.update().where(same).values(costs={**architecture["costs"], **known}))
 
-    def restart(self, evaluation_id: int, attempt: int, driver_id: int) -> None:
+    def restart(self, evaluation_id: int, attempt: int, driver_id: int, micro_batch: int | None = None) -> None:
         """An evaluation that was cut short is in flight again, as this attempt and for this driver."""
+        result = None if micro_batch is None else {"micro_batch": micro_batch}
         with self.transaction() as connection:
             connection.execute(
                 evaluations_table.update()
                 .where(evaluations_table.c.id == evaluation_id)
-                .values(attempt=attempt, driver_id=driver_id, state="in_flight", started=time.time())
+                .values(attempt=attempt, driver_id=driver_id, state="in_flight", started=time.time(), result=result)
             )
 
     def keep_late(self, evaluation_id: int, driver_id: int, result: Row) -> None:

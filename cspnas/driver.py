@@ -12,8 +12,10 @@ from typing import Any
 from cspnas.candidates import Candidate, admitted, candidate
 from cspnas.database import Database, Row
 from cspnas.errors import ArchitectureError
+from cspnas.failures import MAX_ATTEMPTS, checked, quarantined
 from cspnas.front import Reference
 from cspnas.ledger import Ledger
+from cspnas.limits import training_seconds
 from cspnas.recipe import training_seed
 from cspnas.resume import cut_short, idle, missing_baselines, suggestion_of
 from cspnas.sharing import Others
@@ -22,7 +24,7 @@ from cspnas.teaching import Sampler, Teacher
 from cspnas.untried import Untried
 from cspnas.work import CONFIRM, Done, Suggestion, Wait, Work, ended, unit_of
 
-MAX_ATTEMPTS = 3
+ANY_IMAGES = 60_000  # in a study that does not say how many it trains on
 PATIENCE = 50  # suggestions in a row without a training, then candidates are drawn evenly among the untried ones
 
 
@@ -47,7 +49,10 @@ class Driver:
         self.study_id: int = row["id"]
         self.recipe_digest: str = row["facts"]["recipe_digest"]
         self._reuse, self._clock, self._started = reuse, clock, clock()
-        self._open: dict[int, Work] = {}  # handed out, and no end recorded yet
+        self._images: int = row["facts"].get("training_images", ANY_IMAGES)
+        self._open: dict[
+            int, Work
+        ] = {}  # handed out, or to be tried again, and no end recorded yet: the try that may end it
         self._restarts: list[Work] = []
         with database.step(self.study_id) as shared:  # nobody writes while it is read
             self.ledger = Ledger(Reference.from_json(row["facts"]["reference"]), database, self.study_id)
@@ -59,6 +64,7 @@ class Driver:
 
     def _load(self) -> list[Row]:
         """All but the ledger, from the tables; the suggestions."""
+        self.sampler.watch(self.ledger)
         suggestions = self.database.suggestions(self.study_id)
         self._teacher, self._untried = Teacher(self.study, self.sampler, self.ledger), Untried(self.study)
         self._teacher.restore(suggestions)
@@ -114,6 +120,8 @@ class Driver:
         with self._step():
             work = self._suggest()
         if isinstance(work, Work):
+            flops, epochs = self.ledger.networks[work.digest].costs["flops"], self.study.recipe.epochs
+            work.seconds = training_seconds(self.study.timeout, flops, self._images, epochs)
             self._open[work.evaluation_id] = work
             self._restarts = [other for other in self._restarts if other is not work]
         return work
@@ -121,7 +129,7 @@ class Driver:
     def _suggest(self) -> Work | Wait | Done:
         work = self._again()
         if work is not None:
-            self.database.restart(work.evaluation_id, work.attempt, self.driver_id)
+            self.database.restart(work.evaluation_id, work.attempt, self.driver_id, work.micro_batch)
             return work
         limit = self.study.time_limit
         if limit is not None and self._clock() - self._started >= limit:
@@ -166,7 +174,7 @@ class Driver:
 
     def _ask(self) -> Work | None:
         genotype, state = self.sampler.suggest(self._number)
-        suggestion = Suggestion(self._number, getattr(self.sampler, "name", "sampler"), genotype, state, asked=True)
+        suggestion = Suggestion(self._number, self.sampler.name, genotype, state, asked=True)
         try:
             drawn = candidate(self.study, genotype)
         except ArchitectureError as error:
@@ -282,30 +290,38 @@ class Driver:
 
     # Finishing -----------------------------------------------------------------------------------------------------
 
-    def finish(self, work: Work, result: Mapping[str, Any]) -> bool:
-        """Record a result with the front that it gives; False where the training is tried again (a crashed worker)."""
+    def finish(self, work: Work, result: Mapping[str, Any]) -> bool | None:
+        """Record a result with the front that it gives; False where the training is tried again (its worker crashed, or
+        memory did not suffice), None where nobody waits for this result (it came twice, or after its worker was given up).
+        """
+        awaited = self._open.get(work.evaluation_id)
+        if awaited is None or awaited.try_number != work.try_number:
+            return None
         with self._step():
-            final = self._finish(work, result)
-        if final:
-            self._open.pop(work.evaluation_id, None)
-        else:
-            work.attempt += 1
-            self._restarts.append(work)
-        return final
-
-    def _finish(self, work: Work, result: Mapping[str, Any]) -> bool:
-        failure = result.get("failure")
-        crashed = failure and failure["kind"] in ("crashed", "lost")
-        if self.database.shared and self._is_others(work, bool(crashed), result):
+            again = self._finish(work, {"micro_batch": work.micro_batch, **checked(result)})
+        if again is None:
+            del self._open[work.evaluation_id]
             return True
-        if crashed and work.attempt < MAX_ATTEMPTS:
-            self.database.restart(work.evaluation_id, work.attempt + 1, self.driver_id)
-            return False
+        self._open[work.evaluation_id] = again
+        self._restarts.append(again)
+        return False
+
+    def _finish(self, work: Work, result: dict[str, Any]) -> Work | None:
+        """The next try, None where this one is the end."""
+        failure = result.get("failure")
+        if self.database.shared and self._is_others(work, bool(failure and quarantined(failure["kind"])), result):
+            return None
+        again = work.again(failure["kind"]) if failure else None
+        if again is not None:
+            self.database.restart(again.evaluation_id, again.attempt, self.driver_id, again.micro_batch)
+            return again
+        if failure and quarantined(failure["kind"]):
+            failure["quarantined"] = f"{failure['kind']} {MAX_ATTEMPTS} times: this network is not trained again"
         changes = ended(result, "trained")
         network = self.ledger.finish(work.digest, work.evaluation_id, changes)
         self.database.finish(work.evaluation_id, changes, self.ledger.snapshot())
         self._teacher.ended(work.suggestion, network)
-        return True
+        return None
 
     def _is_others(self, work: Work, crashed: bool, result: Mapping[str, Any]) -> bool:
         """Whether a training has a result by now, or is left to the driver that took it over while this one hung."""

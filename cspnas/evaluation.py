@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import platform
+import sys
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ import torch
 from cspnas import data as datasets
 from cspnas.architecture_document import architecture_from
 from cspnas.capacity import check_fits
+from cspnas.checkpoint import Keeper, key_of
 from cspnas.errors import CspnasError, TrainingError
 from cspnas.families import wire
 from cspnas.latency import device_name, latency
@@ -23,7 +26,8 @@ from cspnas.network import Network, initialise
 from cspnas.recipe import Recipe
 from cspnas.training import DeviceData, Epoch, train
 
-Work = dict[str, Any]  # architecture, recipe, seed
+# architecture, recipe, seed; micro_batch where a whole batch did not fit; checkpoint: the path of one, which stays there
+Work = dict[str, Any]
 # accuracy; latency (seconds, one image); curve; correct; seconds of it all; device, versions, failure
 Result = dict[str, Any]
 
@@ -46,20 +50,29 @@ class Evaluator:
         except CspnasError as error:
             result["failure"] = {"kind": "bad data", "message": str(error)}
         except Exception as error:  # the worker lives on; the last lines say where
+            traceback.print_exception(error)  # into the worker's log
             lines = "".join(traceback.format_exception(error)[-3:])[-2000:]
             enough = not is_out_of_memory(error)
             result["failure"] = (
                 {"kind": "crashed", "message": lines} if enough else {"kind": "out of memory", "message": str(error)}
             )
-        return result | {"seconds": time.monotonic() - start}
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()  # a training that is tried again alone needs what idle neighbours hold
+        return result | {"seconds": time.monotonic() - start, "micro_batch": work.get("micro_batch")}
 
     def _train(self, work: Work, progress: Callable[[Epoch], None]) -> Result:
         recipe = Recipe(**work["recipe"])
         graph = wire(architecture_from(work["architecture"]))
-        check_fits(graph, recipe.batch_size, self.device)
+        micro_batch = work.get("micro_batch")
+        check_fits(graph, micro_batch or recipe.batch_size, self.device)
         network = Network(graph)
         initialise(network, work["seed"])
-        trained = train(network, self._data_on_device(recipe.dataset), recipe, work["seed"], progress)
+        data = self._data_on_device(recipe.dataset)
+        keeper = None
+        if work.get("checkpoint"):
+            key = key_of(graph.digest(), data, recipe, work["seed"], micro_batch)
+            keeper = Keeper(Path(work["checkpoint"]), key, _say)
+        trained = train(network, data, recipe, work["seed"], progress, micro_batch=micro_batch, keeper=keeper)
         return {
             "accuracy": trained.accuracy,
             "latency": latency(network, self.device),
@@ -71,6 +84,12 @@ class Evaluator:
         if name not in self._data:
             self._data[name] = DeviceData(datasets.load(name), self.device)
         return self._data[name]
+
+
+def _say(text: str) -> None:
+    """Into the worker's log."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

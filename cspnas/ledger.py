@@ -12,6 +12,7 @@ import numpy as np
 from cspnas.architecture import Architecture
 from cspnas.architecture_document import architecture_from
 from cspnas.database import Database
+from cspnas.failures import quarantined
 from cspnas.front import Reference, hypervolume, knee, losses
 from cspnas.objectives import MEASURED
 from cspnas.running_front import RunningFront
@@ -32,6 +33,11 @@ class Network:
     def architecture(self) -> Architecture:
         """The architecture as a value."""
         return architecture_from(self.document)
+
+    @property
+    def quarantined(self) -> bool:
+        """Whether its workers died so often that it is not trained again."""
+        return any(quarantined(row.get("failure_kind")) for row in self.evaluations)
 
     def values(self, name: str) -> list[float]:
         """Of a measured objective, one a seed that was trained to the end."""
@@ -238,7 +244,7 @@ class Ledger:
         """The network on, or within one standard error of, the front with the fewest seeds; front members first."""
         front = {network.digest for network in self.front()}
         near = (self._measured[row] for row in self._near())
-        free = (n for n in near if all(row["state"] != "in_flight" for row in n.evaluations))
+        free = (n for n in near if not n.quarantined and all(row["state"] != "in_flight" for row in n.evaluations))
         return min(free, key=lambda n: (len(n.evaluations), n.digest not in front, -n.accuracy, n.digest), default=None)
 
     def _near(self) -> np.ndarray:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from cspnas.errors import InputError
+from cspnas.failpoints import reach
 
 WRITABLE = "choose a path that can be written"
 
@@ -42,7 +43,30 @@ def write_whole(path: Path, content: str | bytes, *, force: bool, inputs: Iterab
         file.flush()
         os.fsync(file.fileno())
         Path(file.name).chmod(0o644)
+        reach("file.before")
         Path(file.name).replace(path)
+        _sync_folder(path.parent)
+    reach("file.after")
+
+
+def new_name(path: Path) -> Path:
+    """The temporary name of a file that is written again and again: a killed writer leaves one such file at most."""
+    return path.with_name(f"{path.name}.new")
+
+
+def remove(path: Path) -> None:
+    """Delete what is written again and again, and what a killed writer left of it."""
+    for name in (path, new_name(path)):
+        name.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name durable too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Any
 
+from cspnas.failures import MAX_ATTEMPTS, quarantined
 from cspnas.objectives import human
 from cspnas.search import Session
 
@@ -41,8 +42,7 @@ class Progress:
     def _finished(self, kind: str, work: Any, result: dict[str, Any]) -> str:
         network = self.ledger.networks[work.digest]
         failure = result.get("failure")
-        again = ", trying again" if kind == "crashed" else ""
-        outcome = f"failed ({failure['kind']}{again})" if failure else human("accuracy", result["accuracy"])
+        outcome = _failed(kind, failure) if failure else human("accuracy", result["accuracy"])
         repeat = next(row["repeat"] for row in network.evaluations if row["id"] == work.evaluation_id)
         source = network.source if not repeat else f"seed {repeat + 1} of {network.source}"
         costs = ", ".join(
@@ -76,3 +76,11 @@ class Progress:
         if self._live:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+
+
+def _failed(event: str, failure: dict[str, Any]) -> str:
+    kind = failure["kind"]
+    if event != "crashed":
+        return f"failed ({kind} {MAX_ATTEMPTS} times: quarantined)" if quarantined(kind) else f"failed ({kind})"
+    how = "alone and in smaller parts" if kind == "out of memory" else "again"
+    return f"failed ({kind}, trying {how})"

@@ -24,6 +24,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from cspnas.database import Database, Row
 from cspnas.errors import StorageError
+from cspnas.failpoints import reach
 from cspnas.ledger import Ledger, Network
 from cspnas.objectives import OBJECTIVES
 from cspnas.space import SearchSpace
@@ -92,8 +93,10 @@ class Projection:
 
         Raises StorageError where Optuna's tables cannot be written; the next start adds what is missing.
         """
+        reach("projection.before")
         with self._one_line():
             self._update()
+        reach("projection.after")
 
     @contextmanager
     def _one_line(self) -> Iterator[None]:

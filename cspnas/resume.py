@@ -30,7 +30,8 @@ def cut_short(study: Study, ledger: Ledger, rows: list[Row]) -> list[Work]:
 def work_again(study: Study, network: Network, row: Mapping[str, Any], made: Row) -> Work:
     """The training of an evaluation's `row` that the suggestion `made` began, as the attempt that it was."""
     unit = unit_of(study, network, row["repeat"])
-    return Work(row["id"], network.digest, row["attempt"], unit, suggestion_of(made))
+    work = Work(row["id"], network.digest, row["attempt"], unit, suggestion_of(made))
+    return work if row["micro_batch"] is None else work.smaller(row["micro_batch"])
 
 
 def suggestion_of(row: Row) -> Suggestion:

@@ -142,13 +142,16 @@ class ProxyDocument(_Model):
 class SearchDocument(_Model):
     """Budget and method."""
 
-    sampler: str = Field(default="nsga2", description="nsga2, tpe, gp or random")
+    sampler: str = Field(default="nsga2", description="cost-aware, nsga2, tpe, gp or random")
     trials: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         default=40, description="trainings in all, confirmations included"
     )
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(default=0, description="of the sampler and of every training")
     confirm: Share = Field(default=0.25, description="share of the trainings that re-train the front with new seeds")
     workers: Annotated[int, Field(ge=0, le=4096)] = Field(default=0, description="processes; 0 = one per core or GPU")
+    timeout: Annotated[Annotated[float, Field(ge=0, le=1e7)], BeforeValidator(_number)] = Field(
+        default=0.0, description="seconds for one training, then its worker counts as hung; 0 = generous, from its work"
+    )
 
 
 class BaselinesDocument(_Model):
@@ -224,7 +227,7 @@ class ArchitectureDocument(_Model):
     cspnas: Literal["architecture/1"]
     family: Family
     input_shape: Annotated[list[Width], Field(min_length=3, max_length=3)]
-    classes: Annotated[int, Field(ge=1)]
+    classes: Annotated[int, Field(ge=1, le=10_000_000)]
     activation: Activation = "relu"
     norm: NormOrder = "after"
     head: Literal["linear", "conv"] = "linear"

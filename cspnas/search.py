@@ -76,10 +76,10 @@ def _drive(
     spool: Spool,
 ) -> str:
     from cspnas.projection import Projection
-    from cspnas.samplers.optuna_samplers import OptunaSampler
+    from cspnas.samplers.by_name import sampler_of
     from cspnas.steady import SteadyDriver
 
-    sampler = OptunaSampler(study.sampler, study.space, study.objectives, study.seed)
+    sampler = sampler_of(study)
     about = {"pid": os.getpid(), "host": socket.gethostname(), "python": platform.python_version(), **sampler.about()}
     driver_id = database.start_driver(row["id"], about)
     presence = Presence(database, driver_id)
@@ -146,6 +146,7 @@ def new_facts(study: Study, faster_precision: Callable[[], str], measured_on: st
         },
         "recipe_digest": recipe_digest(recipe, data.checksum),
         "space": study.space_name,
+        "training_images": len(data.train.labels),
         "latency_device": measured_on,
     }
 

@@ -60,7 +60,10 @@ class Others:
         known = next(other for other in network.evaluations if other["id"] == row["id"])
         if known["state"] != "in_flight":
             return None
-        changes = {key: row[key] for key in ("state", "accuracy", "failure_kind", "finished", "driver_id", "attempt")}
+        changes = {
+            key: row[key]
+            for key in ("state", "accuracy", "failure_kind", "finished", "driver_id", "attempt", "micro_batch")
+        }
         return self._ledger.finish(row["digest"], row["id"], {**changes, "result": row})
 
     def owner(self, evaluation_id: int) -> int | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from cspnas.driver import Driver
 from cspnas.errors import StorageError
+from cspnas.failures import checked
 from cspnas.spool import Spool, key_of
 from cspnas.storage import UnreachableError
 from cspnas.work import Done, Wait, Work
@@ -25,7 +26,7 @@ class SteadyDriver(Driver):
     def __init__(self, *arguments: Any, spool: Spool, say: Callable[[str], None], **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._spool, self._say = spool, say
-        self._waiting: list[tuple[Work, Mapping[str, Any], Path]] = []
+        self._waiting: list[tuple[Work, Mapping[str, Any], Path | None]] = []
         self._away: float | None = None  # since when, on the monotonic clock
 
     def suggest(self) -> Work | Wait | Done:
@@ -39,18 +40,25 @@ class SteadyDriver(Driver):
         self._back(recorded)
         return found
 
-    def finish(self, work: Work, result: Mapping[str, Any]) -> bool:
+    def finish(self, work: Work, result: Mapping[str, Any]) -> bool | None:
         """As `Driver.finish`; where the result cannot be recorded it is kept on disk until it can."""
         try:
             recorded = self._record_waiting()
             final = super().finish(work, result)
         except UnreachableError as error:
-            path = self._spool.put(key_of(work, self.recipe_digest), self.driver_id, result)
-            self._waiting.append((work, result, path))
+            self._waiting.append((work, result, self._keep(work, result)))
             self._gone(error)
             return True
         self._back(recorded)
         return final
+
+    def _keep(self, work: Work, result: Mapping[str, Any]) -> Path | None:
+        """The result's file; none for what is to be tried again, which the next search does anyway."""
+        failure = result.get("failure")
+        if failure and work.again(failure["kind"]) is not None:
+            return None
+        kept = {"micro_batch": work.micro_batch, **checked(result)}
+        return self._spool.put(key_of(work, self.recipe_digest), self.driver_id, kept)
 
     def _record_waiting(self) -> int:
         """Record what could not be recorded before; how many results. Raises UnreachableError."""
@@ -58,7 +66,8 @@ class SteadyDriver(Driver):
         while self._waiting:
             work, result, path = self._waiting[0]
             super().finish(work, result)
-            path.unlink(missing_ok=True)
+            if path is not None:
+                path.unlink(missing_ok=True)
             del self._waiting[0]
             count += 1
         return count

@@ -22,7 +22,9 @@ class Baselines:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """`trials`: trainings in all; `confirm_share` of them re-train the front with new seeds. `time_limit` in seconds."""
+    """`trials`: trainings in all; `confirm_share` of them re-train the front with new seeds. `time_limit` in seconds;
+    `timeout` in seconds for one training, 0: generous.
+    """
 
     space_name: str
     space: SearchSpace
@@ -36,6 +38,7 @@ class Study:
     confirm_share: float = 0.25
     workers: int = 0
     time_limit: float | None = None
+    timeout: float = 0.0
 
     def identity(self) -> dict[str, Any]:
         """What may not change while a study goes on, as flat JSON; budget, sampler and workers may."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cspnas.database import Database
+from cspnas.failures import quarantined
 from cspnas.front import Reference
 from cspnas.ledger import Ledger, Network
 from cspnas.storage import undamaged
@@ -90,6 +91,7 @@ def _summary(opened: Opened) -> dict[str, Any]:
         "networks": len(measured),
         "confirmations": ledger.confirmations,
         "failed": ledger.failed,
+        "failures": failures(opened),
         "suggestions": opened.database.outcomes(opened.row["id"]),
         "hypervolume": ledger.hypervolume(),
         "front": [member(ledger, network, knee) for network in front],
@@ -100,6 +102,30 @@ def _summary(opened: Opened) -> dict[str, Any]:
         "between_network_standard_deviation": between,
         "won_at_equal_flops": {kind: won_at_equal_flops(front, curve, deviation[0]) for kind, curve in curves.items()},
     }
+
+
+def failures(opened: Opened) -> list[dict[str, Any]]:
+    """Every training that failed, oldest first: why, and the last lines of its worker's log, where there are some."""
+    rows = [(n, row) for n in opened.ledger.networks.values() for row in n.evaluations if row["state"] == "failed"]
+    found = []
+    for network, row in sorted(rows, key=lambda pair: int(pair[1]["id"])):
+        result = opened.database.result(row["id"])
+        told = result.get("failure") or {}
+        found.append(
+            {
+                "digest": network.digest,
+                "wiring": wiring(network),
+                "source": network.source,
+                "seed": row["seed"],
+                "kind": row["failure_kind"],
+                "message": told.get("message", ""),
+                "log": told.get("log"),
+                "attempts": row["attempt"],
+                "micro_batch": row.get("micro_batch"),
+                "quarantined": quarantined(row["failure_kind"]),
+            }
+        )
+    return found
 
 
 def won_at_equal_flops(front: list[Network], curve: list[Network], seed_deviation: float) -> dict[str, Any] | None:

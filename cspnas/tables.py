@@ -40,6 +40,18 @@ def print_summary(summary: dict[str, Any]) -> None:
         console.print(line, highlight=False, markup=False)
 
 
+def print_failures(summary: dict[str, Any]) -> None:
+    """Each failed training: its network, kind and message, and what its worker printed last."""
+    print(f"{len(summary['failures'])} of {summary['trainings']} trainings of {summary['study']} failed")
+    for row in summary["failures"]:
+        tries = f", {row['attempts']} attempts" if row["attempts"] > 1 else ""
+        tries += f", in parts of {row['micro_batch']} images" if row["micro_batch"] else ""
+        tries += ", quarantined" if row["quarantined"] else ""
+        print(f"{row['digest'][:12]} {row['kind']}{tries}: {row['wiring']} ({row['source']}, seed {row['seed']})")
+        for line in f"{row['message']}\n{row['log'] or ''}".strip().splitlines():
+            print(f"    {line}")
+
+
 def _cells(row: dict[str, Any], extra: list[str]) -> list[str]:
     error = row["accuracy_standard_error"]
     return [

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cspnas.errors import CspnasError, InputError, TrainingError
-from cspnas.output import check_output, write_whole
+from cspnas.output import check_output, remove, write_whole
 from cspnas.recipe import Recipe
 
 if TYPE_CHECKING:
     import torch
 
+    from cspnas.checkpoint import Keeper
     from cspnas.data import DataSet, Split
     from cspnas.document import ArchitectureFile
     from cspnas.network import Network
@@ -39,19 +40,30 @@ class Job:
 
 
 def run(
-    path: Path, epochs: int | None, dataset: str | None, device: str, seed: int, output: Path | None, *, force: bool
+    path: Path,
+    epochs: int | None,
+    dataset: str | None,
+    device: str,
+    seed: int,
+    output: Path | None,
+    *,
+    force: bool,
+    checkpoint_seconds: float = 60.0,
 ) -> None:
     """Train on the training part, watch validation, then evaluate on the test part once.
 
-    What could refuse the results (paths, test part) is looked at before the training.
+    What could refuse the results (paths, test part) is looked at before the training. A training that was killed goes on
+    from its checkpoint beside the weights, which is deleted when they are there.
     """
     from cspnas.document import read_architecture
 
     file = read_architecture(path)
     weights, results = _targets(path, output, force=force)
     job = _job(file, _recipe(file.document, epochs, dataset), device, seed)
-    report, tensors = _train(job)
+    checkpoint = weights.with_name(f"{weights.name}.checkpoint")
+    report, tensors = _train(job, checkpoint, checkpoint_seconds)
     _write(weights, results, report, tensors)
+    remove(checkpoint)
     print(f"{_accuracies(report)}\nweights: {weights}\nresults: {results}")
 
 
@@ -83,7 +95,7 @@ def _job(file: ArchitectureFile, recipe: Recipe, device_name: str, seed: int) ->
     import torch
 
     from cspnas import data as datasets
-    from cspnas.runners.local import devices_for
+    from cspnas.runners.devices import devices_for
     from cspnas.training import faster_precision
 
     device = torch.device(devices_for(device_name, 1, 1)[0])
@@ -132,9 +144,10 @@ def _notes(file: ArchitectureFile, recipe: Recipe, data: DataSet, test: Split | 
         yield f"note: {recipe.dataset} has no folder test: the test accuracy will be null, weights are written all the same"
 
 
-def _train(job: Job) -> tuple[dict[str, Any], dict[str, Any]]:
+def _train(job: Job, checkpoint: Path, seconds: float) -> tuple[dict[str, Any], dict[str, Any]]:
     import torch
 
+    from cspnas.checkpoint import Keeper, key_of
     from cspnas.evaluation import versions
     from cspnas.families import wire
     from cspnas.network import Network, initialise
@@ -143,10 +156,12 @@ def _train(job: Job) -> tuple[dict[str, Any], dict[str, Any]]:
     network = Network(wire(job.file.architecture))
     initialise(network, job.seed)
     placed = DeviceData(job.data, job.device)
-    threads = _threads(network)
+    key = key_of(network.graph.digest(), placed, job.recipe, job.seed, None)
+    keeper = Keeper(checkpoint, key, lambda text: print(text, file=sys.stderr), seconds=seconds)
+    threads = keeper.threads or _threads(network)
     torch.set_num_threads(threads)
     with _failing_in_one_line(job.file.path):
-        trained = _trained(network, placed, job)
+        trained = _trained(network, placed, job, keeper)
         test = _tested(network, placed, job)
     report = {
         "architecture": job.file.document | {"measured": None},
@@ -196,11 +211,11 @@ def _failing_in_one_line(path: Path) -> Iterator[None]:
         raise CspnasError(f"{path}: out of memory ({reason}); lower recipe.batch_size in the file") from None
 
 
-def _trained(network: Network, placed: DeviceData, job: Job) -> Trained:
+def _trained(network: Network, placed: DeviceData, job: Job, keeper: Keeper) -> Trained:
     from cspnas.training import train
 
     with _bar(job.recipe.epochs) as advance:
-        return train(network, placed, job.recipe, job.seed, advance)
+        return train(network, placed, job.recipe, job.seed, advance, keeper=keeper)
 
 
 def _tested(network: Network, placed: DeviceData, job: Job) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -41,11 +42,39 @@ class Trained:
         return float(self.correct.mean())
 
 
+@dataclass(slots=True)
+class Standing:
+    """A training between two steps: `step` of this epoch are done, `losses` is their sum, `seconds` what they took.
+
+    `order` is the epoch's order of images, None before its first step. The last epoch's validation comes after its steps.
+    """
+
+    network: nn.Module
+    optimizer: torch.optim.SGD
+    generator: torch.Generator
+    epoch: int = 0
+    step: int = 0
+    losses: float = 0.0
+    seconds: float = 0.0
+    order: Tensor | None = None
+    curve: list[Epoch] = field(default_factory=list)
+
+
+class Keeps(Protocol):
+    """What keeps a training's standing."""
+
+    def restore(self, standing: Standing) -> None:
+        """Put a training that has not begun where the kept one was, if one was kept."""
+
+    def keep(self, standing: Standing) -> None:
+        """A step is done."""
+
+
 class DeviceData:
     """A data set whose pixels live on the device; batches come normalised, float32, channels_last."""
 
     def __init__(self, data: DataSet, device: torch.device) -> None:
-        self.device = device
+        self.device, self.classes, self.checksum = device, data.classes, data.checksum
         self.mean = torch.tensor(data.mean, device=device).view(1, -1, 1, 1) * 255
         self.scale = torch.tensor(data.std, device=device).view(1, -1, 1, 1).mul(255).reciprocal()
         self.train, self.validation = self.place(data.train), self.place(data.validation)
@@ -65,42 +94,97 @@ def train(
     recipe: Recipe,
     seed: int,
     progress: Callable[[Epoch], None] = lambda epoch: None,
+    *,
+    micro_batch: int | None = None,
+    keeper: Keeps | None = None,
 ) -> Trained:
     """Train `network` in place; the same seed on the same machine gives the same weights.
+
+    `micro_batch`: gradients are summed over parts of a batch of at most so many images, which takes less memory. The step
+    is a whole batch's still; batch norm sees a part at a time. `keeper`: goes on where the training that it knows stood,
+    to the same weights and curve, and hears of every step.
 
     Raises TrainingError `diverged` at the first loss that is not finite, and after an epoch whose mean loss is more than
     `DIVERGED` times that of a uniform guess, log(classes): what is that far off ends at chance level if it goes on.
     """
     generator = torch.Generator().manual_seed(seed)  # on the CPU, so that every device sees the same order
     network.to(data.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    steps_per_epoch = -(-len(data.train.labels) // recipe.batch_size)
     optimizer = torch.optim.SGD(
         network.parameters(), lr=1.0, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay
     )
-    curve: list[Epoch] = []
-    for epoch in range(recipe.epochs):
-        start, losses = time.monotonic(), 0.0
-        network.train()
-        order = torch.randperm(len(data.train.labels), generator=generator).to(data.device)
-        for number, chosen in enumerate(order.split(recipe.batch_size)):
-            rate = learning_rate(epoch * steps_per_epoch + number, recipe.epochs * steps_per_epoch, recipe)
-            optimizer.param_groups[0]["lr"] = rate
-            images = augment(data.normalise(data.train.images[chosen]), recipe, generator)
-            with torch.autocast(data.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-                logits = network(images)
-            loss = F.cross_entropy(logits.float(), data.train.labels[chosen], label_smoothing=recipe.label_smoothing)
-            value = loss.item()
-            if not np.isfinite(value):
-                raise TrainingError("diverged", f"loss {value} in epoch {epoch + 1}, step {number + 1}")
-            losses += value
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-        _check_loss(losses / steps_per_epoch, logits.shape[1], epoch + 1)
-        correct = predict_correct(network, data, data.validation, recipe)
-        curve.append(Epoch(losses / steps_per_epoch, float(correct.mean()), time.monotonic() - start))
-        progress(curve[-1])
-    return Trained(tuple(curve), correct)
+    standing = Standing(network, optimizer, generator)
+    if keeper is not None:
+        keeper.restore(standing)
+    for known in standing.curve:
+        progress(known)
+    correct = np.zeros(0, bool)
+    while standing.epoch < recipe.epochs:
+        start = time.monotonic() - standing.seconds
+        _epoch(standing, data, recipe, micro_batch, keeper, start)
+        loss = standing.losses / steps_of(data, recipe)
+        _check_loss(loss, data.classes, standing.epoch + 1)
+        correct = predict_correct(network, data, data.validation, recipe, micro_batch or 500)
+        standing.curve.append(Epoch(loss, float(correct.mean()), time.monotonic() - start))
+        standing.epoch, standing.step, standing.order, standing.losses, standing.seconds = (
+            standing.epoch + 1,
+            0,
+            None,
+            0.0,
+            0.0,
+        )
+        progress(standing.curve[-1])
+    return Trained(tuple(standing.curve), correct)
+
+
+def steps_of(data: DeviceData, recipe: Recipe) -> int:
+    """Steps in an epoch."""
+    return -(-len(data.train.labels) // recipe.batch_size)
+
+
+def _epoch(
+    standing: Standing, data: DeviceData, recipe: Recipe, micro_batch: int | None, keeper: Keeps | None, start: float
+) -> None:
+    """The steps of an epoch that are not done yet; the sum of their losses grows. `start`: when it began, monotonic."""
+    standing.network.train()
+    steps = steps_of(data, recipe)
+    if standing.order is None:
+        standing.order = torch.randperm(len(data.train.labels), generator=standing.generator).to(data.device)
+    for number, chosen in enumerate(standing.order.split(recipe.batch_size)):
+        if number < standing.step:
+            continue
+        rate = learning_rate(standing.epoch * steps + number, recipe.epochs * steps, recipe)
+        standing.optimizer.param_groups[0]["lr"] = rate
+        images = augment(data.normalise(data.train.images[chosen]), recipe, standing.generator)
+        labels, parts = data.train.labels[chosen], _parts(len(chosen), micro_batch)
+        standing.optimizer.zero_grad(set_to_none=True)
+        place = f"{standing.epoch + 1}, step {number + 1}"
+        standing.losses += _gradients(standing.network, images, labels, recipe, parts, place)
+        standing.optimizer.step()
+        standing.step, standing.seconds = number + 1, time.monotonic() - start
+        if keeper is not None:
+            keeper.keep(standing)
+
+
+def _parts(count: int, micro_batch: int | None) -> int:
+    """How many parts a batch of `count` images is trained in; none of a single image unless the batch is."""
+    return 1 if micro_batch is None else max(1, min(-(-count // micro_batch), count // 2))
+
+
+def _gradients(network: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe, parts: int, place: str) -> float:
+    """Add the gradients of the batch's mean loss, a part at a time; the loss. Raises TrainingError where it is not finite."""
+    total = 0.0
+    for some, truth in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            logits = network(some)
+        loss = F.cross_entropy(logits.float(), truth, label_smoothing=recipe.label_smoothing)
+        if parts > 1:
+            loss = loss * (len(truth) / len(labels))
+        value = loss.item()
+        if not np.isfinite(value):
+            raise TrainingError("diverged", f"loss {value} in epoch {place}")
+        total += value
+        loss.backward()
+    return total
 
 
 def _check_loss(loss: float, classes: int, epoch: int) -> None:

@@ -41,7 +41,7 @@ class Inline:
 
     before: Callable[[int], None] = staticmethod(lambda number: None)
 
-    def __init__(self, devices: list[str], on_event: Callable[..., None]) -> None:
+    def __init__(self, devices: list[str], on_event: Callable[..., None], **options: Any) -> None:
         self.on_event = on_event
 
     def run(self, driver: Driver) -> str:

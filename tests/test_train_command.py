@@ -122,7 +122,7 @@ def test_data_that_differ_from_the_searched_ones_are_said_in_one_line(
 
 @pytest.mark.usefixtures("folder")
 def test_too_little_memory_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_module, "train", lambda *arguments: torch.empty(2**60))
+    monkeypatch.setattr(training_module, "train", lambda *arguments, **options: torch.empty(2**60))
     code, _, err = train("best.yaml", capsys=capsys, monkeypatch=monkeypatch)
     assert code == 1
     assert "out of memory" in err.splitlines()[-1]

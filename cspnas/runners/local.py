@@ -2,43 +2,41 @@
 
 from __future__ import annotations
 
-import json
-import multiprocessing
-import os
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+import time
+from collections.abc import Callable
+from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any
 
 from cspnas.driver import Driver
+from cspnas.errors import CspnasError, StorageError
+from cspnas.failures import checked, failure
+from cspnas.output import remove
 from cspnas.runners.interrupts import interrupts
-from cspnas.runners.worker import worker_main
+from cspnas.runners.slot import Slot, spawn
 from cspnas.work import Done, Work
 
-MOST_PER_CORE = 4
-MOST_PER_GPU = 64
-
-
-@dataclass(slots=True)
-class Slot:
-    """One worker process and what it works on."""
-
-    device: str
-    process: BaseProcess
-    connection: Connection
-    lifeline: Connection  # held open as long as this process lives
-    work: Work | None = None
+MOST_STILLBORN = 10
 
 
 class LocalRunner:
-    """`devices` has one entry a worker. `on_event(kind, work, detail)` hears of started, epoch, finished, crashed, tick."""
+    """`devices` has one entry a worker. `on_event(kind, work, detail)` hears of started, epoch, finished, crashed, tick.
 
-    def __init__(self, devices: list[str], on_event: Callable[[str, Work | None, Any], None]) -> None:
-        self._devices, self._on_event = devices, on_event
+    `evaluator` is MODULE:NAME of what makes an evaluator from a device; what workers print goes to files in `folder`.
+    """
+
+    def __init__(
+        self,
+        devices: list[str],
+        on_event: Callable[[str, Work | None, Any], None],
+        *,
+        folder: Path,
+        evaluator: str,
+    ) -> None:
+        self._devices, self._on_event, self._folder, self._evaluator = devices, on_event, folder, evaluator
         self._slots: list[Slot] = []
+        self._stillborn = 0  # workers in a row that ended before they began anything
+        self._alone: dict[str, Work] = {}  # device -> what waits for it to be empty, or has it to itself
 
     def run(self, driver: Driver) -> str:
         """Work until the driver is done; its reason. However this ends, no worker is left behind.
@@ -46,7 +44,7 @@ class LocalRunner:
         Raises KeyboardInterrupt after Ctrl-C, never in the middle of a step.
         """
         try:
-            self._slots = [_spawn(device) for device in self._devices]
+            self._start()
             with interrupts() as interrupted:
                 while not interrupted:
                     reason = self._fill(driver)
@@ -56,131 +54,114 @@ class LocalRunner:
             raise KeyboardInterrupt
         finally:
             for slot in self._slots:
-                _stop(slot)
+                slot.process.kill()  # all at once, then one by one
+            for slot in self._slots:
+                slot.stop()
+
+    def _start(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            for number, device in enumerate(self._devices):
+                log = self._folder / f"worker-{number}.log"
+                log.write_bytes(b"")
+                self._slots.append(spawn(device, self._evaluator, log))
+        except OSError as error:
+            do = "free some disk space, or choose another --storage"
+            raise StorageError(f"{error.filename or self._folder}: {error.strerror}; {do}") from None
 
     def _fill(self, driver: Driver) -> str | None:
         """Give every idle worker something to do; the reason to stop where there is none and all are idle."""
         for slot in self._slots:
             if slot.work is not None:
                 continue
-            work = driver.suggest()
-            if isinstance(work, Done):
-                return work.reason
-            if not isinstance(work, Work):
-                return None
-            slot.work = work
-            self._on_event("started", work, None)
-            try:
-                slot.connection.send_bytes(json.dumps(work.unit).encode())
-            except OSError:  # it died while idle; _collect sees that next
-                continue
+            if slot.device not in self._alone:
+                work = driver.suggest()
+                if isinstance(work, Done):
+                    return work.reason
+                if not isinstance(work, Work):
+                    return None
+                if work.micro_batch is None:
+                    self._give(slot, work)
+                    continue
+                self._alone[slot.device] = work
+            if not any(other.work for other in self._slots if other.device == slot.device):
+                self._give(slot, self._alone[slot.device])
         return None
 
+    def _give(self, slot: Slot, work: Work) -> None:
+        slot.send(work, time.monotonic(), self._checkpoint(work))
+        self._on_event("started", work, None)
+
+    def _checkpoint(self, work: Work) -> Path:
+        """Where a long training's standing is kept while it is under way."""
+        return self._folder / "checkpoints" / f"{work.digest[:16]}-{work.unit['seed']}.safetensors"
+
     def _collect(self, driver: Driver) -> None:
-        """Wait for one message or one death, at most a second, so that progress stays alive."""
+        """Wait for messages or deaths, at most a second, so that progress stays alive."""
         by_handle: dict[Any, Slot] = {slot.connection: slot for slot in self._slots}
         ready = wait(list(by_handle), timeout=1.0)
         if not ready:
             self._on_event("tick", None, None)
         for handle in ready:
             self._receive(driver, by_handle[handle])
+        # What lies ready was sent in time, even if this process itself stood still.
+        now = time.monotonic()
+        for slot in [slot for slot in self._slots if slot.work is not None and now > slot.deadline]:
+            if not slot.connection.poll():
+                self._hung(driver, slot)
 
     def _receive(self, driver: Driver, slot: Slot) -> None:
         try:
-            message = json.loads(slot.connection.recv_bytes())
-        except (EOFError, OSError):
-            self._replace(driver, slot)
+            messages = slot.read()
+        except EOFError:
+            self._replace(driver, slot, slot.lost())
             return
-        assert slot.work is not None
-        if "epoch" in message:
-            self._on_event("epoch", slot.work, message["epoch"])
-            return
-        work, slot.work = slot.work, None
-        final = driver.finish(work, message["result"])
-        self._on_event("finished" if final else "crashed", work, message["result"])
-
-    def _replace(self, driver: Driver, slot: Slot) -> None:
-        """A worker that died: its training is tried again by a new one."""
-        slot.process.join(5)
-        code = slot.process.exitcode
-        work, device = slot.work, slot.device
-        _stop(slot)
-        self._slots[self._slots.index(slot)] = _spawn(device)
-        if work is not None:
-            failure = {"kind": "crashed", "message": f"the worker process ended with exit code {code}"}
-            final = driver.finish(work, {"failure": failure})
-            self._on_event("finished" if final else "crashed", work, {"failure": failure})
-
-
-def _spawn(device: str) -> Slot:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    life_theirs, life_ours = context.Pipe(duplex=False)
-    process = context.Process(target=worker_main, args=(theirs, life_theirs, device, 1), daemon=True)
-    with _environment(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1"):  # read when torch is imported
-        process.start()
-    theirs.close()
-    life_theirs.close()
-    return Slot(device, process, ours, life_ours)
-
-
-def _stop(slot: Slot) -> None:
-    slot.process.kill()
-    slot.process.join(5)
-    slot.connection.close()
-    slot.lifeline.close()
-
-
-@contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
+        for message in messages:
+            assert slot.work is not None
+            if "began" in message:
+                self._stillborn, slot.began = 0, True
+                slot.deadline = time.monotonic() + (slot.work.seconds or float("inf"))
+            elif "epoch" in message:
+                self._on_event("epoch", slot.work, message["epoch"])
             else:
-                os.environ[name] = value
+                self._end(driver, slot, slot.told(message["result"]))
 
+    def _hung(self, driver: Driver, slot: Slot) -> None:
+        assert slot.work is not None
+        message = f"no result after {slot.work.seconds:.0f} s (search.timeout); its worker was replaced"
+        self._replace(driver, slot, slot.told(failure("timeout", message)))
 
-def _cpu_workers(workers: int) -> int:
-    """The number of processes on the CPU; each holds torch and the data, and trains with one thread."""
-    from cspnas.errors import InputError
+    def _replace(self, driver: Driver, slot: Slot, result: dict[str, Any]) -> None:
+        """A new worker for one that is gone or hangs, whose work ends so; one that never began says nothing of its work."""
+        slot.stop()
+        fresh = spawn(slot.device, self._evaluator, slot.log)
+        self._slots[self._slots.index(slot)] = fresh
+        if not slot.began:
+            self._count_stillborn(result)
+        if slot.work is not None and slot.began:
+            self._end(driver, slot, result)
+        elif slot.work is not None:
+            fresh.send(slot.work, time.monotonic(), self._checkpoint(slot.work))
 
-    cores = len(os.sched_getaffinity(0))
-    if workers > MOST_PER_CORE * cores:
-        raise InputError(
-            f"{workers} workers",
-            expected=f"at most {MOST_PER_CORE * cores}, {MOST_PER_CORE} for each of {cores} cores",
-            where="--workers",
-            do="leave it out for one per core",
-        )
-    return workers or cores
+    def _count_stillborn(self, result: dict[str, Any]) -> None:
+        """Raises CspnasError where no worker comes to life: that is no fault of the networks."""
+        self._stillborn += 1
+        if self._stillborn >= MOST_STILLBORN:
+            told = result["failure"]
+            last = told.get("log", told["message"]).rpartition("\n")[2]
+            raise CspnasError(
+                f"{self._folder}: {self._stillborn} workers in a row ended before they began ({last}); see the logs "
+                "there; the same command continues the search"
+            )
 
-
-def devices_for(choice: str, workers: int, per_gpu: int) -> list[str]:
-    """One device a worker for `auto`, `cpu` or `cuda:0,1`. Raises InputError for a device that is not there."""
-    import torch
-
-    from cspnas.errors import InputError
-
-    gpus = list(range(torch.cuda.device_count()))
-    if choice == "cpu" or (choice == "auto" and not gpus):
-        return ["cpu"] * _cpu_workers(workers)
-    if per_gpu > MOST_PER_GPU:
-        raise InputError(f"{per_gpu} trainings on each GPU", expected=f"at most {MOST_PER_GPU}", where="--per-gpu")
-    if choice not in ("auto", "cuda"):
-        names = choice.removeprefix("cuda:").split(",")
-        if not choice.startswith("cuda:") or not all(re.fullmatch("[0-9]{1,4}", name) for name in names):
-            shown = choice if len(choice) <= 60 else choice[:57] + "..."
-            raise InputError(f"device {shown!r}", expected="auto, cpu, cuda or cuda:0,1", where="--device")
-        missing = sorted({int(name) for name in names} - set(gpus))
-        if missing:
-            raise InputError(f"GPU {missing[0]}", expected=f"one of the {len(gpus)} GPUs here", where="--device")
-        gpus = [int(name) for name in names]
-    if not gpus:
-        raise InputError("no GPU", expected="at least one for cuda", where="--device", do="use --device cpu")
-    slots = [f"cuda:{gpu}" for _ in range(per_gpu) for gpu in gpus]
-    return slots[:workers] if workers else slots
+    def _end(self, driver: Driver, slot: Slot, result: dict[str, Any]) -> None:
+        work, slot.work = slot.work, None
+        assert work is not None
+        if self._alone.get(slot.device) is work:
+            del self._alone[slot.device]
+        result = checked(result)
+        final = driver.finish(work, result)
+        if final:
+            remove(self._checkpoint(work))
+        if final is not None:
+            self._on_event("finished" if final else "crashed", work, result)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from cspnas.driver import Driver
+from cspnas.failures import checked
 from cspnas.runners.interrupts import interrupts
 from cspnas.runners.ray_cluster import RayError, on_node, quiet_ray
 from cspnas.runners.ray_slots import Slots
@@ -40,6 +41,7 @@ class RayRunner:
         self.slots, self.folder = slots, folder
         self.devices = [f"ray:{slots.device}"] * slots.count
         self._in_flight: dict[str, Work] = {}
+        self._alone: Work | None = None  # waits for all others to end, or runs without them: memory did not suffice
         self._loop: Any = None
 
     def precision(self) -> str:
@@ -95,17 +97,27 @@ class RayRunner:
 
     def _fill(self, driver: Driver) -> str | None:
         """Post work for every free slot; the reason to stop where there is none and none is in flight."""
-        while len(self._in_flight) < self.slots.count:
+        while self._alone is None and len(self._in_flight) < self.slots.count:
             work = driver.suggest()
             if isinstance(work, Done):
                 return work.reason
             if not isinstance(work, Work):
                 return None
-            ticket = f"{work.evaluation_id:05}-{work.digest[:12]}-attempt{work.attempt}"
-            self._in_flight[ticket] = work
-            self._loop.give.remote(ticket, json.dumps(_portable(work.unit)))
-            self._on_event("started", work, None)
+            if work.micro_batch is not None:
+                self._alone = work
+                break
+            self._post(work)
+        if self._alone is not None and not self._in_flight:
+            self._post(self._alone)
         return None
+
+    def _post(self, work: Work) -> None:
+        ticket = (
+            f"{work.evaluation_id:05}-{work.digest[:12]}-attempt{work.attempt}{'-alone' if work.micro_batch else ''}"
+        )
+        self._in_flight[ticket] = work
+        self._loop.give.remote(ticket, json.dumps(_portable(work.unit)))
+        self._on_event("started", work, None)
 
     def _collect(self, driver: Driver) -> None:
         """Wait for events, at most a second, so that progress stays alive."""
@@ -125,8 +137,12 @@ class RayRunner:
 
     def _take(self, driver: Driver, ticket: str, result: dict[str, Any]) -> None:
         work = self._in_flight.pop(ticket)
+        if work is self._alone:
+            self._alone = None
+        result = checked(result)
         final = driver.finish(work, result)
-        self._on_event("finished" if final else "crashed", work, result)
+        if final is not None:
+            self._on_event("finished" if final else "crashed", work, result)
 
     def _end(self, seconds: float) -> None:
         """Let Tune write its logs for at most `seconds`, fetch them where they are away, and end everything."""

@@ -2,34 +2,59 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
+import pkgutil
 import signal
 import threading
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+Evaluate = Callable[[dict[str, Any], Callable[[Any], None]], dict[str, Any]]
 
-def worker_main(connection: Connection, lifeline: Connection, device: str, threads: int) -> None:
-    """Serve until the parent closes `connection` or dies. Ctrl-C is the parent's to handle."""
+
+def worker_main(connection: Connection, lifeline: Connection, device: str, evaluator: str, log: str) -> None:
+    """Serve until the parent closes `connection` or dies; what this process prints goes to `log`. Ctrl-C is the parent's.
+
+    `evaluator` is MODULE:NAME of what makes an evaluator from a device.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
-    import torch
-
-    torch.set_num_threads(threads)
-    from cspnas.evaluation import Evaluator
-
-    evaluate = Evaluator(device)
+    _print_to(log)
+    evaluate: Evaluate = pkgutil.resolve_name(evaluator)(device)
     while True:
         try:
             work = json.loads(connection.recv_bytes())
         except EOFError:
             return
+        _send(connection, {"began": os.getpid()})
+        result = evaluate(work, lambda epoch: _send(connection, {"epoch": epoch.accuracy}))
+        _send(connection, {"result": result})
 
-        def report(epoch: Any) -> None:
-            connection.send_bytes(json.dumps({"epoch": epoch.accuracy}).encode())
 
-        connection.send_bytes(json.dumps({"result": evaluate(work, report)}).encode())
+def trainer(device: str) -> Evaluate:
+    """What evaluates by training, with one torch thread: two workers with more are slower than one."""
+    import torch
+
+    torch.set_num_threads(1)
+    from cspnas.evaluation import Evaluator
+
+    return Evaluator(device)
+
+
+def _send(connection: Connection, message: dict[str, Any]) -> None:
+    connection.send_bytes(json.dumps(message).encode())
+
+
+def _print_to(log: str) -> None:
+    """Everything that this process prints from here on, Python's last words after a fatal signal included."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    faulthandler.enable()
 
 
 def _end_with_parent(lifeline: Connection) -> None:

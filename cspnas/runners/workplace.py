@@ -15,17 +15,21 @@ from cspnas.study import Study
 from cspnas.work import Work
 
 RUNNERS = ("local", "ray")
+TRAINER = "cspnas.runners.worker:trainer"
 OnEvent = Callable[[str, Work | None, Any], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """What the command line says about it. `per_gpu` None: one training a GPU here, as many as fit with Ray."""
+    """What the command line says about it. `per_gpu` None: one training a GPU here, as many as fit with Ray.
+    `evaluator`: MODULE:NAME of what makes an evaluator from a device; a search trains.
+    """
 
     runner: str = "local"
     address: str | None = None
     device: str = "auto"
     per_gpu: int | None = None
+    evaluator: str = TRAINER
 
     def __post_init__(self) -> None:
         """Raises InputError for a runner that is not known, and for what the other runner would need."""
@@ -63,8 +67,9 @@ class Workplace(Protocol):
 class Here:
     """Worker processes of this machine."""
 
-    def __init__(self, devices: list[str]) -> None:
-        self.devices = devices
+    def __init__(self, devices: list[str], folder: Path, evaluator: str) -> None:
+        """What the workers print goes to `folder`."""
+        self.devices, self._folder, self._evaluator = devices, folder, evaluator
 
     def precision(self) -> str:
         """Measured in this process."""
@@ -86,7 +91,7 @@ class Here:
         """As `LocalRunner.run`."""
         from cspnas.runners.local import LocalRunner
 
-        return LocalRunner(self.devices, on_event).run(driver)
+        return LocalRunner(self.devices, on_event, folder=self._folder, evaluator=self._evaluator).run(driver)
 
 
 @contextmanager
@@ -96,9 +101,9 @@ def workplace(where: Where, study: Study, folder: Path) -> Iterator[Workplace]:
     Raises InputError for a device or an address that is not there.
     """
     if where.runner == "local":
-        from cspnas.runners.local import devices_for
+        from cspnas.runners.devices import devices_for
 
-        yield Here(devices_for(where.device, study.workers, where.per_gpu or 1))
+        yield Here(devices_for(where.device, study.workers, where.per_gpu or 1), folder, where.evaluator)
         return
     from cspnas.runners.ray_cluster import cluster
     from cspnas.runners.ray_slots import slots_of

@@ -1,0 +1,58 @@
+"""What a training can fail of, and what follows from it: tried again, recorded, quarantined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+KINDS = ("diverged", "out of memory", "timeout", "crashed", "lost", "bad data")
+AGAIN = (
+    "crashed",
+    "lost",
+)  # say something about a worker or a node first, and about the network only if they come back
+MAX_ATTEMPTS = 3  # of a network whose worker or node goes; after the last one it is quarantined
+MICRO = 4  # a batch that did not fit is computed in about this many parts
+LOG_CHARACTERS = 2000  # of a worker's log that a failure keeps
+
+
+def failure(kind: str, message: str) -> dict[str, Any]:
+    """A result that says only what went wrong."""
+    return {"failure": {"kind": kind, "message": message}}
+
+
+def checked(result: Mapping[str, Any]) -> dict[str, Any]:
+    """`result` as it may be recorded: an accuracy that is no finite fraction is a failure, and nothing else in it is
+    infinite or NaN, which JSON does not have.
+    """
+    clean: dict[str, Any] = _finite(dict(result))
+    if clean.get("failure"):
+        return clean | {"accuracy": None}
+    accuracy = result.get("accuracy")
+    if not isinstance(accuracy, int | float) or isinstance(accuracy, bool):
+        return clean | {"accuracy": None} | failure("crashed", f"found accuracy {accuracy!r}, expected a fraction")
+    if not 0 <= accuracy <= 1:  # NaN is not
+        return clean | {"accuracy": None} | failure("diverged", f"found accuracy {accuracy}, expected 0 to 1")
+    latency = result.get("latency")
+    if latency is not None and not (isinstance(latency, int | float) and latency > 0 and isfinite(latency)):
+        return clean | {"accuracy": None} | failure("crashed", f"found latency {latency!r}, expected seconds above 0")
+    return clean
+
+
+def _finite(value: Any) -> Any:
+    """`value` with None for every number that is none."""
+    if isinstance(value, float) and not isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    return [_finite(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
+def micro_batch(batch_size: int) -> int:
+    """Images at once where a whole batch did not fit; batch norm needs two."""
+    return max(2, batch_size // MICRO)
+
+
+def quarantined(kind: str | None) -> bool:
+    """Whether a recorded failure keeps a network from ever being trained again in its study."""
+    return kind in AGAIN

@@ -1,0 +1,210 @@
+"""What follows from each kind of failure, with the driver of `test_driver.py`, and trainings in real processes."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from test_driver import Start, failing, start, train  # noqa: F401 (a fixture)
+from test_training import architecture
+
+from cspnas import data as datasets
+from cspnas.architecture_document import architecture_to
+from cspnas.evaluation import Evaluator
+from cspnas.failures import checked, micro_batch
+from cspnas.families import wire
+from cspnas.limits import training_seconds
+from cspnas.network import Network, initialise
+from cspnas.recipe import Recipe
+from cspnas.runners.memory_kills import memory_kills
+from cspnas.training import DeviceData, _gradients
+from cspnas.work import Work
+
+
+def fails(work: Work) -> bool:
+    return int(work.digest, 16) % 3 == 0
+
+
+def test_out_of_memory_is_tried_once_more_in_quarter_batches_and_then_recorded(start: Start) -> None:  # noqa: F811
+    run = start()
+    driver, _, handed = run.go(failing("out of memory", fails))
+    tries: dict[int, list[int | None]] = {}
+    for work in handed:
+        tries.setdefault(work.evaluation_id, []).append(work.micro_batch)
+    failed = {row["id"]: row for row in run.evaluations if row["state"] == "failed"}
+    assert failed and {key for key, found in tries.items() if found == [None, 16]} == set(failed)
+    assert all(found == [None] for key, found in tries.items() if key not in failed)
+    assert {(row["failure_kind"], row["attempt"], row["micro_batch"]) for row in failed.values()} == {
+        ("out of memory", 1, 16)
+    }
+    assert len(run.trained) == driver.ledger.finished == 16
+
+
+def test_what_fits_in_parts_is_a_training_like_any_other_with_its_parts_recorded(start: Start) -> None:  # noqa: F811
+    """Same networks, seeds and recipe digests as where memory sufficed; the worker is told the parts."""
+    run, roomy = start(), start()
+    _, _, handed = run.go(failing("out of memory", lambda work: fails(work) and work.micro_batch is None))
+    roomy.go()
+    assert run.trained == roomy.trained
+    assert {row["recipe_digest"] for row in run.evaluations} == {row["recipe_digest"] for row in roomy.evaluations}
+    parts = {row["digest"]: row["micro_batch"] for row in run.evaluations}
+    assert set(parts.values()) == {None, 16} and all(row["state"] == "trained" for row in run.evaluations)
+    assert all(work.unit.get("micro_batch") == work.micro_batch for work in handed)
+
+
+def test_a_driver_that_dies_between_the_two_tries_leaves_the_smaller_one(start: Start) -> None:  # noqa: F811
+    run = start()
+    first = run.driver()
+    work = first.suggest()
+    assert isinstance(work, Work)
+    assert first.finish(work, {"failure": {"kind": "out of memory", "message": ""}}) is False
+    again = run.driver().suggest()
+    assert isinstance(again, Work) and again.evaluation_id == work.evaluation_id
+    assert (again.micro_batch, again.unit["micro_batch"], again.unit["seed"]) == (16, 16, work.unit["seed"])
+    assert micro_batch(2) == micro_batch(3) == 2  # batch norm needs two
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [(math.nan, "diverged"), (math.inf, "diverged"), (-math.inf, "diverged"), (1.5, "diverged"), ("0.5", "crashed")],
+)
+def test_an_accuracy_that_is_none_is_a_failure_never_on_a_front(start: Start, value: Any, kind: str) -> None:  # noqa: F811
+    run = start()
+    driver, _, _ = run.go(
+        lambda work: {**train(work), "accuracy": value, "curve": [value]} if fails(work) else train(work)
+    )
+    failed = [row for row in run.evaluations if row["state"] == "failed"]
+    assert failed and {(row["failure_kind"], row["accuracy"]) for row in failed} == {(kind, None)}
+    assert len(run.trained) == 16
+    bad = {row["digest"] for row in failed}
+    assert not bad & {network.digest for network in driver.ledger.front()}
+    assert all(math.isfinite(network.accuracy) for network in driver.ledger.front())
+    for row in failed:  # JSON has no NaN, and other programs read it
+        json.dumps(run.database.result(row["id"]), allow_nan=False)
+    assert checked({"accuracy": 0.5, "latency": math.nan})["failure"]["kind"] == "crashed"
+
+
+def test_a_result_that_comes_twice_or_late_changes_nothing(start: Start) -> None:  # noqa: F811
+    """The first result of the try that is under way counts; one of an earlier try, or a second one, is nobody's."""
+    run = start()
+    driver = run.driver()
+    late = driver.suggest()
+    assert isinstance(late, Work)
+    assert driver.finish(late, {"failure": {"kind": "lost", "message": "its node is gone"}}) is False
+    assert driver.finish(late, train(late)) is None  # not even before the next try begins
+    now = driver.suggest()
+    assert isinstance(now, Work) and (now.evaluation_id, now.attempt) == (late.evaluation_id, 2)
+    assert driver.finish(late, train(late)) is None
+    assert driver.finish(now, train(now)) is True
+    before = run.evaluations
+    assert driver.finish(now, {"accuracy": 0.99}) is None and driver.finish(late, {"accuracy": 0.99}) is None
+    assert run.evaluations == before and driver.ledger.finished == 1
+
+
+def test_a_network_whose_workers_die_is_quarantined_and_never_confirmed(start: Start) -> None:  # noqa: F811
+    """It is trained well once; its second seed kills three workers; no third one is tried."""
+    run = start(confirm_share=0.5)
+
+    def poison(work: Work) -> dict[str, Any]:
+        row = next(row for row in run.evaluations if row["id"] == work.evaluation_id)
+        return {"failure": {"kind": "crashed", "message": "gone"}} if row["repeat"] and fails(work) else train(work)
+
+    _, _, handed = run.go(poison)
+    dead = [row for row in run.evaluations if row["state"] == "failed"]
+    assert dead and all(run.database.result(row["id"])["failure"]["quarantined"] for row in dead)
+    assert {work.attempt for work in handed if work.evaluation_id in {row["id"] for row in dead}} == {1, 2, 3}
+    repeats = Counter(row["digest"] for row in run.evaluations)
+    assert {repeats[row["digest"]] for row in dead} == {2}
+
+
+def test_time_for_a_training_grows_with_its_work_unless_it_is_said() -> None:
+    """Ten minutes, and 3 operations of training for one of inference, at .25 GFLOP/s: 3 x 5 MFLOPs x 10,000 x 4 / .25e9."""
+    assert training_seconds(0, 5e6, 10_000, 4) == pytest.approx(600 + 2400)
+    assert training_seconds(7.5, 5e6, 10_000, 4) == 7.5
+
+
+def test_gradients_of_a_batch_in_parts_are_those_of_the_whole() -> None:
+    """In float64 and without batch norm's statistics, which see a part at a time, to rounding."""
+    network = Network(wire(architecture())).double().eval()
+    initialise(network, 0)
+    images, labels = torch.randn(30, 1, 12, 12, dtype=torch.float64), torch.randint(2, (30,))
+    found = []
+    for parts in (1, 4):  # 8 + 8 + 7 + 7
+        network.zero_grad()
+        loss = _gradients(network, images, labels, Recipe(precision="float32"), parts, "")
+        found.append(
+            [torch.tensor(loss).double(), *(p.grad.clone() for p in network.parameters() if p.grad is not None)]
+        )
+    for whole, summed in zip(*found, strict=True):
+        assert torch.allclose(whole, summed, rtol=1e-5, atol=1e-7)  # the loss is computed in float32
+
+
+LIMITED = """
+import json, resource, sys
+from cspnas.evaluation import Evaluator
+evaluate, unit = Evaluator("cpu"), json.loads(sys.argv[1])
+evaluate({**unit, "micro_batch": 8, "recipe": {**unit["recipe"], "batch_size": 8}})  # libraries and data are loaded
+pages = int(open("/proc/self/statm").read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * 4096 + (200 << 20),) * 2)
+whole, parts = evaluate(unit), evaluate({**unit, "micro_batch": 64})
+print(json.dumps([whole["failure"], parts["failure"], parts["accuracy"], parts["micro_batch"]]))
+"""
+
+
+def test_a_batch_that_torch_cannot_allocate_for_is_out_of_memory_and_fits_in_parts(tmp_path: Path) -> None:
+    """By torch's real allocator: 4,000 images at once in an address space that has 200 MiB left, then 64 at a time."""
+    from PIL import Image
+
+    from cspnas.architecture import Architecture, Stage, Stem
+
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 2400, 16, 16), np.uint8)
+    for label, images in enumerate(pixels):
+        (tmp_path / "images" / "train" / str(label)).mkdir(parents=True)
+        for number, image in enumerate(images):
+            Image.fromarray(image).save(tmp_path / "images" / "train" / str(label) / f"{number}.png", compress_level=0)
+    wide = Architecture("densenet", (1, 16, 16), 2, Stem(32), (Stage(1, 4, 4, 8),))
+    recipe = Recipe(dataset="folder:images", epochs=1, batch_size=4000, precision="float32")
+    unit = {"architecture": architecture_to(wide), "recipe": asdict(recipe), "seed": 0}
+    command = [sys.executable, "-c", LIMITED, json.dumps(unit)]
+    environment = {"OMP_NUM_THREADS": "1", "PATH": "", "PYTHONPATH": ":".join(sys.path)}
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=True)
+    whole, parts, accuracy, recorded = json.loads(run.stdout.splitlines()[-1])
+    assert whole["kind"] == "out of memory", whole
+    assert parts is None and 0 <= accuracy <= 1 and recorded == 64
+
+
+def test_a_kill_for_want_of_memory_is_told_from_another_by_the_kernels_counters(tmp_path: Path) -> None:
+    (tmp_path / "vmstat").write_text("oom_kill_disable 0\nnr_free 7\noom_kill 3\n")
+    (tmp_path / "events").write_text("oom 5\noom_kill 2\n")
+    assert memory_kills((str(tmp_path / "vmstat"), str(tmp_path / "events"), str(tmp_path / "none"))) == 5
+    assert memory_kills() >= 0
+
+
+def test_parts_change_no_seeded_order_and_a_part_of_a_whole_batch_changes_nothing() -> None:
+    """Micro-batches as large as the batch give the same bits as none."""
+    recipe = Recipe(epochs=1, batch_size=500, precision="float32")
+    unit = {"architecture": architecture_to(replace(architecture(), input_shape=(1, 28, 28), classes=10)), "seed": 3}
+    evaluate = Evaluator("cpu")
+    evaluate._data["fashion-mnist-mini"] = _few()
+    results = [evaluate({**unit, "recipe": asdict(recipe), "micro_batch": parts}) for parts in (None, 500, 100)]
+    whole, same, parts = [([e["loss"] for e in r["curve"]], r["correct"]) for r in results]
+    assert whole == same and whole != parts
+
+
+def _few() -> DeviceData:
+    data = datasets.load("fashion-mnist-mini")
+    few = replace(
+        data,
+        train=replace(data.train, images=data.train.images[:1000], labels=data.train.labels[:1000]),
+        validation=replace(data.validation, images=data.validation.images[:200], labels=data.validation.labels[:200]),
+    )
+    return DeviceData(few, torch.device("cpu"))
