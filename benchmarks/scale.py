@@ -1,7 +1,7 @@
 """How busy a search keeps its workers.
 
     python benchmarks/scale.py ray [TRAININGS]     8 slots of a local Ray cluster, trainings that sleep 20 s
-    python benchmarks/scale.py local [TRAININGS [SAMPLER]]   64 worker processes of the local runner, trainings that sleep 4 to 6 s
+    python benchmarks/scale.py local [TRAININGS [SAMPLER]]   64 processes of the local runner, trainings that sleep 4 to 6 s
     python benchmarks/scale.py restart [ROUNDS]    SIGKILL of a real search; seconds from the command until work goes on
 
 Prints JSON with the machine. The whole path is the real one (driver, database, Optuna, runner, its processes and logs);
@@ -191,8 +191,7 @@ def _driver(folder: Path, trainings: int, sampler: str = "nsga2") -> tuple[Drive
 
 
 if __name__ == "__main__":
-    measured = {"ray": ray, "local": local, "restart": restart}[sys.argv[1]](
-        *(int(word) if word.isdecimal() else word for word in sys.argv[2:])
-    )
+    modes: dict[str, Callable[..., dict[str, Any]]] = {"ray": ray, "local": local, "restart": restart}
+    measured = modes[sys.argv[1]](*(int(word) if word.isdecimal() else word for word in sys.argv[2:]))
     machine = {"machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
     print(json.dumps({sys.argv[1]: measured, **machine, "load_average": os.getloadavg()}, indent=2))
