@@ -1,7 +1,8 @@
 """The whole design space against its oracles, once, in more depth than the tests have time for.
 
     python benchmarks/design_space.py oracles 10000    random architectures of all families: every figure by other counters
-    python benchmarks/design_space.py spaces 10000     of each shipped space (or of those named after it): built, forward, backward at the smallest input
+    python benchmarks/design_space.py spaces 10000     of each shipped space (or of those named after it): built, forward,
+                                                       backward at the smallest input
 
 Works in two processes, in pieces, and writes after each piece what was done to benchmarks/results/design_space.json. A
 failure ends it with the seed that shows it.

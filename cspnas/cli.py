@@ -54,7 +54,7 @@ def search(
     per_gpu: Annotated[
         int | None, typer.Option(min=1, help="Trainings that share a GPU; as many as fit if not given.")
     ] = None,
-    sampler: Annotated[str | None, typer.Option(help="nsga2, tpe, gp or random.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="cost-aware, nsga2, tpe, gp or random.")] = None,
     seed: Annotated[int | None, typer.Option(help="Study seed.")] = None,
     dataset: Annotated[str | None, typer.Option(help="fashion-mnist-mini, cifar10, folder:PATH ...")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each training.")] = None,
@@ -181,7 +181,7 @@ def cost(
 @app.command()
 def space(
     space: Annotated[str | None, typer.Argument(help="A space file, or the name of a shipped space.")] = None,
-    sample: Annotated[int, typer.Option(min=2, help="Random admitted architectures to cost.")] = 2000,
+    sample: Annotated[int, typer.Option(min=2, max=1_000_000, help="Random admitted architectures to cost.")] = 2000,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of space files.")] = False,
     copy: Annotated[bool, typer.Option("--copy", help="Write the shipped space's file here.")] = False,
     force: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,

@@ -56,9 +56,12 @@ def read_architecture(path: Path) -> ArchitectureFile:
     except ArchitectureError as error:
         raise placed(error, str(path), lines, {}) from None
     if document["digest"] not in (None, digest):
+        said = document["digest"]
         raise InputError(
             f"a network with digest {digest[:12]}",
-            expected=f"{document['digest'][:12]!r}, as the file says",
+            expected=f"{said[:12]!r}, as the file says"
+            if len(said) == len(digest)
+            else f"all {len(digest)} digits of it",
             where=where(str(path), ("digest",), lines, {}),
             do="the file was changed by hand or damaged: undo that, or remove the digest line to accept it",
         )
@@ -78,7 +81,7 @@ def _check_kind(kind: Any, place: str) -> None:
         f"{found} (not a cspnas architecture file)",
         expected=f"cspnas: {ARCHITECTURE_KIND}",
         where=place,
-        do="cspnas export writes such a file",
+        do="cspnas export writes such a file; a search space is read by cspnas space and cspnas search",
     )
 
 

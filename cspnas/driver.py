@@ -47,6 +47,7 @@ class Driver:
         self.recipe_digest: str = row["facts"]["recipe_digest"]
         self.ledger = Ledger(Reference.from_json(row["facts"]["reference"]), database, self.study_id)
         self._reuse, self._clock, self._started = reuse, clock, clock()
+        sampler.watch(self.ledger)
         self._teacher, self._untried = Teacher(study, sampler, self.ledger), Untried(study)
         suggestions = database.suggestions(self.study_id)
         self._teacher.restore(suggestions)
@@ -111,7 +112,7 @@ class Driver:
 
     def _ask(self) -> Work | None:
         genotype, state = self.sampler.suggest(self._number)
-        suggestion = Suggestion(self._number, getattr(self.sampler, "name", "sampler"), genotype, state, asked=True)
+        suggestion = Suggestion(self._number, self.sampler.name, genotype, state, asked=True)
         try:
             drawn = candidate(self.study, genotype)
         except ArchitectureError as error:

@@ -1,4 +1,7 @@
-"""Tables of `cspnas cost --layers` and `--against plain`, as a person reads them; 120 columns wide in a pipe."""
+"""Tables of `cspnas cost --layers` and `--against plain`, as a person reads them; 120 columns wide in a pipe.
+
+A terminal that is too narrow gets fewer columns, never a figure that is cut.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,44 @@ from cspnas.objectives import human
 if TYPE_CHECKING:
     from rich.table import Table
 
+PIPE_WIDTH = 120
+NARROW = (0, 2, 3, 5, 6, 7, 8)  # without the operations and the share
+
 
 def layers(parts: list[Part]) -> str:
-    """One line a layer under the line of its part, which has the sums and the peak; the network's own line at the end."""
+    """One line a layer under the line of its part, which has the sums and the peak; the network's own line at the end.
+
+    Where the terminal is too narrow, the operations and the shares are left out, and a part's evenness and paths stand
+    under its name.
+    """
+    table = _layers(parts, narrow=False)
+    if _terminal_width() is None or _widths(table)[1] <= _width():
+        return _printed(table, 0)
+    table = _layers(parts, narrow=True)
+    return _printed(table, _widths(table)[1])
+
+
+def _layers(parts: list[Part], *, narrow: bool) -> Table:
     network = whole(parts)
-    table = _table("layer", "operations")
-    for name in ("output", "MACs", "share", "params", "live memory", "traffic"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("")
+    titles = ("layer", "operations", "output", "MACs", "share", "params", "live memory", "traffic", "")
+    kept = NARROW if narrow else tuple(range(len(titles)))
+    table = _table()
+    for index in kept:
+        table.add_column(titles[index], justify="right" if 2 <= index < 8 else "left", no_wrap=index != 1)
+
+    def add(cells: tuple[str, ...], style: str | None = None) -> None:
+        name = cells[0]
+        if narrow:
+            name = "\n ".join([name, *filter(None, cells[1].split(", "))]) if style else name[1:]
+        table.add_row(name, *[cells[index] for index in kept[1:]], style=style)
+
     for part in parts:
-        table.add_row(*_part_cells(part, network.macs), "", style="bold")
+        add((*_part_cells(part, network.macs), ""), "bold")
         for layer in part.layers:
-            table.add_row(*_layer_cells(layer, part.name, network.macs), _marks(layer, network))
+            add((*_layer_cells(layer, part.name, network.macs), _marks(layer, network)))
         table.add_section()
-    table.add_row(*_part_cells(network, network.macs), "", style="bold")
-    return _printed(table)
+    add((*_part_cells(network, network.macs), ""), "bold")
+    return table
 
 
 def _layer_cells(layer: Layer, part: str, total: int) -> tuple[str, ...]:
@@ -64,7 +90,8 @@ def _marks(layer: Layer, network: Part) -> str:
 def against(parts: list[Part], plain: list[Part]) -> str:
     """Every stage and the network with its change against plain, then what CSP is for and what it did."""
     network, without = whole(parts), whole(plain)
-    table = _table("", title="Against the same network without CSP: equal depth, widths and pooling order")
+    table = _table("Against the same network without CSP: equal depth, widths and pooling order")
+    table.add_column("", no_wrap=True)
     for name in ("MACs", "params", "peak memory", "traffic", "evenness", "gradient paths"):
         table.add_column(name, justify="right")
     for part, other in zip(parts, plain, strict=True):
@@ -72,7 +99,7 @@ def against(parts: list[Part], plain: list[Part]) -> str:
             table.add_row(part.name, *_changes(part, other))
     table.add_section()
     table.add_row(network.name, *_changes(network, without), style="bold")
-    return "\n".join([_printed(table), "", *map(wrapped, purposes(network, without))])
+    return "\n".join([_printed(table, _widths(table)[0]), "", *map(wrapped, purposes(network, without))])
 
 
 def _changes(part: Part, plain: Part) -> list[str]:
@@ -104,8 +131,10 @@ def purposes(network: Part, plain: Part) -> list[str]:
 
 
 def wrapped(text: str) -> str:
-    """`text` in lines that fit a table's width."""
-    return fill(text, 118, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    """`text` in lines that fit the terminal, or a table's width in a pipe."""
+    return fill(
+        text, min(PIPE_WIDTH, _width()) - 2, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _from(value: int, plain: int, name: str) -> str:
@@ -121,20 +150,40 @@ def _count(number: int) -> str:
     return f"{number:,}" if number < 10**6 else f"{Decimal(number):.2e}".replace("e+", "e")
 
 
-def _table(*left: str, title: str | None = None) -> Table:
+def _table(title: str | None = None) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), title=title)
-    for name in left:
-        table.add_column(name, no_wrap=name != "operations")
-    return table
+    return Table(box=box.SIMPLE, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), title=title)
 
 
-def _printed(table: Table) -> str:
+def _terminal_width() -> int | None:
+    """Columns of the terminal; None in a pipe."""
     from rich.console import Console
 
-    console = Console(width=None if Console().is_terminal else 120)
+    console = Console()
+    return console.width if console.is_terminal else None
+
+
+def _width() -> int:
+    """Columns of what is printed, if it can be as narrow."""
+    return _terminal_width() or PIPE_WIDTH
+
+
+def _widths(table: Table) -> tuple[int, int]:
+    """(columns below which a word would be cut, columns where nothing is wrapped)."""
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    console = Console(width=10_000)
+    least, natural = Measurement.get(console, console.options, table)
+    return least, natural
+
+
+def _printed(table: Table, least: int) -> str:
+    from rich.console import Console
+
+    console = Console(width=max(_width(), least))
     with console.capture() as capture:
         console.print(table)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())

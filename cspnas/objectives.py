@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 from types import MappingProxyType
@@ -89,9 +89,21 @@ def check_objectives(names: list[str], where: str = "--objective") -> tuple[str,
     return tuple(names)
 
 
+def check_one_measured(names: Sequence[str], where: str) -> None:
+    """Raises InputError where sampler cost-aware would have to model more than accuracy."""
+    measured = [name for name in names if name in MEASURED]
+    if len(measured) != 1:
+        raise InputError(
+            f"objectives {' and '.join(measured)} with sampler cost-aware",
+            expected="one measured objective, all others exact",
+            where=where,
+            do="take sampler nsga2 or tpe, or leave one of them out",
+        )
+
+
 _UNITS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_BYTES = {"": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9}
-_BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_BYTES = {"": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 GREATEST = 1e30  # of a bound
 _CONSTRAINT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*([0-9]*\.?[0-9]+(?:e[0-9]{1,2})?)\s*([A-Za-z]*)\s*")
 
@@ -158,7 +170,7 @@ def human(name: str, value: float | None) -> str:
     if unit == "seconds":
         scale, short = next((entry for entry in _SECONDS if abs(value) >= entry[0]), _SECONDS[-1])
         return f"{value / scale:.4g}{short}"
-    base, names = (1024, ("B", "KiB", "MiB", "GiB")) if unit == "bytes" else (1000, ("", "k", "M", "G"))
+    base, names = (1024, ("B", "KiB", "MiB", "GiB", "TiB")) if unit == "bytes" else (1000, ("", "k", "M", "G", "T"))
     power = 0
     while abs(value) >= base and power < len(names) - 1:
         value, power = value / base, power + 1

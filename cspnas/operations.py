@@ -133,6 +133,12 @@ def _window(shape: Shape, attributes: Attributes, what: str) -> tuple[int, int]:
             expected="a map at least as large as the window",
             do="use fewer poolings or strides, or a larger input",
         )
+    if stride > min(shape[1:]):  # padding makes the window fit, but there is nothing to step over
+        raise ArchitectureError(
+            f"a {what} of stride {stride} on a map of {shape[1]}x{shape[2]}",
+            expected="a map at least as large as the stride",
+            do="use fewer poolings or strides, or a larger input",
+        )
     return height, width
 
 

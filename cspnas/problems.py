@@ -77,7 +77,8 @@ def describe(schema: Schema) -> str:
 
 def _number(schema: Schema, noun: str) -> str:
     words = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
-    bounds = [f"{word} {schema[key]:g}" for key, word in words.items() if key in schema]
+    limits = {word: schema[key] for key, word in words.items() if key in schema}
+    bounds = [f"{word} {f'{limit:g}' if isinstance(limit, float) else limit}" for word, limit in limits.items()]
     return f"{noun} {' and '.join(bounds)}".strip()
 
 

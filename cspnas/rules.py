@@ -37,6 +37,8 @@ def check_stage(family: str, name: str, stage: Stage, channels: int) -> None:
     _check_kind(family, name, stage, dense)
     if dense:
         _check_idle(stage, ("groups", "stride", "shortcut"), "in a dense stage", name)
+    elif stage.stride == 1 and stage.width == (channels if stage.csp is None else stage.csp.part2):
+        _check_idle(stage, ("shortcut",), "in a stage whose blocks all keep their shape", name)
     if not dense or stage.csp is not None:
         _check_idle(stage, ("transition",), "in a CSP stage" if dense else f"in a {family} stage", name)
     if stage.csp is not None:
@@ -87,7 +89,9 @@ def _check_csp(name: str, stage: Stage, csp: Csp, channels: int) -> None:
         _check_idle(csp, ("taps",), "in a dense stage, whose output holds every tap", name)
     if (csp.t1 is None) != (csp.fusion == "first"):
         raise ArchitectureError(
-            f"t1 {csp.t1} with fusion {csp.fusion}", expected="t1 for last and both, none for first", where=name
+            f"{'no t1' if csp.t1 is None else f't1 {csp.t1}'} with fusion {csp.fusion}",
+            expected="t1 for last and both, none for first",
+            where=name,
         )
     if csp.fusion == "last" and csp.t1 is not None and csp.t1 + csp.part1 != stage.out:
         raise ArchitectureError(

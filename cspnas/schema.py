@@ -142,7 +142,7 @@ class ProxyDocument(_Model):
 class SearchDocument(_Model):
     """Budget and method."""
 
-    sampler: str = Field(default="nsga2", description="nsga2, tpe, gp or random")
+    sampler: str = Field(default="nsga2", description="cost-aware, nsga2, tpe, gp or random")
     trials: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         default=40, description="trainings in all, confirmations included"
     )
@@ -227,7 +227,7 @@ class ArchitectureDocument(_Model):
     cspnas: Literal["architecture/1"]
     family: Family
     input_shape: Annotated[list[Width], Field(min_length=3, max_length=3)]
-    classes: Annotated[int, Field(ge=1)]
+    classes: Annotated[int, Field(ge=1, le=10_000_000)]
     activation: Activation = "relu"
     norm: NormOrder = "after"
     head: Literal["linear", "conv"] = "linear"

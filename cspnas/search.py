@@ -130,9 +130,9 @@ def _drive(
 ) -> str:
     from cspnas.driver import Driver
     from cspnas.projection import Projection
-    from cspnas.samplers.optuna_samplers import OptunaSampler
+    from cspnas.samplers.by_name import sampler_of
 
-    sampler = OptunaSampler(study.sampler, study.space, study.objectives, study.seed)
+    sampler = sampler_of(study)
     about = {"pid": os.getpid(), "host": socket.gethostname(), "python": platform.python_version(), **sampler.about()}
     driver_id = database.start_driver(row["id"], about)
 

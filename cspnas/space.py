@@ -7,15 +7,17 @@ effect: a stage that is not CSP has no `split_ratio` and no `fusion`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import product
 from math import prod
 from random import Random
 from typing import Any, Literal
 
 from cspnas.architecture import DENSE_FAMILIES, Architecture, Fusion, NormOrder, Split, Stage, Stem, Taps
 from cspnas.errors import ArchitectureError
-from cspnas.widths import dense_stage, residual_stage
+from cspnas.widths import bottleneck_of, dense_stage, residual_stage, split
 
 Genotype = dict[str, Any]
 OF_CSP = ("split_ratio", "fusion", "split", "taps")  # these exist only in a stage that is CSP
@@ -54,6 +56,18 @@ class StageChoices:
         if field == "pool":  # after the fusion `last` no transition comes, before which the pool could stand
             return not (values["csp"] and values["fusion"] == "last")
         return True
+
+    def bottlenecks(self, family: str) -> set[tuple[int, int]]:
+        """(another width that the groups must divide, or 0; the bottleneck's width) of every block that a residual stage
+        can have.
+        """
+        insides = set(self.width) if False in self.csp else set()
+        for width, ratio in product(self.width, self.split_ratio if True in self.csp else ()):
+            with suppress(ArchitectureError):
+                insides.add(split(width, ratio)[1])
+        also = family == "darknet"  # its grouped convolution gives the block's width
+        widths = product(insides, self.bottleneck_ratio)
+        return {(inside if also else 0, bottleneck_of(ratio, inside)) for inside, ratio in widths}
 
     @property
     def size(self) -> int:

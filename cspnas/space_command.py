@@ -34,7 +34,8 @@ def report(name: str, count: int, *, as_json: bool) -> str:
 
 
 def _text(study: Study, numbers: dict[str, Any]) -> str:
-    lines = [*_sizes(study, numbers), *_ranges(study, numbers)]
+    objectives = ", ".join(f"{entry['name']} ({entry['known']})" for entry in numbers["objectives"])
+    lines = [*_sizes(study, numbers), f"objectives: {objectives}", *_ranges(study, numbers)]
     held = ", ".join(f"{place} {100 * share:.1f}%" for place, share in numbers["peak_held_by"].items())
     lines.append(f"the peak of memory lies in: {held}")
     for name, figures in numbers["independence"].items():

@@ -12,7 +12,7 @@ from typing import Any
 from cspnas.architecture import DENSE_FAMILIES, Stem
 from cspnas.errors import ArchitectureError, InputError
 from cspnas.families import wire
-from cspnas.objectives import check_objectives, parse_constraint
+from cspnas.objectives import check_objectives, check_one_measured, parse_constraint
 from cspnas.problems import placed, short, validated, where
 from cspnas.recipe import DATASET_FORMS, Recipe
 from cspnas.schema import SpaceDocument, StageDocument
@@ -24,7 +24,7 @@ from cspnas.widths import dense_stage, split
 from cspnas.yaml_lines import Lines, parse_yaml, read_yaml
 
 Form = tuple[tuple[int, int, int], int]  # input shape, classes
-SAMPLERS = ("nsga2", "tpe", "gp", "random")
+SAMPLERS = ("cost-aware", "nsga2", "tpe", "gp", "random")
 DENSE_DEFAULTS: dict[str, list[Any]] = {
     "bottleneck_ratio": [2.0],
     "compression": [0.5],
@@ -70,6 +70,13 @@ def read_space(
     """
     data, lines = read_yaml(path)
     flags = {key: (sources or {}).get(key, f"--set {key}") for key in overrides or {}}
+    if isinstance(data, dict) and "cspnas" in data:
+        raise InputError(
+            f"cspnas: {short(data['cspnas'])}",
+            expected="a search space, which has no such key",
+            where=where(str(path), ("cspnas",), lines, {}),
+            do="an architecture is read by cspnas cost and cspnas train",
+        )
     if isinstance(data, dict):  # else there is nothing to set a key in, and validation says so
         for key, value in (overrides or {}).items():
             _override(data, key, value, flags[key])
@@ -126,10 +133,13 @@ class _Reading:
                 where=self.at("search", "sampler"),
                 do=nearest(sampler, SAMPLERS),
             )
+        objectives = check_objectives(document.objectives, self.at("objectives"))
+        if sampler == "cost-aware":
+            check_one_measured(objectives, self.at("objectives"))
         study = Study(
             space_name=space_name,
             space=self.space(),
-            objectives=check_objectives(document.objectives, self.at("objectives")),
+            objectives=objectives,
             constraints=tuple(
                 parse_constraint(text, self.at("constraints", n)) for n, text in enumerate(document.constraints)
             ),
@@ -213,21 +223,47 @@ class _Reading:
         )
 
     def check_reachable(self, space: SearchSpace) -> None:
-        """Raises InputError for a split ratio that never leaves both parts a channel, and where no draw is a network."""
+        """Raises InputError for a split ratio, groups or a stem that no network can have, and where no draw is a network."""
         self.check_splits(space)
-        random, reasons = Random(0), []
+        self.check_groups(space)
+        reasons = [self.check_stem(space, number) for number in range(len(space.stems))]
+        if all(reasons):
+            raise placed(next(filter(None, reasons)), self.name, self.lines, self.flags)
+
+    def check_stem(self, space: SearchSpace, number: int) -> ArchitectureError | None:
+        """Raises InputError where stem `number` says what has no effect, or leaves maps too small: no gene changes their
+        size. Where no draw gets as far as that, why the first does not.
+        """
+        stem, random, reason = space.stems[number], Random(0), None
         for _ in range(200):
             try:
-                architecture = space.decode(space.sample(random))
+                architecture = space.decode({**space.sample(random), "stem": stem.label})
             except ArchitectureError as error:
-                reasons.append(error)
+                reason = reason or error
                 continue
             try:
                 wire(architecture)
-            except ArchitectureError as error:  # maps too small: no gene changes their size
-                raise placed(error, self.name, self.lines, self.flags) from None
-            return
-        raise placed(reasons[0], self.name, self.lines, self.flags)
+            except ArchitectureError as error:
+                if len(space.stems) == 1:
+                    raise placed(error, self.name, self.lines, self.flags) from None
+                found = f"{error.found} ({error.where.split('.')[0]} of a network with stem {stem.label})"
+                place = self.at("stem", number)
+                raise InputError(found, expected=error.expected, where=place, do=error.do) from None
+            return None
+        return reason
+
+    def check_groups(self, space: SearchSpace) -> None:
+        """Raises InputError for groups that divide no width that the stage's blocks can have."""
+        for number, stage in enumerate(space.stages):
+            widths = stage.bottlenecks(space.family)
+            for groups in stage.groups:
+                if not any(width % groups == 0 and inside % groups == 0 for inside, width in widths):
+                    tried = ", ".join(map(str, sorted({width for _, width in widths})[:8]))
+                    raise InputError(
+                        f"{groups} groups for bottlenecks of {tried} channels",
+                        expected="groups that divide the channels of one at least",
+                        where=self.at("stages", number, "groups"),
+                    )
 
     def check_splits(self, space: SearchSpace) -> None:
         """Raises InputError for a split ratio that leaves a part empty at every width that it can split.

@@ -43,6 +43,7 @@ def statistics(study: Study, count: int) -> dict[str, Any]:
     networks, counted = drawn.networks, census(study.space)
     places = Counter(peak_place(found.architecture, table) for found in networks)
     return {
+        "objectives": [_objective(name) for name in study.objectives],
         "genotypes": study.space.size,
         "architectures": counted.architectures,
         "architectures_exact": counted.exact,
@@ -96,6 +97,16 @@ def _valid(study: Study, genotype: Genotype, table: CostTable) -> Candidate | No
 def memory_objectives(study: Study) -> list[str]:
     """The study's exact objectives beside flops: a space is worth searching where they are no copies of it."""
     return [name for name in study.objectives if OBJECTIVES[name].exact and name != "flops"]
+
+
+def _objective(name: str) -> dict[str, Any]:
+    objective = OBJECTIVES[name]
+    return {
+        "name": name,
+        "unit": objective.unit,
+        "known": "exact" if objective.exact else "measured",
+        "better": "greater" if objective.maximise else "smaller",
+    }
 
 
 def _range(networks: list[Candidate], name: str) -> dict[str, float]:

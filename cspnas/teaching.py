@@ -19,6 +19,14 @@ TEACHING_FAILURES = ("diverged", "out of memory", "timeout")  # these say someth
 class Sampler(Protocol):
     """What proposes genotypes. Each suggestion of its own is answered by `tell` or `forget`, once."""
 
+    name: str
+
+    def about(self) -> dict[str, str]:
+        """Name and version, recorded with each driver."""
+
+    def watch(self, ledger: Ledger) -> None:
+        """The study's results, now and later; comes before everything else."""
+
     def suggest(self, number: int) -> tuple[Genotype, dict[str, Any]]:
         """The genotype of suggestion `number`, and JSON that `restore` needs to have after a restart."""
 

@@ -14,7 +14,9 @@ Lines = dict[tuple[Any, ...], int]  # path of keys and indices -> line, from 1
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that also reads 1e-3 as a number, as YAML 1.2 does, and leaves dates and 1:30 (90 in YAML 1.1) alone."""
+    """SafeLoader that also reads 1e-3 as a number, as YAML 1.2 does, and leaves dates, 1:30 (90 in YAML 1.1) and 010 (8 in
+    YAML 1.1, 10 in YAML 1.2) alone: they stay text, which no number's key takes.
+    """
 
 
 _OURS = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
@@ -22,7 +24,7 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag not in _OURS]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_INT = re.compile(r"[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$")
+_INT = re.compile(r"[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)$")
 _POINT = re.compile(
     r"([-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$"
 )
@@ -32,6 +34,9 @@ FLOAT = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$")
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789"))
 MOST_BYTES = 1_000_000  # a space or an architecture has some kilobytes
 MOST_NODES = 100_000  # a few aliases of aliases can stand for billions of values
+MOST_DIGITS = (
+    100  # of a whole number: it fits into a float; one of thousands (in hex they read quickly) does not even print
+)
 
 
 def read_yaml(path: Path) -> tuple[Any, Lines]:
@@ -65,7 +70,8 @@ def _text(path: Path) -> str:
 def parse_yaml(text: str, name: str) -> tuple[Any, Lines]:
     """(data, lines) of YAML text; `name` stands in errors. Nothing in the data is shared, whatever aliases there are.
 
-    Raises InputError for text that is not YAML, has a key twice, or stands for more than `MOST_NODES` values.
+    Raises InputError for text that is not YAML, has a key twice, a whole number of more than `MOST_DIGITS`, or stands for
+    more than `MOST_NODES` values.
     """
     lines: Lines = {}
     loader = None
@@ -99,8 +105,10 @@ def _walk(node: yaml.Node, path: tuple[Any, ...], lines: Lines, name: str, visit
     visited[0] += 1
     if visited[0] > MOST_NODES:
         raise InputError(f"more than {MOST_NODES} values", where=name, do="remove the aliases that repeat others")
+    _check_digits(node, path, name)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
+            _check_digits(key, path, name)
             place = (*path, _key(key, path, name))
             if place in lines:
                 raise InputError(
@@ -114,6 +122,15 @@ def _walk(node: yaml.Node, path: tuple[Any, ...], lines: Lines, name: str, visit
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             _walk(value, (*path, index), lines, name, visited)
+
+
+def _check_digits(node: yaml.Node, path: tuple[Any, ...], name: str) -> None:
+    if node.tag == "tag:yaml.org,2002:int" and len(node.value) > MOST_DIGITS:
+        raise InputError(
+            f"a whole number of {len(node.value):,} digits",
+            expected=f"at most {MOST_DIGITS}",
+            where=f"{name}:{node.start_mark.line + 1} {dotted(path)}".strip(),
+        )
 
 
 def _key(key: yaml.Node, path: tuple[Any, ...], name: str) -> str:

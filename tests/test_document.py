@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from random_architectures import random_architecture
 
 from cspnas import yaml_lines
 from cspnas.architecture import Architecture, Stem
-from cspnas.document import architecture_yaml, read_architecture
+from cspnas.document import architecture_yaml, find_architecture, read_architecture
 from cspnas.errors import ArchitectureError, InputError
 from cspnas.families import wire
 from cspnas.schema import BaselinesDocument, SearchDocument, SpaceDocument, StageDocument
+from cspnas.space import SearchSpace, StageChoices
 from cspnas.space_document import apply_set, find_space, read_space, shipped_spaces, space_schema
 from cspnas.widths import dense_stage, split
 from cspnas.yaml_lines import parse_yaml
@@ -151,6 +153,13 @@ def test_file_that_is_no_space(space_file: Path, content: bytes, expected: str) 
     assert expected in message(space_file)
 
 
+def test_space_and_architecture_are_told_apart() -> None:
+    space, architecture = find_space("resnet"), find_architecture("resnet50")
+    assert "found 'architecture/1'" in message(architecture).replace("cspnas: ", "")
+    assert "read by cspnas cost" in message(architecture)
+    assert "a search space is read by cspnas space" in message(space, read_architecture)
+
+
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     assert "no such file" in message(tmp_path / "none.yaml")
     assert "a folder" in message(tmp_path)
@@ -161,6 +170,26 @@ def test_aliases_of_aliases_are_refused(space_file: Path) -> None:
     rows += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
     space_file.write_text("\n".join(rows))
     assert "more than 100000 values" in message(space_file)
+
+
+@pytest.mark.parametrize("number", ["9" * 101, "0x" + "f" * 9000, "-" + "7" * 400, "!!int '" + "1" * 5000 + "'"])
+@pytest.mark.parametrize("key", ["classes", "family", "recipe", "depth", "source"])
+def test_whole_number_that_no_figure_has(tmp_path: Path, network: Architecture, number: str, key: str) -> None:
+    """Python neither prints an integer of 4,300 digits nor makes a float of one of 400; in hex it reads both."""
+    path, line = tmp_path / "network.yaml", ""
+    text = written(network, source="x", recipe={"learning_rate": 0.1})
+    for old in ("classes: 10", "family: densenet", "learning_rate: 0.1", "depth: 2", "source: x"):
+        if old.split(":")[0] == key or (key == "recipe" and "rate" in old):
+            line = f":{text[: text.index(old)].count(chr(10)) + 1} "
+            text = text.replace(old, f"{old.split(':')[0]}: {number}", 1)
+    path.write_text(text)
+    assert line in message(path, read_architecture)
+    assert re.search(r"a whole number of [0-9,]+ digits, expected at most 100", message(path, read_architecture))
+
+
+def test_number_of_whole_digits_for_a_key(space_file: Path) -> None:
+    space_file.write_text(f"? 0x{'f' * 9000}\n: 5\n")
+    assert ":1: found a whole number of 9,002 digits" in message(space_file)
 
 
 def test_alias_is_a_copy_that_an_override_changes_alone() -> None:
@@ -174,6 +203,62 @@ def test_more_poolings_than_the_resolution_bears(space_file: Path) -> None:
     space_file.write_text(f"family: densenet\nstages:\n{stage * 8}")
     text = message(space_file)
     assert ":7 stages.4 (stage5.pool):" in text and "fewer poolings" in text  # 28, 14, 7, 3, 1: the fifth finds 1x1
+
+
+@pytest.mark.parametrize(
+    ("stem", "expected"),
+    [
+        ("{channels: 4, kind: pelee, kernel: 5}", "kernel 5 in a stem of kind pelee, where it has no effect"),
+        (
+            "{channels: 4, stride: 4, pool: 2}",
+            "a pool of 2x2 on a map of 1x1 (stage2 of a network with stem 3x3/4-4+max2)",
+        ),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_stem_that_no_network_can_have(space_file: Path, stem: str, expected: str, place: int) -> None:
+    """Wherever it stands among stems that do. The second leaves 3x3 of 28x28, the first stage 1x1."""
+    stems = [f"{{channels: {width}}}" for width in (8, 16)]
+    stems.insert(place, stem)
+    stage = "  - {depth: 1, growth_rate: 4}\n"
+    listed = "".join(f"  - {one}\n" for one in stems)
+    space_file.write_text(f"family: densenet\nstem:\n{listed}stages:\n{stage * 4}")
+    text = message(space_file)
+    assert f":{3 + place} stem.{place}: " in text and expected in text
+
+
+@pytest.mark.parametrize("family", ["resnext", "darknet"])
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 2**32))
+def test_groups_are_refused_where_no_network_can_have_them(
+    tmp_path_factory: pytest.TempPathFactory, family: str, seed: int
+) -> None:
+    """Against every genotype decoded, the ones with these groups among them."""
+    rng = random.Random(seed)
+    keys = {
+        "width": rng.sample((4, 6, 9, 12, 16), rng.randint(1, 2)),
+        "groups": rng.sample((1, 2, 3, 4, 5), rng.randint(1, 3)),
+        "csp": rng.choice(([True], [False], [True, False])),
+        "split_ratio": rng.sample((0.25, 0.5, 0.75), rng.randint(1, 2)),
+        "bottleneck_ratio": rng.sample((0.25, 0.5, 1.0), rng.randint(1, 2)),
+        "fusion": ["both"],
+        "depth": [1],
+    }
+    stage = StageChoices(split=("project",), taps=("last",), **{key: tuple(values) for key, values in keys.items()})
+    space = SearchSpace(family, (1, 28, 28), 10, (Stem(8),), ("relu",), (stage,))
+    valid = set()
+    for genotype in space.enumerate():
+        try:
+            valid.add(space.decode(genotype).stages[0].groups)
+        except ArchitectureError:
+            continue
+    path = tmp_path_factory.mktemp("space") / "s.yaml"
+    path.write_text(yaml.safe_dump({"family": family, "stem": {"channels": 8}, "stages": [keys]}))
+    if valid == set(keys["groups"]):
+        read_space(path)
+    else:
+        refused = next(groups for groups in keys["groups"] if groups not in valid)
+        assert f"stages.0.groups: found {refused} groups for bottlenecks of " in message(path)
 
 
 def test_space_without_any_network(space_file: Path) -> None:
@@ -230,6 +315,7 @@ def test_a_time_of_day_is_no_number(value: str) -> None:
         *(("0", 0), ("-12", -12), ("0x1F", 31), ("0b11", 3), ("1_000", 1000)),
         *(("1.5", 1.5), (".5", 0.5), ("-1.", -1.0), ("1e3", 1000.0), ("1.5e-3", 0.0015), ("-.inf", float("-inf"))),
         *(("1.2.3", "1.2.3"), ("1a", "1a"), (".", ".")),
+        *(("010", "010"), ("-012", "-012"), ("00", "00")),  # 8, or 10? YAML's versions differ
     ],
 )
 def test_numbers_stay_numbers(text: str, value: Any) -> None:
@@ -352,7 +438,9 @@ def test_file_cut_short_is_never_another_network(tmp_path: Path, network: Archit
         ("kernel: 3", "kernel: 5", ":2 digest: found a network with digest"),
         ("kernel: 3", "kernel: 4", "stem.kernel: found 4, expected one of 1, 3, 5, 6, 7"),
         ("part1: 4", "part1: 3", "stages.0 (stage1): found part1 3 and part2 4"),
-        ("classes: 10", "classes: 0", "classes: found 0, expected a whole number of at least 1"),
+        ("classes: 10", "classes: 0", "classes: found 0, expected a whole number of at least 1 and at most 10000000"),
+        ("classes: 10", "classes: 010", "classes: found '010', expected a whole number of at least 1"),
+        ("classes: 10", "classes: 10000001", "classes: found 10000001, expected a whole number of at least 1"),
         ("[1, 28, 28]", "[28, 28]", "input_shape: found [28, 28], expected a list of 3 entries"),
         ("[1, 28, 28]", "[1, 1, 1]", "stages.0 (stage1.pool): found a pool of 2x2"),
         ("fusion: both", "fusion: none", "stages.0.csp.fusion: found 'none', expected one of first, last, both"),
@@ -363,6 +451,14 @@ def test_wrong_architecture(tmp_path: Path, network: Architecture, old: str, new
     path = tmp_path / "network.yaml"
     path.write_text(written(network).replace(old, new, 1))
     assert expected in message(path, read_architecture)
+
+
+def test_digest_cut_by_hand_is_told_from_another_network(tmp_path: Path, network: Architecture) -> None:
+    path, digest = tmp_path / "network.yaml", wire(network).digest()
+    path.write_text(written(network).replace(digest, digest[:12]))
+    assert f"digest: found a network with digest {digest[:12]}, expected all 64 digits" in message(
+        path, read_architecture
+    )
 
 
 def test_digest_line_removed_accepts_the_change(tmp_path: Path, network: Architecture) -> None:

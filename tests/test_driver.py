@@ -28,6 +28,7 @@ from cspnas.failures import MAX_ATTEMPTS
 from cspnas.front import Reference
 from cspnas.recipe import training_seed
 from cspnas.samplers import optuna_samplers
+from cspnas.samplers.by_name import sampler_of
 from cspnas.samplers.optuna_samplers import OptunaSampler
 from cspnas.space_document import SAMPLERS, read_space
 from cspnas.study import Study
@@ -84,7 +85,7 @@ class Run:
     def driver(self, **options: Any) -> Driver:
         """A new driver, as the next process would make it."""
         study = self.study
-        sampler = OptunaSampler(study.sampler, study.space, study.objectives, study.seed)
+        sampler = sampler_of(study)
         return Driver(
             study, self.database, self.row, sampler, self.database.start_driver(self.row["id"], {}), **options
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import sys
 from dataclasses import replace
 from fractions import Fraction
@@ -382,6 +383,34 @@ def test_layers_as_a_table(by_hand: Path, capsys: pytest.CaptureFixture[str], mo
     assert stage.split() in lines
     assert text.count("peak\n") == text.count("busiest\n") == 1
     assert len(lines) < 16 + 30
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 100, 118, 160])
+@pytest.mark.parametrize("name", ["csresnext50", "cspdensenet121"])
+def test_no_figure_is_cut_in_a_narrow_terminal(
+    name: str, columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a pipe gets is the oracle: every layer's line has its name, output, parameters, memory and marks in full."""
+    pipe = printed([name, "--layers"], capsys, monkeypatch).splitlines()
+    monkeypatch.setenv("FORCE_COLOR", "1")  # to rich, a terminal
+    monkeypatch.setenv("COLUMNS", str(columns))
+    text = re.sub(r"\x1b\[[0-9;]*m", "", printed([name, "--layers"], capsys, monkeypatch))
+    lines = [line.rstrip() for line in text.splitlines()]
+    if columns >= 80:
+        assert max(map(len, lines[1:])) <= columns  # the first has the file's path
+    found = [line.split() for line in lines]
+    count = 0
+    for line in pipe:
+        if re.match(r" +\S+ .*iB", line) and "bytes" not in line:
+            words = line.split()
+            shape = next(word for word in words[1:] if re.fullmatch(r"\d+(x\d+x\d+)?", word))
+            kept = [words[0], *[word for word in words[words.index(shape) :] if "%" not in word]]
+            assert any(row in (kept, words) for row in found), kept
+            count += 1
+    assert count > 50
+    for part in parts_of(read_architecture(find_architecture(name)).architecture):
+        assert f"evenness {100 * (part.evenness or 0):.1f}%" in text
+    assert sum(line.endswith("peak") for line in lines) == sum(line.endswith("busiest") for line in lines) == 1
 
 
 def test_a_network_of_many_layers_fits_a_pipe_of_120_columns(

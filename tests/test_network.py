@@ -589,7 +589,8 @@ def test_parts_that_do_not_share_the_stages_input_are_refused_at_the_stage(
 def test_a_transition_width_that_the_fusion_has_no_place_for_is_refused_at_the_stage(csp: Csp) -> None:
     message = refusal(lambda: wire(with_csp(csp)))
     assert message.startswith("stage2: ")
-    assert f"t1 {csp.t1} with fusion {csp.fusion}" in message
+    found = "no t1" if csp.t1 is None else f"t1 {csp.t1}"
+    assert f"found {found} with fusion {csp.fusion}" in message
 
 
 def test_an_output_width_that_fusion_last_cannot_give_is_refused_at_the_stage() -> None:

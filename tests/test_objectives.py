@@ -97,10 +97,18 @@ def test_exact_values_of_a_network_are_those_of_its_cost_and_evenness_is_that_of
         ("evenness", 0.5, "50.00%"),
         ("peak_memory", 4864, "4.75KiB"),
         ("flops", 1_240_000, "1.24M"),
+        ("flops", 2_048_013_065_256_960, "2048T"),
+        ("params", 10**12, "1T"),
+        ("training_memory", 3 * 2**41, "6TiB"),
     ],
 )
 def test_a_person_reads_a_unit(name: str, value: float | None, text: str) -> None:
     assert human(name, value) == text
+
+
+@pytest.mark.parametrize(("name", "bound"), [("flops", 2_048_013_065_256_960), ("training_memory", 3 * 2**41)])
+def test_what_is_printed_can_be_a_bound(name: str, bound: int) -> None:
+    assert parse_constraint(f"{name} <= {human(name, bound)}").bound == pytest.approx(bound, rel=1e-3)
 
 
 def test_machine_readable_names_have_their_unit() -> None:

@@ -22,7 +22,7 @@ from cspnas.checks import check_costs
 from cspnas.cli import app
 from cspnas.cost import CostTable, cost_of
 from cspnas.document import architecture_yaml, find_architecture, read_architecture, shipped_architectures
-from cspnas.errors import InputError
+from cspnas.errors import ArchitectureError, InputError
 from cspnas.families import wire
 from cspnas.graph import Graph
 from cspnas.memory import measured_training_memory
@@ -70,6 +70,34 @@ def test_file_says_what_it_is_and_reads_back_the_same(name: str, tmp_path: Path)
     copy = tmp_path / "copy.yaml"
     copy.write_text(architecture_yaml(file.architecture, {"digest": wire(file.architecture).digest()}))
     assert read_architecture(copy).architecture == file.architecture
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_file_cut_short_is_never_another_network(name: str, tmp_path: Path) -> None:
+    """A reference cut at the end of any line, where a list of stages would still read as a shorter one, is refused or is
+    the same network (its end is a remark).
+    """
+    whole, cut = find_architecture(name).read_bytes(), tmp_path / "cut.yaml"
+    refused = 0
+    for length in (place + 1 for place, byte in enumerate(whole) if byte == ord("\n")):
+        cut.write_bytes(whole[:length])
+        try:
+            assert read_architecture(cut).architecture == reference(name)
+        except InputError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused >= len(reference(name).stages)
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_input_smaller_than_the_strides_is_refused(name: str) -> None:
+    """All have five strides of 2: on 32x32 one position is left, on 16x16 the last would step over a single one, which
+    padding alone makes possible.
+    """
+    assert wire(replace(small(name), input_shape=(3, 32, 32))).operations[-1].shape == (10,)
+    for height, width in ((16, 16), (1, 1), (32, 16), (16, 64)):
+        with pytest.raises(ArchitectureError, match=r"a map at least as large as the (stride|window).*larger input"):
+            wire(replace(small(name), input_shape=(3, height, width)))
 
 
 @pytest.mark.parametrize("name", REFERENCES)

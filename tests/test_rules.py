@@ -45,6 +45,8 @@ def test_the_stages_that_are_changed_below_are_good(stage: Stage) -> None:
         (CSP_DENSE, {"csp": replace(CSP_DENSE.csp, taps="all")}, "taps all in a dense stage"),
         (CSP_DENSE, {"pool": True, "pool_first": True, "out": 10, "csp": Csp("last", 4, 4, 6)}, "no transition"),
         (RESIDUAL, {"transition": False}, "transition False in a darknet stage"),
+        (RESIDUAL, {"shortcut": "common"}, "shortcut common in a stage whose blocks all keep their shape"),
+        (CSP_RESIDUAL, {"shortcut": "common"}, "shortcut common in a stage whose blocks all keep their shape"),
         (RESIDUAL, {"out": 9}, "out 9 of a stage that gives 8 channels"),
         (RESIDUAL, {"bottleneck": 9}, "a bottleneck of 9 in blocks 8 wide"),
         (CSP_RESIDUAL, {"stride": 2}, "stride 2 in the block of a CSP stage"),

@@ -61,6 +61,21 @@ def test_three_objectives_are_three(name: str) -> None:
     assert numbers["independence"]["peak_memory"]["spearman_flops"] <= 0.8
 
 
+def test_objectives_are_marked_exact_or_measured(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    objectives = "[accuracy, latency, evenness, traffic]"
+    path.write_text(f"family: densenet\nobjectives: {objectives}\nstages: [{{depth: 1, growth_rate: 4}}]\n")
+    expected = "objectives: accuracy (measured), latency (measured), evenness (exact), traffic (exact)"
+    assert expected in report(str(path), 4, as_json=False).splitlines()
+    marks = json.loads(report(str(path), 4, as_json=True))["objectives"]
+    assert [(row["known"], row["better"]) for row in marks] == [
+        ("measured", "greater"),
+        ("measured", "smaller"),
+        ("exact", "greater"),
+        ("exact", "smaller"),
+    ]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_networks_are_small_enough_to_train_in_seconds(name: str) -> None:
     """About .2 to 2.5 MMAC, for the 28x28 images of the packaged data set."""

@@ -14,6 +14,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from cspnas.ledger import Ledger
 from cspnas.objectives import OBJECTIVES
 from cspnas.space import Gene, Genotype, SearchSpace
 
@@ -46,6 +47,9 @@ class OptunaSampler:
     def about(self) -> dict[str, str]:
         """Name and version, recorded with each driver."""
         return {"sampler": self.name, "optuna": optuna.__version__}
+
+    def watch(self, ledger: Ledger) -> None:
+        """Nothing to do: results come by `tell` and `restore`."""
 
     def suggest(self, number: int) -> tuple[Genotype, dict[str, Any]]:
         """The genotype of suggestion `number`, and the sampler's own state to keep with it."""

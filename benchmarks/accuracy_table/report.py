@@ -1,0 +1,106 @@
+"""What the accuracy table says by itself: how far one seed, or an earlier epoch, ranks networks as another does, and what CSP
+does to accuracy at equal FLOPs.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from scipy.stats import kendalltau
+from table import Row
+
+BOOTSTRAPS = 2000
+
+
+def report(rows: list[Row], provenance: dict[str, Any]) -> dict[str, Any]:
+    """All figures as plain data; accuracies and effects in points (hundredths)."""
+    repeated = [row for row in rows if len(row.accuracies) > 1]
+    deviations = [np.var(row.accuracies, ddof=1) for row in repeated]
+    return {
+        "networks": len(rows),
+        "networks_with_several_seeds": len(repeated),
+        "device": provenance["device"],
+        "versions": provenance["versions"],
+        "accuracy_points": _spread([100 * row.accuracies[0] for row in rows]),
+        "seed_deviation_points": float(100 * np.sqrt(np.mean(deviations))) if repeated else None,
+        "seed_to_seed_tau": seed_tau(repeated),
+        "seed_to_seed_tau_top_fifth": seed_tau(_top(repeated)),
+        "epoch_tau_with_last": epoch_taus(rows),
+        "effects_at_equal_flops_points": effects(rows),
+    }
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    low, median, high = np.percentile(values, [0, 50, 100])
+    return {"least": float(low), "median": float(median), "greatest": float(high)}
+
+
+def _top(rows: list[Row]) -> list[Row]:
+    ranked = sorted(rows, key=lambda row: -float(np.mean(row.accuracies)))
+    return ranked[: len(ranked) // 5]
+
+
+def seed_tau(rows: list[Row]) -> dict[str, float] | None:
+    """Mean Kendall tau over the pairs of seeds, with a 95 % bootstrap interval over networks."""
+    if len(rows) < 5:
+        return None
+    count = min(len(row.accuracies) for row in rows)
+    values = np.array([row.accuracies[:count] for row in rows])
+    rng = np.random.default_rng(0)
+
+    def tau(sample: np.ndarray) -> float:
+        pairs = combinations(range(count), 2)
+        return float(np.mean([kendalltau(sample[:, a], sample[:, b]).statistic for a, b in pairs]))
+
+    draws = [tau(values[rng.integers(len(values), size=len(values))]) for _ in range(BOOTSTRAPS // 10)]
+    low, high = np.nanpercentile(draws, [2.5, 97.5])
+    return {"tau": tau(values), "low": float(low), "high": float(high), "networks": len(rows)}
+
+
+def epoch_taus(rows: list[Row]) -> list[float]:
+    """Kendall tau between the accuracy after each epoch and the last one's, first seeds."""
+    curves = np.array([row.curves[0] for row in rows])
+    return [float(kendalltau(curves[:, epoch], curves[:, -1]).statistic) for epoch in range(curves.shape[1])]
+
+
+def effects(rows: list[Row]) -> dict[str, dict[str, float]]:
+    """Points of accuracy that each wiring of a stage adds against plain, at equal FLOPs: a linear
+    model with cubic log FLOPs, 95 % intervals by a bootstrap over networks.
+    """
+    names, columns = _wirings(rows)
+    logs = np.log([row.costs["flops"] for row in rows])
+    centred = (logs - logs.mean()) / logs.std()
+    design = np.column_stack([np.ones(len(rows)), centred, centred**2, centred**3, columns])
+    accuracy = 100 * np.array([np.mean(row.accuracies) for row in rows])
+    rng, draws = np.random.default_rng(0), []
+    for _ in range(BOOTSTRAPS):
+        sample = rng.integers(len(rows), size=len(rows))
+        draws.append(np.linalg.lstsq(design[sample], accuracy[sample], rcond=None)[0][4:])
+    fitted = np.linalg.lstsq(design, accuracy, rcond=None)[0][4:]
+    low, high = np.percentile(draws, [2.5, 97.5], axis=0)
+    return {
+        name: {"points": float(fitted[index]), "low": float(low[index]), "high": float(high[index])}
+        for index, name in enumerate(names)
+    }
+
+
+def _wirings(rows: list[Row]) -> tuple[list[str], np.ndarray]:
+    """One column a stage, fusion and split ratio: 1 where the stage is wired so; plain is the base."""
+    wirings = [[_wiring(stage) for stage in _genes(row)] for row in rows]
+    names = sorted({f"stage{number}.{w}" for one in wirings for number, w in enumerate(one, 1) if w != "plain"})
+    table = [[float(one[int(name[5]) - 1] == name.split(".", 1)[1]) for name in names] for one in wirings]
+    return names, np.array(table)
+
+
+def _genes(row: Row) -> list[dict[str, Any]]:
+    stages: dict[str, dict[str, Any]] = {}
+    for name, value in row.genotype.items():
+        stage, _, gene = name.partition(".")
+        stages.setdefault(stage, {})[gene] = value
+    return [stages[stage] for stage in sorted(stages)]
+
+
+def _wiring(stage: dict[str, Any]) -> str:
+    return f"{stage['fusion']} {stage['split_ratio']:g}" if stage.get("csp") else "plain"

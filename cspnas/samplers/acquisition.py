@@ -1,0 +1,109 @@
+"""Which candidate to measure next: the greatest exact expected hypervolume improvement under a model of accuracy."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cspnas.samplers.improvement import expected_improvement, improvement_bound, leading, log_error_excess
+from cspnas.samplers.surrogate import Posterior, Surrogate, posterior, to_target
+
+Array = npt.NDArray[Any]
+CHUNK = 512  # candidates whose exact gain is computed at once
+LEAST_ROWS = 6  # trainings before the first model
+GROWTH = 1.25  # hyperparameters are fitted again when there are this many times the rows of the last fit
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Architectures to a model: `features` (n, d) and known losses `costs` (n, k)."""
+
+    features: Array
+    costs: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What was measured: distinct networks, and one accuracy a training, of network number `network`."""
+
+    points: Points
+    network: Array
+    accuracy: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What the model says before the next suggestion: the incumbents, and each candidate's accuracy."""
+
+    costs: Array  # (m, k) known losses of the incumbents that count
+    accuracies: Array  # (m,) their posterior medians
+    candidates: Points
+    found: Posterior
+    reference: float  # accuracy from which the hypervolume counts
+
+    def gains(self, where: Array) -> Array:
+        """Exact expected improvements of the candidates at indices `where`."""
+        mean, deviation = self.found.mean[where], self.found.deviation[where]
+
+        def excess(threshold: float) -> Array:
+            return log_error_excess(np.asarray(threshold), mean, deviation)
+
+        return expected_improvement(self.candidates.costs[where], excess, self.costs, self.accuracies, self.reference)
+
+    def ranked(self) -> Iterator[int]:
+        """Candidates from the greatest expected improvement down; exact gains are computed only as far as they are asked
+        for, in the order of an upper bound.
+        """
+        volume, needed = improvement_bound(self.candidates.costs, self.costs, self.accuracies, self.reference)
+        bound = volume * log_error_excess(needed, self.found.mean, self.found.deviation)
+        order = np.argsort(-bound, kind="stable")
+        heap: list[tuple[float, float, int]] = []
+        for start in range(0, len(order), CHUNK):
+            while heap and -heap[0][0] >= bound[order[start]]:
+                yield heapq.heappop(heap)[2]
+            where = order[start : start + CHUNK]
+            for index, gain in zip(where, self.gains(where), strict=True):
+                heapq.heappush(heap, (-float(gain), -float(self.found.mean[index]), int(index)))
+        while heap:
+            yield heapq.heappop(heap)[2]
+
+
+def believe(surrogate: Surrogate, trained: Trained, pending: Points, candidates: Points, reference: float) -> Belief:
+    """Incumbents are the posterior medians of trained networks and of those in flight, which the model takes for measured
+    at its own mean.
+    """
+    features = trained.points.features[trained.network]
+    target = to_target(trained.accuracy)
+    process = surrogate.condition(features, target)
+    known, costs = trained.points.features, trained.points.costs
+    if len(pending.features):
+        believed = posterior(process, pending.features).mean
+        process = surrogate.condition(np.concatenate([features, pending.features]), np.concatenate([target, believed]))
+        known, costs = np.concatenate([known, pending.features]), np.concatenate([costs, pending.costs])
+    accuracies = posterior(process, known).accuracy
+    kept = leading(costs, accuracies)
+    return Belief(costs[kept], accuracies[kept], candidates, posterior(process, candidates.features), reference)
+
+
+def due(surrogate: Surrogate, rows: int) -> bool:
+    """Whether the hyperparameters are to be fitted again."""
+    return rows >= GROWTH * surrogate.fitted_rows
+
+
+def farthest(candidates: Points, known: Points, start: int) -> list[int]:
+    """All candidates, those first whose costs are farthest from all known ones; `start` first where none is known."""
+    if not len(known.costs):
+        return [start, *(number for number in range(len(candidates.costs)) if number != start)]
+    distance = np.square(candidates.costs[:, None, :] - known.costs[None, :, :]).sum(2).min(1)
+    return [int(number) for number in np.argsort(-distance, kind="stable")]
+
+
+def joined(first: Points, second: Points) -> Points:
+    """The points of both, in order."""
+    features = np.concatenate([first.features, second.features])
+    return Points(features, np.concatenate([first.costs, second.costs]))

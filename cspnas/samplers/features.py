@@ -1,0 +1,50 @@
+"""Architectures as vectors for a model of accuracy: resolved widths per stage, wiring, and exact costs on log scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import log
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cspnas.architecture import FUSIONS, SPLITS, Architecture, Stage
+from cspnas.operations import ACTIVATIONS
+
+Array = npt.NDArray[Any]
+
+
+def raw_features(architecture: Architecture, costs: Mapping[str, float]) -> list[float]:
+    """One architecture's features before scaling; architectures of one space have equally many."""
+    stem = architecture.stem
+    found = [log(stem.channels), stem.kernel, stem.stride, stem.pool, len(stem.hidden), stem.kind == "pelee"]
+    found += [architecture.norm == "before", *(architecture.activation == name for name in ACTIVATIONS)]
+    for stage in architecture.stages:
+        found += _stage_features(stage)
+    return [float(value) for value in found] + [log(max(value, 1e-9)) for _, value in sorted(costs.items())]
+
+
+def _stage_features(stage: Stage) -> list[float]:
+    csp, size = stage.csp, stage.growth_rate or stage.out
+    found = [stage.depth, log(size), log(stage.depth * size), log(stage.bottleneck / size), log(stage.out)]
+    found += [log(stage.groups), stage.pool_first, csp is not None]
+    found.append(csp.part1 / (csp.part1 + csp.part2) if csp else 0.0)
+    found += [csp is not None and csp.fusion == fusion for fusion in FUSIONS]
+    found += [csp is not None and csp.split == way for way in SPLITS]
+    return [*map(float, found), float(csp is not None and csp.taps == "all")]
+
+
+class Scaling:
+    """Maps features to mean 0 and deviation 1 over a pool; features that never vary there are left out."""
+
+    def __init__(self, pool: Sequence[Sequence[float]]) -> None:
+        values = np.array(pool, float)
+        spread = values.std(0)
+        self._kept = spread > 1e-9
+        self._mean, self._spread = values.mean(0)[self._kept], spread[self._kept]
+
+    def __call__(self, rows: Sequence[Sequence[float]]) -> Array:
+        """(n, d) scaled features."""
+        values = np.array(rows, float).reshape(len(rows), len(self._kept))
+        return np.asarray((values[:, self._kept] - self._mean) / self._spread)

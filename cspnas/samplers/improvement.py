@@ -1,0 +1,116 @@
+"""Expected hypervolume improvement where every objective but one is known exactly: in closed form.
+
+Units are losses (see `front`): each known loss lies in [0, 1] with 1 the reference, accuracy counts from the reference
+level upward. A candidate with known losses c and uncertain accuracy a adds, at each level of accuracy below a, the volume
+of cost space that it dominates and no incumbent above that level does. So with the incumbents' accuracies t_1 <= t_2 <= ...
+and t_0 the reference level,
+
+    EHVI = sum_k V_k (psi(t_k) - psi(t_{k+1})),    psi(t) = E[max(a - t, 0)],    psi(t_{last + 1}) = 0,
+
+V_k the volume that c adds to the incumbents more accurate than t_k. (Emmerich, Giannakoglou and Naujoks 2006 define
+EHVI; with known costs its integral has one dimension left.)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtr
+
+from cspnas.front import non_dominated
+
+Array = npt.NDArray[Any]
+
+
+def normal_excess(threshold: Array, mean: Array, deviation: Array) -> Array:
+    """psi(t) of a ~ N(mean, deviation^2): deviation (z Phi(z) + phi(z)), z = (mean - t) / deviation. Shapes broadcast.
+
+    A deviation of 0 gives max(mean - t, 0).
+    """
+    scale = np.maximum(deviation, 1e-12)
+    z = (mean - threshold) / scale
+    density = np.exp(-0.5 * np.square(np.clip(z, -40, 40))) / np.sqrt(2 * np.pi)
+    return np.asarray(np.maximum(scale * (z * ndtr(z) + density), 0))
+
+
+def log_error_excess(threshold: Array, mean: Array, deviation: Array) -> Array:
+    """psi(t) of an accuracy a = 1 - exp(-y) with y ~ N(mean, deviation^2), t < 1. Shapes broadcast.
+
+    The error is lognormal: psi = (1 - t) Phi(z) - exp(-mean + deviation^2 / 2) Phi(z - deviation),
+    z = (mean + log(1 - t)) / deviation.
+    """
+    scale = np.maximum(deviation, 1e-9)
+    room = np.maximum(1 - threshold, 1e-12)
+    z = (mean + np.log(room)) / scale
+    return np.asarray(np.maximum(room * ndtr(z) - np.exp(np.square(scale) / 2 - mean) * ndtr(z - scale), 0))
+
+
+def added_volume(candidates: Array, incumbents: Array) -> Array:
+    """(n,) volumes between each candidate (n, d) and the reference 1 that no incumbent (m, d) dominates."""
+    inside = np.clip(candidates, 0, 1)
+    whole = np.prod(1 - inside, 1)
+    if not len(incumbents):
+        return np.asarray(whole)
+    order = np.argsort(incumbents[:, -1], kind="stable")
+    return np.asarray(np.maximum(whole - _covered(inside, np.clip(incumbents[order], 0, 1)), 0))
+
+
+def _covered(candidates: Array, incumbents: Array) -> Array:
+    """(n,) volume of each candidate's box that the incumbents, sorted by their last loss, cover: slab by slab."""
+    corners = np.maximum(incumbents[:, None, :], candidates[None, :, :])  # (m, n, d)
+    if candidates.shape[1] == 1:
+        return np.asarray(1 - corners[..., 0].min(0))
+    edges = np.concatenate([corners[..., -1], np.ones((1, len(candidates)))])  # (m + 1, n), rising
+    thickness = np.diff(edges, axis=0)
+    if candidates.shape[1] == 2:
+        return np.asarray(((1 - np.minimum.accumulate(corners[..., 0], 0)) * thickness).sum(0))
+    total = np.zeros(len(candidates))
+    for count in range(1, len(incumbents) + 1):
+        lower = incumbents[:count, :-1]
+        lower = lower[np.argsort(lower[:, -1], kind="stable")]
+        total += _covered(candidates[:, :-1], lower) * thickness[count - 1]
+    return total
+
+
+def expected_improvement(costs: Array, excess: Any, incumbents: Array, accuracies: Array, reference: float) -> Array:
+    """(n,) EHVI of candidates with known losses `costs` (n, d).
+
+    `excess(t)` gives psi at level t for all candidates, (n,); `incumbents` (m, d) are known losses with `accuracies` (m,);
+    levels start at `reference`. Ties, duplicates and dominated incumbents change nothing.
+    """
+    counted = accuracies > reference
+    order = np.argsort(accuracies[counted], kind="stable")
+    points, levels = incumbents[counted][order], accuracies[counted][order]
+    levels = np.concatenate([[reference], levels])
+    beyond = [excess(level) for level in levels] + [np.zeros(len(costs))]
+    total = np.zeros(len(costs))
+    for number in range(len(levels)):
+        if number + 1 < len(levels) and levels[number + 1] == levels[number]:
+            continue  # no accuracy lies between two equal levels
+        total += added_volume(costs, _non_dominated(points[number:])) * (beyond[number] - beyond[number + 1])
+    return total
+
+
+def improvement_bound(costs: Array, incumbents: Array, accuracies: Array, reference: float) -> tuple[Array, Array]:
+    """(n,) volumes v and (n,) accuracies t with EHVI <= v psi(t): below the accuracy t of a network that costs no more in
+    any way nothing is won, above it at most the whole box.
+    """
+    cheaper = (incumbents[:, None, :] <= costs[None, :, :]).all(2)  # (m, n)
+    needed = np.where(cheaper, accuracies[:, None], reference).max(0, initial=reference)
+    return np.prod(1 - np.clip(costs, 0, 1), 1), np.asarray(needed)
+
+
+def leading(costs: Array, accuracies: Array) -> Array:
+    """(m,) booleans: the incumbents that no other one beats in accuracy and every cost; the others change nothing."""
+    return non_dominated(np.column_stack([costs, -accuracies]))
+
+
+def _non_dominated(points: Array) -> Array:
+    """The points that no other dominates, each once: the others cover nothing more."""
+    if len(points) < 2:
+        return points
+    points = np.unique(points, axis=0)
+    better: Array = (points[:, None, :] <= points[None, :, :]).all(2) & ~np.eye(len(points), dtype=bool)
+    return np.asarray(points[~better.any(0)])

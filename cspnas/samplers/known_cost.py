@@ -1,0 +1,156 @@
+"""The cost-aware method as a plain Optuna sampler, for any study in which all objectives but one are known beforehand."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from cspnas.errors import InputError
+from cspnas.samplers.acquisition import LEAST_ROWS, Points, Trained, believe, due, farthest
+from cspnas.samplers.features import Scaling
+from cspnas.samplers.surrogate import Surrogate, to_target
+
+Array = npt.NDArray[Any]
+Params = dict[str, Any]
+REFERENCE = 0.0  # accuracy from which the hypervolume counts
+
+
+class KnownCostSampler(optuna.samplers.BaseSampler):
+    """Suggests the parameters of the greatest expected hypervolume improvement among `pool` random ones.
+
+    `search_space` names every parameter with its distribution; conditional ones too: what a trial does not ask for has no
+    effect. `costs(params)` gives all objectives in the study's order, with None for the measured one, which is an accuracy
+    (a fraction, maximised); or None for parameters that are not admitted. Constraints therefore belong into `costs`.
+    """
+
+    def __init__(
+        self,
+        search_space: Mapping[str, BaseDistribution],
+        costs: Callable[[Params], Sequence[float | None] | None],
+        *,
+        pool: int = 2000,
+        seed: int = 0,
+    ) -> None:
+        self._space, self._costs, self._size, self._seed = dict(search_space), costs, pool, seed
+        self._surrogate = Surrogate()
+        self._pool: list[Params] = []
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Every parameter, single choices too."""
+        return self._space
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """A parameter that `search_space` lacks. Raises InputError: the method needs to know the cost of all of them."""
+        raise InputError(
+            f"parameter {param_name!r}", expected=f"one of {', '.join(self._space)}", where="search_space", do="add it"
+        )
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> Params:
+        """All parameters of the next trial. Raises InputError where no random parameters are admitted."""
+        self._fill(study)
+        trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING))
+        done = [t for t in trials if t.state == TrialState.COMPLETE and np.isfinite(t.values[self._measured])]
+        flying = [t for t in trials if t.state == TrialState.RUNNING and t.number != trial.number]
+        taken = {self._key(t.params) for t in trials if t.number != trial.number}
+        known, pending = self._points([t.params for t in done]), self._points([t.params for t in flying])
+        accuracy = np.array([t.values[self._measured] for t in done])
+        if len(done) < LEAST_ROWS:
+            every = Points(np.vstack([known.features, pending.features]), np.vstack([known.costs, pending.costs]))
+            order = farthest(self._candidates, every, self._number(trial.number) % len(self._pool))
+            ranked = [self._pool[index] for index in order]
+            return next((params for params in ranked if self._key(params) not in taken), ranked[0])
+        if due(self._surrogate, len(done)):
+            self._surrogate.fit(known.features, to_target(accuracy))
+        trained = Trained(known, np.arange(len(done)), accuracy)
+        belief = believe(self._surrogate, trained, pending, self._candidates, REFERENCE)
+        ranked = [self._pool[index] for index in belief.ranked()]
+        return next((params for params in ranked if self._key(params) not in taken), ranked[0])
+
+    def _fill(self, study: optuna.Study) -> None:
+        """Draw and cost the pool; find which objective is measured."""
+        if self._pool:
+            return
+        rng = np.random.default_rng(self._seed)
+        drawn: dict[str, tuple[Params, Sequence[float | None]]] = {}
+        for _ in range(20 * self._size):
+            params = {name: _draw(rng, distribution) for name, distribution in self._space.items()}
+            values = self._costs(params)
+            if values is not None:
+                drawn.setdefault(self._key(params), (params, values))
+            if len(drawn) == self._size:
+                break
+        if not drawn:
+            raise InputError("no admitted parameters among random ones", expected="at least one", where="costs")
+        self._check(study, next(iter(drawn.values()))[1])
+        self._pool = [params for params, _ in drawn.values()]
+        losses = np.array([self._known_losses(values) for _, values in drawn.values()])
+        self._low, self._span = losses.min(0), np.maximum(np.ptp(losses, axis=0), 1e-12)
+        self._scaling = Scaling([self._features(params) for params in self._pool])
+        self._candidates = self._points(self._pool)
+
+    def _check(self, study: optuna.Study, values: Sequence[float | None]) -> None:
+        measured = [index for index, value in enumerate(values) if value is None]
+        if len(measured) != 1 or len(values) != len(study.directions):
+            raise InputError(
+                f"costs gives {list(values)}",
+                expected=f"{len(study.directions)} values, one of them None",
+                where="costs",
+            )
+        self._measured = measured[0]
+        self._signs = [1 if d == StudyDirection.MINIMIZE else -1 for d in study.directions]
+        if self._signs[self._measured] == 1:
+            raise InputError("a measured objective that is minimised", expected="an accuracy", where="directions")
+
+    def _known_losses(self, values: Sequence[float | None]) -> list[float]:
+        """Costs on log scale where they are positive and minimised, else as they are."""
+        known = [
+            (s, v) for index, (s, v) in enumerate(zip(self._signs, values, strict=True)) if index != self._measured
+        ]
+        return [float(np.log(v)) if s == 1 and v is not None and v > 0 else float(s * (v or 0)) for s, v in known]
+
+    def _points(self, params: Sequence[Params]) -> Points:
+        values = [self._costs(one) or [0.0] * len(self._signs) for one in params]
+        losses = np.array([self._known_losses(one) for one in values]).reshape(len(params), len(self._low))
+        return Points(self._scaling([self._features(one) for one in params]), (losses - self._low) / self._span)
+
+    def _features(self, params: Params) -> list[float]:
+        """Numbers as they are, categories as switches, parameters that are not there as 0, then the known losses."""
+        found: list[float] = []
+        for name, distribution in self._space.items():
+            value = params.get(name)
+            if isinstance(distribution, CategoricalDistribution):
+                found += [float(value == choice) for choice in distribution.choices]
+            else:
+                found.append(float(value) if value is not None else 0.0)
+        return found + self._known_losses(self._costs(params) or [0.0] * len(self._signs))
+
+    def _key(self, params: Params) -> str:
+        return repr([(name, params.get(name)) for name in self._space])
+
+    def _number(self, trial: int) -> int:
+        return int.from_bytes(hashlib.sha256(f"{self._seed}/{trial}".encode()).digest()[:4], "big")
+
+
+def _draw(rng: np.random.Generator, distribution: BaseDistribution) -> Any:
+    """One value, evenly (on log scale where the distribution is)."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[int(rng.integers(len(distribution.choices)))]
+    if isinstance(distribution, IntDistribution) and not distribution.log:
+        steps = (distribution.high - distribution.low) // distribution.step
+        return distribution.low + distribution.step * int(rng.integers(steps + 1))
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    low, high = float(distribution.low), float(distribution.high)
+    value = float(np.exp(rng.uniform(np.log(low), np.log(high)))) if distribution.log else float(rng.uniform(low, high))
+    return round(value) if isinstance(distribution, IntDistribution) else value

@@ -1,0 +1,86 @@
+"""The model of the measured objective: a Gaussian process on encoded genes and log costs (scikit-learn's)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+FIT_ROWS = 256  # hyperparameters are fitted on at most this many rows, the latest; the posterior uses all
+LEAST_ERROR = 1e-4
+
+
+def to_target(accuracy: Array) -> Array:
+    """-log(error): steps of accuracy near 1 count as they should, and its noise is more even."""
+    return np.asarray(-np.log(np.maximum(1 - accuracy, LEAST_ERROR)))
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """Mean and standard deviation of the target without noise, (n,) each."""
+
+    mean: Array
+    deviation: Array
+
+    @property
+    def accuracy(self) -> Array:
+        """The median accuracy, (n,)."""
+        return np.asarray(1 - np.exp(-self.mean))
+
+
+class Surrogate:
+    """target ~ linear trend + Matern 5/2 with a length for each feature + noise; one row a training, so that a network
+    trained with several seeds has several rows and the noise between them is learned as noise.
+    """
+
+    def __init__(self) -> None:
+        self._hyperparameters: Array = np.empty(0)
+        self.fitted_rows = 0
+
+    def fit(self, features: Array, target: Array) -> None:
+        """Fit the hyperparameters by maximum likelihood: features (n, d), target (n,)."""
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.gaussian_process import GaussianProcessRegressor
+
+        rows = slice(max(0, len(target) - FIT_ROWS), None)
+        process = GaussianProcessRegressor(_kernel(features.shape[1]), alpha=1e-8, normalize_y=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            process.fit(features[rows], target[rows])
+        self._hyperparameters, self.fitted_rows = process.kernel_.theta, len(target)
+
+    def dump(self) -> dict[str, Any]:
+        """Plain form of what was fitted."""
+        return {"theta": [float(value) for value in self._hyperparameters], "rows": self.fitted_rows}
+
+    def load(self, document: Mapping[str, Any]) -> None:
+        """Take over what `dump` gave."""
+        self._hyperparameters, self.fitted_rows = np.array(document["theta"]), document["rows"]
+
+    def condition(self, features: Array, target: Array) -> Any:
+        """The process with these hyperparameters on all rows."""
+        from sklearn.gaussian_process import GaussianProcessRegressor
+
+        kernel = _kernel(features.shape[1]).clone_with_theta(self._hyperparameters)
+        process = GaussianProcessRegressor(kernel, alpha=1e-8, normalize_y=True, optimizer=None)
+        return process.fit(features, target)
+
+
+def posterior(process: Any, features: Array) -> Posterior:
+    """Of the target at `features` (n, d), noise taken off."""
+    mean, deviation = process.predict(features, return_std=True)
+    noise = process.kernel_.k2.noise_level * float(process._y_train_std) ** 2
+    return Posterior(mean, np.sqrt(np.maximum(np.square(deviation) - noise, 1e-12)))
+
+
+def _kernel(dimensions: int) -> Any:
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+    lengths = np.full(dimensions, 2.0 * np.sqrt(dimensions) / 2)
+    smooth = ConstantKernel(1.0, (1e-2, 1e2)) * Matern(lengths, (0.3, 60.0), nu=2.5)
+    return smooth + WhiteKernel(0.1, (1e-4, 2.0))

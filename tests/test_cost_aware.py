@@ -1,0 +1,137 @@
+"""The cost-aware sampler before a driver: what it proposes, and that a restart changes nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_driver import SPACE, TINY, Run, start, train
+
+from cspnas.candidates import admitted
+from cspnas.errors import InputError
+from cspnas.samplers.cost_aware import CostAwareSampler
+from cspnas.space_document import read_space
+from cspnas.work import Work
+
+__all__ = ["start"]
+Start = Callable[..., Run]
+ONE = """
+family: densenet
+stem: {channels: 8, stride: 4}
+stages: [{csp: false, growth_rate: 4, depth: 1}]
+objectives: [flops, accuracy]
+baselines: {widths: 0}
+"""
+
+
+def sources(run: Run) -> list[tuple[str, str]]:
+    """(source, outcome) of all suggestions."""
+    return [(row["source"], row["outcome"]) for row in run.suggestions]
+
+
+def test_nothing_that_it_proposes_is_rejected_or_known(start: Start) -> None:
+    run = start(sampler="cost-aware", trials=30)
+    run.go(workers=3)
+    own = [outcome for source, outcome in sources(run) if source == "cost-aware"]
+    assert len(own) > 10 and set(own) == {"training"}
+
+
+def test_a_restart_proposes_what_the_same_driver_would_have_proposed(start: Start) -> None:
+    whole, parts = start(sampler="cost-aware", trials=20), start(sampler="cost-aware", trials=20)
+    whole.go()
+    for finishes in (7, 1, 5):
+        parts.go(finishes=finishes)
+    parts.go()
+    expected, found = ([(r["digest"], r["outcome"]) for r in run.suggestions] for run in (whole, parts))
+    assert expected == found
+
+
+@pytest.mark.parametrize(
+    "objectives",
+    [
+        ["accuracy", "params"],
+        ["flops", "accuracy", "peak_memory"],
+        ["evenness", "traffic", "training_memory", "accuracy"],
+    ],
+)
+def test_any_exact_objectives_with_accuracy_in_any_place(start: Start, objectives: list[str]) -> None:
+    text = SPACE.replace("[accuracy, flops, peak_memory]", f"[{', '.join(objectives)}]")
+    driver, reason, _ = start(text, sampler="cost-aware", trials=14).go()
+    assert reason == "all 14 trainings are done" and driver.ledger.hypervolume() > 0
+
+
+def test_a_second_measured_objective_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "two.yaml"
+    path.write_text(SPACE.replace("peak_memory]", "latency]"))
+    with pytest.raises(InputError, match="accuracy and latency with sampler cost-aware") as caught:
+        read_space(path, {"search.sampler": "cost-aware"})
+    assert f"{path}:9" in str(caught.value)
+    study = read_space(path, {"search.sampler": "nsga2"})
+    with pytest.raises(InputError, match="one measured objective"):
+        CostAwareSampler(study)
+
+
+@pytest.mark.parametrize(
+    "value", [lambda work: 0.5, lambda work: 0.0, lambda work: 1.0, lambda work: 0.5 + 1e-12 * work.evaluation_id]
+)
+def test_constant_accuracies_are_no_obstacle(start: Start, value: Callable[[Work], float]) -> None:
+    run = start(sampler="cost-aware", trials=20)
+    _, reason, _ = run.go(lambda work: {"accuracy": value(work), "failure": None}, workers=2)
+    assert reason == "all 20 trainings are done"
+
+
+def test_failed_networks_are_not_proposed_again_and_say_nothing_to_the_model(start: Start) -> None:
+    def mixed(work: Work) -> dict[str, Any]:
+        failed = {"failure": {"kind": "diverged", "message": "loss nan"}}
+        return failed if work.evaluation_id % 3 == 0 else train(work)
+
+    run = start(sampler="cost-aware", trials=24)
+    driver, reason, _ = run.go(mixed)
+    assert reason == "all 24 trainings are done" and driver.ledger.failed == 8
+    assert len(run.trained) == 24
+
+
+def test_a_space_smaller_than_the_budget_ends_with_every_network_trained(start: Start) -> None:
+    _, reason, handed = start(TINY, sampler="cost-aware", trials=40, confirm_share=0.0).go()
+    assert reason == "no untried architecture is left: all 4 admitted ones found are trained"  # the CSP baseline too
+    assert len({work.digest for work in handed}) == len(handed) == 4
+
+
+def test_a_space_of_one_architecture_ends_after_it(start: Start) -> None:
+    _, reason, handed = start(ONE, sampler="cost-aware", trials=5, confirm_share=0.0).go()
+    assert len(handed) == 1 and reason is not None and "all 1 admitted ones" in reason
+
+
+def test_with_a_truth_that_is_smooth_it_beats_random_at_the_same_number_of_trainings(start: Start) -> None:
+    """Paired over 4 seeds; accuracy rises with size and saturates, the same for both."""
+
+    def smooth(work: Work) -> dict[str, Any]:
+        stages = work.unit["architecture"]["stages"]
+        size = sum(stage["depth"] * stage["growth_rate"] for stage in stages)
+        split = 0.02 if any("csp" in stage for stage in stages) else 0.0
+        return {"accuracy": 0.9 - 0.5 * math.exp(-size / 6) + split, "failure": None}
+
+    won = []
+    for seed in range(4):
+        volumes = []
+        for sampler in ("cost-aware", "random"):
+            run = start(sampler=sampler, trials=16, seed=seed, confirm_share=0.0)
+            volumes.append(run.go(smooth)[0].ledger.hypervolume())
+        won.append(volumes[0] - volumes[1])
+    assert np.mean(won) > 0
+
+
+def test_its_pool_is_admitted_and_distinct(start: Start) -> None:
+    study = replace(start(sampler="cost-aware").study, seed=3)
+    pool = CostAwareSampler(study)
+    assert pool.about()["sampler"] == "cost-aware"
+    from cspnas.samplers.pool import Pool
+
+    drawn = Pool(study).candidates
+    assert len({tuple(one.genotype.items()) for one in drawn}) == len(drawn) > 30
+    assert all(admitted(study, one.costs) for one in drawn)
