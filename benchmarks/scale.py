@@ -1,9 +1,13 @@
 """How busy a search keeps its workers.
 
     python benchmarks/scale.py ray [TRAININGS]     8 slots of a local Ray cluster, trainings that sleep 20 s
+    python benchmarks/scale.py local [TRAININGS [SAMPLER]]   64 processes of the local runner, trainings that sleep 4 to 6 s
+    python benchmarks/scale.py restart [ROUNDS]    SIGKILL of a real search; seconds from the command until work goes on
 
-Prints JSON with the machine. The whole path is the real one (driver, database, Optuna, Ray Tune, its actors and logs);
-only the training is replaced by a sleep, so that 8 slots can be measured on fewer cores.
+Prints JSON with the machine. The whole path is the real one (driver, database, Optuna, runner, its processes and logs);
+only the training is replaced by a sleep, so that many slots can be measured on few cores. `local` also says what a
+thousand slots would need: the driver is busy `driver_seconds` for each training, one after the other, so that it keeps
+`slots` busy while `slots / training_seconds` trainings a second take it less than a second.
 """
 
 from __future__ import annotations
@@ -12,21 +16,20 @@ import hashlib
 import json
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cspnas.candidates import admitted_sample, reference_of
-from cspnas.database import Database
-from cspnas.driver import Driver
-from cspnas.projection import Projection
-from cspnas.samplers.optuna_samplers import OptunaSampler
-from cspnas.space_document import find_space, read_space
+if TYPE_CHECKING:  # a worker process imports this file: it needs neither Optuna nor torch
+    from cspnas.driver import Driver
+    from cspnas.projection import Projection
 
 SLOTS, SECONDS = 8, 20.0
+LOCAL_SLOTS, LOCAL_SECONDS = 64, (4.0, 6.0)
 
 
 class Sleeper:
@@ -35,11 +38,15 @@ class Sleeper:
     def __init__(self, device: str) -> None:
         self.device = device
 
+    def seconds(self, share: float) -> float:
+        """How long a training sleeps; `share` is between 0 and 1, of its own."""
+        return SECONDS
+
     def __call__(self, work: dict[str, Any], progress: Callable[[Any], None]) -> dict[str, Any]:
         """A result as a training gives it."""
         began = time.time()
-        time.sleep(SECONDS)
         share = int(hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()[:8], 16) / 2**32
+        time.sleep(self.seconds(share))
         result: dict[str, Any] = {
             "accuracy": 0.7 + 0.2 * share,
             "latency": 0.001,
@@ -48,6 +55,70 @@ class Sleeper:
             "correct": "A" * 670,
         }
         return result | {"seconds": time.time() - began, "began": began, "pid": os.getpid()}
+
+
+class Napper(Sleeper):
+    """Sleeps differently long, as trainings take."""
+
+    def seconds(self, share: float) -> float:
+        """Between the two bounds."""
+        least, most = LOCAL_SECONDS
+        return least + (most - least) * share
+
+
+def local(trainings: int = 640, sampler: str = "random") -> dict[str, Any]:
+    """As `ray`, by the local runner; and the CPU and wall seconds that its process spends on a training."""
+    from cspnas.runners.local import LocalRunner
+
+    results: list[dict[str, Any]] = []
+    start = time.time()
+    with tempfile.TemporaryDirectory() as folder:
+        driver, projection = _driver(Path(folder), trainings, sampler)
+
+        def on_event(kind: str, work: Any, result: Any) -> None:
+            if kind == "finished":
+                results.append(result)
+                projection.update()
+
+        cpu = time.process_time()
+        runner = LocalRunner(["cpu"] * LOCAL_SLOTS, on_event, folder=Path(folder) / "logs", evaluator="scale:Napper")
+        runner.run(driver)
+        cpu = time.process_time() - cpu
+    mean = sum(result["seconds"] for result in results) / len(results)
+    per_training = cpu / len(results)
+    return {
+        "sampler": sampler,
+        "slots": LOCAL_SLOTS,
+        "whole_seconds": time.time() - start,
+        "mean_training_seconds": mean,
+        **_busy(results, start, LOCAL_SLOTS),
+        "driver_cpu_seconds_per_training": per_training,
+        "model": {
+            "driver_load_at_64_slots": LOCAL_SLOTS / mean * per_training,
+            "slots_that_one_driver_keeps_busy": mean / per_training,
+            "training_seconds_that_1000_slots_need": 1000 * per_training,
+        },
+    }
+
+
+def restart(rounds: int = 5) -> dict[str, Any]:
+    """`cspnas search` on real trainings, killed in the middle; from typing it again to the first training's beginning."""
+    waits = []
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "cspnas", "search", "densenet", "--workers", "2", "--trials", "1000"]
+        command += ["--set", "proxy.precision=float32", "--device", "cpu"]
+        for number in range(rounds + 1):
+            for log in (Path(folder) / "studies" / "densenet").glob("worker-*.log"):
+                log.unlink()
+            start = time.monotonic()
+            with subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL) as search:
+                logs = Path(folder) / "studies" / "densenet"
+                while not any(log.read_text() for log in logs.glob("worker-*.log")):
+                    time.sleep(0.01)
+                waits.append(time.monotonic() - start)
+                time.sleep(1 + number % 3)
+                search.kill()
+    return {"first_seconds": waits[0], "again_seconds": _spread(sorted(waits[1:]))}
 
 
 def ray(trainings: int = 80) -> dict[str, Any]:
@@ -68,20 +139,20 @@ def ray(trainings: int = 80) -> dict[str, Any]:
 
         slots = Slots(SLOTS, "cpu", 0.0, tuple(node.identifier for node in nodes), "scale:Sleeper")
         RayRunner(slots, Path(folder)).run(driver, on_event)
-    return {"whole_seconds": time.time() - start, **_busy(results, start)}
+    return {"whole_seconds": time.time() - start, **_busy(results, start, SLOTS)}
 
 
-def _busy(results: list[dict[str, Any]], start: float) -> dict[str, Any]:
+def _busy(results: list[dict[str, Any]], start: float, slots: int) -> dict[str, Any]:
     """All of it; without the way up and the last round, where slots are idle for want of work; gaps within a process."""
     ends = sorted(result["began"] + result["seconds"] for result in results)
     begins = sorted(result["began"] for result in results)
-    first, last = begins[SLOTS - 1], begins[-1]  # all slots at work, until the last training begins
+    first, last = begins[slots - 1], begins[-1]  # all slots at work, until the last training begins
     inside = sum(max(0.0, min(r["began"] + r["seconds"], last) - max(r["began"], first)) for r in results)
     asleep = sum(result["seconds"] for result in results)
     return {
         "trainings": len(results),
-        "busy_first_begin_to_last_end": asleep / (SLOTS * (ends[-1] - begins[0])),
-        "busy_while_there_is_work": inside / (SLOTS * (last - first)),
+        "busy_first_begin_to_last_end": asleep / (slots * (ends[-1] - begins[0])),
+        "busy_while_there_is_work": inside / (slots * (last - first)),
         "seconds_to_first_begin": begins[0] - start,
         "gap_seconds": _spread(_gaps(results)),
     }
@@ -101,18 +172,26 @@ def _spread(values: list[float]) -> dict[str, float]:
     return {"median": values[len(values) // 2], "greatest": values[-1], "count": len(values)}
 
 
-def _driver(folder: Path, trainings: int) -> tuple[Driver, Projection]:
-    study = read_space(find_space("densenet"), {"search.trials": trainings})
+def _driver(folder: Path, trainings: int, sampler: str = "nsga2") -> tuple[Driver, Projection]:
+    from cspnas.candidates import admitted_sample, reference_of
+    from cspnas.database import Database
+    from cspnas.driver import Driver
+    from cspnas.projection import Projection
+    from cspnas.samplers.optuna_samplers import OptunaSampler
+    from cspnas.space_document import find_space, read_space
+
+    study = read_space(find_space("densenet"), {"search.trials": trainings, "search.sampler": sampler})
     database = Database(f"sqlite:///{folder / 'densenet.db'}", create=True)
     reference = reference_of(study, admitted_sample(study)).to_json()
     facts = {"reference": reference, "recipe_digest": "0", "space": "densenet", "data": {}, "precision": "float32"}
     row = database.create_study("densenet", study.identity(), facts)
-    sampler = OptunaSampler(study.sampler, study.space, study.objectives, study.seed)
-    driver = Driver(study, database, row, sampler, database.start_driver(row["id"], {}))
+    proposes = OptunaSampler(study.sampler, study.space, study.objectives, study.seed)
+    driver = Driver(study, database, row, proposes, database.start_driver(row["id"], {}))
     return driver, Projection(database, "densenet", study.space, driver.ledger)
 
 
 if __name__ == "__main__":
-    measured = {"ray": ray}[sys.argv[1]](*map(int, sys.argv[2:]))
+    modes: dict[str, Callable[..., dict[str, Any]]] = {"ray": ray, "local": local, "restart": restart}
+    measured = modes[sys.argv[1]](*(int(word) if word.isdecimal() else word for word in sys.argv[2:]))
     machine = {"machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
     print(json.dumps({sys.argv[1]: measured, **machine, "load_average": os.getloadavg()}, indent=2))

@@ -30,6 +30,7 @@ def worker_main(connection: Connection, lifeline: Connection, device: str, evalu
         except EOFError:
             return
         _send(connection, {"began": os.getpid()})
+        print(f"training with seed {work.get('seed')}", flush=True)
         result = evaluate(work, lambda epoch: _send(connection, {"epoch": epoch.accuracy}))
         _send(connection, {"result": result})
 
