@@ -4,7 +4,7 @@
     python benchmarks/samplers/compare.py table                                    figures and plot from the results
 
 Every method is asked by the product's driver: what it proposes twice is reused, what breaks a constraint is rejected, and
-neither counts. The baselines (10 networks) come first for all. A run is kept in benchmarks/results/samplers/ as soon as it
+neither counts. The same 10 random networks come first for all methods of a seed. A run is kept in benchmarks/results/samplers/ as soon as it
 ends, so that an interrupted comparison goes on where it was.
 """
 
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,12 @@ from cspnas.front import Reference, hypervolume, losses
 from cspnas.ledger import Network
 from cspnas.space_document import find_space, read_space
 from cspnas.study import Study
+from cspnas.teaching import Sampler
 from cspnas.work import Done, Wait, Work
 
 RESULTS = Path(__file__).parents[1] / "results" / "samplers"
 STEP = 5  # trainings from one point of a regret curve to the next
+INITIAL = 10  # random networks, the same for all methods
 
 
 class Oracle:
@@ -69,28 +72,43 @@ def run(study: Study, method: str, oracle: Oracle, reference: Reference, whole: 
         database = Database(f"sqlite:///{folder}/run.db", create=True)
         facts = {"reference": reference.to_json(), "recipe_digest": "0" * 64}
         row = database.create_study("run", study.identity(), facts)
-        sampler = METHODS[method](study)
-        driver = Driver(study, database, row, sampler, database.start_driver(row["id"], {}))
-        curve, flight, seconds = [], list[Work](), 0.0
-        while True:
-            while len(flight) < workers:
-                began = time.process_time()
-                work = driver.suggest()
-                seconds += time.process_time() - began
-                if not isinstance(work, Work):
-                    break
-                flight.append(work)
-            if isinstance(work, Done):
-                break
-            assert flight or not isinstance(work, Wait)
-            first = flight.pop(0)
-            network = driver.ledger.networks[first.digest]
-            driver.finish(first, oracle.train(network, first.unit["seed"]))
-            if driver.ledger.finished % STEP == 0:
-                curve.append([driver.ledger.finished, regret(driver, oracle, whole)])
+        curve: list[list[float]] = []
+        first = _driver(replace(study, trials=INITIAL, sampler="random"), database, row, METHODS["random"])
+        _go(first, oracle, workers, lambda driver: None)
+        driver = _driver(study, database, row, METHODS[method])
+        seconds = _go(
+            driver, oracle, workers, lambda now: curve.append([now.ledger.finished, regret(now, oracle, whole)])
+        )
         database.close()
         counts = dict(driver.outcomes)
-    return {"curve": curve, "cpu_seconds_per_training": seconds / max(1, driver.ledger.finished), "outcomes": counts}
+    trained = max(1, driver.ledger.finished - INITIAL)
+    return {"curve": curve, "cpu_seconds_per_training": seconds / trained, "outcomes": counts}
+
+
+def _driver(study: Study, database: Database, row: Any, method: Callable[[Study], Sampler]) -> Driver:
+    return Driver(study, database, row, method(study), database.start_driver(row["id"], {}))
+
+
+def _go(driver: Driver, oracle: Oracle, workers: int, on_step: Callable[[Driver], None]) -> float:
+    """Drive to the end with so many trainings at once, first in, first out; CPU seconds of all suggestions."""
+    flight, seconds = list[Work](), 0.0
+    if driver.ledger.finished:
+        on_step(driver)
+    while True:
+        while len(flight) < workers:
+            began = time.process_time()
+            work = driver.suggest()
+            seconds += time.process_time() - began
+            if not isinstance(work, Work):
+                break
+            flight.append(work)
+        if isinstance(work, Done):
+            return seconds
+        assert flight or not isinstance(work, Wait)
+        first = flight.pop(0)
+        driver.finish(first, oracle.train(driver.ledger.networks[first.digest], first.unit["seed"]))
+        if driver.ledger.finished % STEP == 0:
+            on_step(driver)
 
 
 def machine() -> dict[str, Any]:
@@ -111,7 +129,7 @@ def machine() -> dict[str, Any]:
 def base_study(truth: Truth) -> Study:
     """The table's own space, without confirmations: a regret is of exploration."""
     assert truth.provenance["study"]["space.family"] == "densenet"
-    return replace(read_space(find_space("densenet")), confirm_share=0.0)
+    return replace(read_space(find_space("densenet"), {"baselines.widths": 0}), confirm_share=0.0)
 
 
 def main() -> None:
@@ -139,7 +157,10 @@ def main() -> None:
         document["runs"][str(seed)] = run(one, method, oracle, reference, whole, workers)
         file.write_text(json.dumps(document) + "\n")
         last = document["runs"][str(seed)]
-        print(f"{method} x{workers} seed {seed}: {last['curve'][-1]}, {last['cpu_seconds_per_training']:.3f} s", flush=True)
+        print(
+            f"{method} x{workers} seed {seed}: {last['curve'][-1]}, {last['cpu_seconds_per_training']:.3f} s",
+            flush=True,
+        )
 
 
 def _whole(study: Study, truth: Truth, reference: Reference) -> float:
