@@ -38,6 +38,12 @@ check: $(INSTALLED) ## all that must pass: format, lint, types, import contracts
 	$(BIN)/lint-imports
 	$(MAKE) test
 
+bench-samplers: $(INSTALLED) ## compare the samplers on the accuracy table (hours; goes on where it was)
+	for method in random nsga2 nsga3 tpe tpe-distance; do $(BIN)/python benchmarks/samplers/compare.py run $$method 200 20; done
+	for workers in 1 4 8; do $(BIN)/python benchmarks/samplers/compare.py run cost-aware 100 20 $$workers; done
+	$(BIN)/python benchmarks/samplers/compare.py run gp 100 8
+	$(BIN)/python benchmarks/samplers/compare.py table
+
 format: $(INSTALLED) ## format the code and apply the linter's safe fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .

@@ -67,13 +67,6 @@ def optunas(name: str) -> Callable[[Study], Sampler]:
     return lambda study: OptunaSampler(name, study.space, study.objectives, study.seed)
 
 
-def qlognehvi(study: Study) -> Sampler:
-    """BoTorch's, with known costs as deterministic models."""
-    from botorch_peer import KnownCostBotorch
-
-    return KnownCostBotorch(study)
-
-
 METHODS: dict[str, Callable[[Study], Sampler]] = {
     "cost-aware": CostAwareSampler,
     "tpe": optunas("tpe"),
@@ -82,5 +75,4 @@ METHODS: dict[str, Callable[[Study], Sampler]] = {
     "nsga3": nsga3,
     "random": optunas("random"),
     "gp": optunas("gp"),
-    "qlognehvi": qlognehvi,
 }
