@@ -4,8 +4,8 @@
     python benchmarks/samplers/compare.py table                                    figures and plot from the results
 
 Every method is asked by the product's driver: what it proposes twice is reused, what breaks a constraint is rejected, and
-neither counts. The same 10 random networks come first for all methods of a seed. A run is kept in benchmarks/results/samplers/
-as soon as it ends, so that an interrupted comparison goes on where it was.
+neither counts. The same 10 random networks come first for all methods of a seed. A run is kept in
+benchmarks/results/samplers/ as soon as it ends, so that an interrupted comparison goes on where it was.
 """
 
 from __future__ import annotations
