@@ -139,6 +139,10 @@ def forked(folder: Path, *arguments: Any, **options: Any) -> int:
         code = error.exit_code + 10  # 11 or 12: a line for the user
         with suppress(OSError):
             print(f"cspnas: {error}", flush=True)
+    except OSError as error:  # as the command has it: a full disk behind its own output is one line, too
+        code = 11
+        with suppress(OSError):
+            print(f"cspnas: {error.filename or 'output'}: {error.strerror}", flush=True)
     except BaseException:
         with suppress(OSError):
             traceback.print_exc()
@@ -270,11 +274,11 @@ def kill_at_failpoints(every: int, folder: Path) -> None:
     say(mode="failpoints", trials=trials, **total)
 
 
-def fill_the_disk(every: int, folder: Path) -> None:
+def fill_the_disk(every: int, folder: Path, least: int = 4) -> None:
     """A small file system of its own, or a bound on every file's size where none can be mounted; then enough of both."""
     folder.mkdir(parents=True, exist_ok=True)
     total = {"rounds": 0, "full": 0, "stuck": 0, "tracebacks": 0, "lost": 0, "duplicates": 0, "in_flight": 0}
-    for kib in range(4, 4000, 4 * every):
+    for kib in range(least, 4000, 4 * every):
         disk = folder / f"disk-{kib}"
         disk.mkdir()
         mount = ["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(disk)]
@@ -296,7 +300,8 @@ def fill_the_disk(every: int, folder: Path) -> None:
             total["stuck"] += status is None or again != 0
             for key in ("lost", "duplicates", "in_flight"):
                 total[key] += found[key]
-            say(kib=kib, mounted=mounted, full=full, again=again, said=said.splitlines()[:1], **found)
+            code = None if status is None else os.waitstatus_to_exitcode(status)
+            say(kib=kib, mounted=mounted, full=full, code=code, again=again, said=said.splitlines()[:1], **found)
         finally:
             if mounted:
                 subprocess.run(["umount", "-l", str(disk)], check=False)
