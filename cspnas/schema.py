@@ -142,7 +142,7 @@ class ProxyDocument(_Model):
 class SearchDocument(_Model):
     """Budget and method."""
 
-    sampler: str = Field(default="nsga2", description="cost-aware, nsga2, tpe, gp or random")
+    sampler: str = Field(default="cost-aware", description="cost-aware, nsga2, tpe, gp or random")
     trials: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         default=40, description="trainings in all, confirmations included"
     )

@@ -32,7 +32,7 @@ class Study:
     constraints: tuple[Constraint, ...]
     recipe: Recipe
     baselines: Baselines
-    sampler: str = "nsga2"
+    sampler: str = "cost-aware"
     trials: int = 40
     seed: int = 0
     confirm_share: float = 0.25

@@ -221,7 +221,7 @@ def test_rejected_candidates_are_never_trained(start: Start) -> None:
     assert all(row["costs"]["flops"] <= 90_000 for row in run.evaluations)
 
 
-@pytest.mark.parametrize("sampler", ["nsga2", "tpe", "random"])
+@pytest.mark.parametrize("sampler", ["cost-aware", "nsga2", "tpe", "random"])
 def test_a_tiny_space_is_trained_whole_and_then_the_search_ends(start: Start, sampler: str) -> None:
     run = start(TINY, sampler, trials=30, confirm_share=0.0)
     _, reason, _ = run.go()
@@ -268,7 +268,7 @@ def test_a_crash_that_does_not_come_again_costs_no_training(start: Start) -> Non
 
 
 @pytest.mark.parametrize("leave", [False, True], ids=["between trainings", "in a training"])
-@pytest.mark.parametrize("sampler", ["nsga2", "tpe", "random"])
+@pytest.mark.parametrize("sampler", ["cost-aware", "nsga2", "tpe", "random"])
 def test_an_interrupted_search_trains_what_an_uninterrupted_one_trains(
     start: Start, sampler: str, leave: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,7 +276,7 @@ def test_an_interrupted_search_trains_what_an_uninterrupted_one_trains(
     monkeypatch.setattr(optuna_samplers, "POPULATION", 4)
     whole = start(sampler=sampler)
     whole.go()
-    for finishes in range(0, 16, 1 if sampler == "nsga2" else 2):
+    for finishes in range(0, 16, {"nsga2": 1, "cost-aware": 5}.get(sampler, 2)):
         parts = start(sampler=sampler)
         parts.go(finishes=finishes, leave=leave)
         parts.go()

@@ -12,7 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 LEVELS = (0.05, 0.02)
-AT = (20, 50, 100, 200)  # trainings at which regrets are listed
+AT = (10, 20, 50, 100, 200)  # trainings at which regrets are listed
 BOOTSTRAPS = 10_000
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
 
@@ -45,7 +45,7 @@ def picture(figure: go.Figure, file: Path) -> None:
     """A PNG of a figure, drawn by Chromium."""
     with tempfile.TemporaryDirectory() as scratch:
         page = Path(scratch) / "figure.html"
-        figure.write_html(page, include_plotlyjs=True)
+        figure.write_html(page, include_plotlyjs=True, config={"displayModeBar": False})
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars"]
         flags += [f"--user-data-dir={scratch}/profile", "--window-size=1000,600", "--virtual-time-budget=5000"]
         command = ["chromium", *flags, f"--screenshot={file}", page.as_uri()]
@@ -115,7 +115,11 @@ def plot(documents: dict[str, dict[str, Any]]) -> go.Figure:
         steps = sorted(set.intersection(*(set(c) for c in found)))
         low, median, high = np.percentile([[c[n] for n in steps] for c in found], [25, 50, 75], axis=0)
         figure.add_scatter(
-            x=steps, y=median, name=name, line={"color": colour, "width": 3 if name == "cost-aware" else 1.5}
+            x=steps,
+            y=median,
+            name=name,
+            mode="lines",
+            line={"color": colour, "width": 3 if name == "cost-aware" else 1.5},
         )
         figure.add_scatter(
             x=[*steps, *steps[::-1]],
@@ -127,6 +131,7 @@ def plot(documents: dict[str, dict[str, Any]]) -> go.Figure:
             showlegend=False,
             hoverinfo="skip",
         )
-    figure.update_layout(template="plotly_white", xaxis_title="trainings", yaxis_title="hypervolume regret")
+    figure.update_layout(template="plotly_white", width=960, height=560, margin={"t": 30, "b": 60})
+    figure.update_layout(xaxis_title="trainings", yaxis_title="hypervolume regret, median and quartiles")
     figure.update_yaxes(type="log")
     return figure
