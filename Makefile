@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv search dashboard test test-faults check format wheel clean
+.PHONY: help .venv search dashboard test test-faults check bench-samplers format wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[-.a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ check: $(INSTALLED) ## all that must pass: format, lint, types, import contracts
 	$(BIN)/mypy --strict
 	$(BIN)/lint-imports
 	$(MAKE) test
+
+bench-samplers: $(INSTALLED) ## compare the samplers on the accuracy table (hours; goes on where it was)
+	for method in random nsga2 nsga3 tpe; do $(BIN)/python benchmarks/samplers/compare.py run $$method 200 20; done
+	for workers in 1 4 8; do $(BIN)/python benchmarks/samplers/compare.py run cost-aware 100 20 $$workers; done
+	$(BIN)/python benchmarks/samplers/compare.py run gp 100 8
+	$(BIN)/python benchmarks/samplers/compare.py table
 
 format: $(INSTALLED) ## format the code and apply the linter's safe fixes
 	$(BIN)/ruff format .

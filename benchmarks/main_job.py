@@ -2,6 +2,7 @@
 
     python benchmarks/main_job.py overhead     process CPU time a trial at 100 trials, training left out
     python benchmarks/main_job.py overhead_10000   the same after 10,000 trials; resume, front update, `cspnas front`
+    python benchmarks/main_job.py overhead postgresql, overhead_10000 postgresql   on a server of its own, wall time
     python benchmarks/main_job.py startup      wall time of `cspnas --help` and of `cspnas front` on 100 trials
     python benchmarks/main_job.py workers      trainings a minute with one and with two workers, in turn
 
@@ -12,12 +13,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -36,6 +39,9 @@ from cspnas.study import Study
 from cspnas.study_tables import architectures_table, evaluations_table, suggestions_table
 from cspnas.work import Work
 
+URL: str | None = None  # of the server's database; else files
+CLOCK = time.process_time  # a server's time counts too: there it is wall time
+
 
 def made_up(work: Work) -> dict[str, Any]:
     """A result without training: accuracy from the digest, everything else of the size a real one has."""
@@ -48,7 +54,7 @@ def new_study(folder: Path, exploring: int, sampler: str = "random") -> tuple[St
     """A densenet study without results that tries `exploring` networks before it confirms a third as many."""
     changes = {"search.sampler": sampler, "search.trials": exploring * 4 // 3, "search.confirm": 0.25}
     study = read_space(find_space("densenet"), changes)
-    database = Database(f"sqlite:///{folder / 'densenet.db'}", create=True)
+    database = Database(URL or f"sqlite:///{folder / 'densenet.db'}", create=True)
     facts = {
         "reference": reference_of(study, admitted_sample(study)).to_json(),
         "recipe_digest": "0",
@@ -72,14 +78,14 @@ def drive(driver: Driver, projection: Projection, trials: int) -> dict[str, list
     """CPU milliseconds of each of up to `trials` trials (suggest, cost, record, project, front), by what they are for."""
     spent: dict[str, list[float]] = {"exploring": [], "confirming": []}
     for _ in range(trials):
-        start = time.process_time()
+        start = CLOCK()
         work = driver.suggest()
         if not isinstance(work, Work):
             break
         driver.finish(work, made_up(work))
         projection.update()
         again = len(driver.ledger.networks[work.digest].evaluations) > 1
-        spent["confirming" if again else "exploring"].append(1000 * (time.process_time() - start))
+        spent["confirming" if again else "exploring"].append(1000 * (CLOCK() - start))
     return spent
 
 
@@ -88,7 +94,13 @@ def overhead() -> dict[str, Any]:
     found: dict[str, list[float]] = {"exploring": [], "confirming": []}
     for _ in range(3):
         with tempfile.TemporaryDirectory() as folder:
-            spent = drive(*open_driver(*new_study(Path(folder), 100)), 133)
+            study, database, row = new_study(Path(folder), 100)
+            spent = drive(*open_driver(study, database, row), 133)
+            if database.shared:
+                with database.transaction() as connection:
+                    connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+                    connection.exec_driver_sql("CREATE SCHEMA public")
+            database.close()
             found["exploring"].append(statistics.median(spent["exploring"][80:]))
             found["confirming"].append(statistics.median(spent["confirming"]))
     return {"cpu_ms_per_trial_at_100": found, "median": {k: statistics.median(v) for k, v in found.items()}}
@@ -109,7 +121,7 @@ def overhead_10000() -> dict[str, Any]:
         resume = {name: _resume(replace(study, sampler=name), database, row) for name in ("random", "nsga2", "tpe")}
         update = _front_updates(database, row)
         spent = drive(*open_driver(study, database, row), 80)
-        front = _wall(["front", str(Path(folder) / "densenet.db")])
+        front = _wall(["front", URL or str(Path(folder) / "densenet.db")])
     return {
         "suggestions": suggestions,
         "first_projection_seconds": projected,
@@ -248,8 +260,24 @@ def _training_seconds(file: Path) -> float:
     return float(max(row["finished"] for row in rows) - min(row["started"] for row in rows))
 
 
+def on_server(started: Any, chosen: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """`chosen` on a database of the server; between its studies the tables go."""
+    global URL
+    URL = started.url(started.new_database())
+    return chosen()
+
+
 if __name__ == "__main__":
     modes = {"overhead": overhead, "overhead_10000": overhead_10000, "startup": startup, "workers": workers}
     chosen = modes[sys.argv[1]]
     machine = {"machine": platform.machine(), "system": platform.platform(), "python": platform.python_version()}
-    print(json.dumps({sys.argv[1]: chosen(), **machine}, indent=2))
+    if "postgresql" in sys.argv[2:]:
+        sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+        import servers
+
+        CLOCK = time.perf_counter
+        with servers.server(("synchronous_commit = on",)) as started:
+            figures = {f"{sys.argv[1]} on PostgreSQL, milliseconds are wall time": on_server(started, chosen)}
+    else:
+        figures = {sys.argv[1]: chosen()}
+    print(json.dumps({**figures, **machine, "load_average": os.getloadavg()}, indent=2))

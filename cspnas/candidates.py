@@ -15,7 +15,7 @@ from cspnas.cost import CostTable
 from cspnas.errors import ArchitectureError, InputError
 from cspnas.families import wire
 from cspnas.front import Reference
-from cspnas.objectives import OBJECTIVES, exact_values, human
+from cspnas.objectives import LARGEST, OBJECTIVES, exact_values, human
 from cspnas.space import Genotype
 from cspnas.study import Study
 
@@ -53,8 +53,8 @@ def candidate(study: Study, genotype: Genotype, table: CostTable | None = None) 
 
 
 def violations(study: Study, costs: dict[str, float]) -> dict[str, float]:
-    """Constraint to its excess, positive where it is broken."""
-    return {constraint.text: constraint.violation(costs) for constraint in study.constraints}
+    """Constraint to its excess, positive where it is broken; no network may have more than `LARGEST` FLOPs."""
+    return {constraint.text: constraint.violation(costs) for constraint in (*study.constraints, LARGEST)}
 
 
 def admitted(study: Study, costs: dict[str, float]) -> bool:
@@ -107,7 +107,7 @@ def _descend(study: Study, start: Candidate) -> Candidate:
                 continue
         best = min(nearer, key=lambda drawn: _excess(study, drawn), default=start)
         if _excess(study, best) >= _excess(study, start):
-            broken = [c for c in study.constraints if c.violation(start.costs) > 0]
+            broken = [c for c in (*study.constraints, LARGEST) if c.violation(start.costs) > 0]
             costs = ", ".join(f"{c.name} {human(c.name, start.costs[c.name])}" for c in broken)
             raise InputError(
                 f"no architecture that meets {' and '.join(c.text for c in broken)}",

@@ -24,7 +24,7 @@ app = typer.Typer(
 SpaceArgument = Annotated[
     str, typer.Argument(help="A space file, or a shipped space: densenet, peleenet, resnet, resnext, darknet.")
 ]
-StudyArgument = Annotated[str, typer.Argument(help="A name under studies/, a database file, or sqlite:///PATH#NAME.")]
+StudyArgument = Annotated[str, typer.Argument(help="A name under studies/, a database file, or URL#NAME.")]
 ArchitectureArgument = Annotated[
     str, typer.Argument(help="An architecture file, or the name of a reference network (csdarknet53).")
 ]
@@ -42,7 +42,10 @@ Constraints = Annotated[
 def search(
     space: SpaceArgument = "densenet",
     study: Annotated[str | None, typer.Option(help="Name of the study; the space's name if not given.")] = None,
-    storage: Annotated[str | None, typer.Option(help="sqlite:///PATH; studies/NAME.db if not given.")] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="sqlite:///PATH or postgresql+psycopg://USER@HOST/DB; studies/NAME.db if not given."),
+    ] = None,
     trials: Annotated[int | None, typer.Option(help="Trainings in all, earlier ones included.")] = None,
     time: Annotated[str | None, typer.Option(help="Stop starting trainings after this long: 90s, 30m, 2h.")] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes; 0 = one per core or GPU.")] = None,
@@ -241,12 +244,32 @@ def train(
     )
 
 
-@app.command()
-def studies(as_json: Json = False) -> None:
-    """List the studies under studies/."""
+studies_app = typer.Typer(help="List the studies under studies/, or copy one to another database.")
+app.add_typer(studies_app, name="studies")
+
+
+@studies_app.callback(invoke_without_command=True)
+def studies(
+    context: typer.Context,
+    as_json: Json = False,
+    storage: Annotated[str | None, typer.Option(help="Those of this database instead: a URL or a file.")] = None,
+) -> None:
+    """List the studies under studies/, or copy one to another database."""
     from cspnas.studies_command import listing
 
-    typer.echo(listing(as_json=as_json))
+    if context.invoked_subcommand is None:
+        typer.echo(listing(storage, as_json=as_json))
+
+
+@studies_app.command()
+def copy(
+    source: Annotated[str, typer.Argument(metavar="SRC", help="The study: a name, a database file, or URL#NAME.")],
+    target: Annotated[str, typer.Argument(metavar="DST", help="Where it is to be: a name, FILE#NAME or URL#NAME.")],
+) -> None:
+    """Copy a study to another database with all that is known of it; it must not be there yet."""
+    from cspnas import studies_command
+
+    typer.echo(studies_command.copy(source, target))
 
 
 @app.command()
@@ -314,6 +337,8 @@ def main() -> None:
 
 
 def _end(message: str, code: int) -> None:
+    from cspnas.credentials import hidden
+
     with suppress(OSError):
-        sys.stderr.write(f"cspnas: {message}\n")
+        sys.stderr.write(f"cspnas: {hidden(message)}\n")
     raise SystemExit(code)

@@ -3,47 +3,34 @@
 from __future__ import annotations
 
 import json
-import sqlite3
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DatabaseError, IntegrityError
 
+from cspnas import postgresql
 from cspnas.errors import InputError, StorageError
 from cspnas.failpoints import reach
+from cspnas.migration import check_schema, make_tables
 from cspnas.objectives import MEASURED
-from cspnas.sqlite_file import (
-    SQLITE,
-    advice_on,
-    connect,
-    read_settings,
-    reason_of,
-    sqlite_files,
-    sqlite_path,
-    url_object,
-    write_settings,
-)
+from cspnas.sqlite_file import read_settings, sqlite_files, sqlite_path, write_settings
+from cspnas.storage import dialect_url, engine_options, shown, translated, url_object
 from cspnas.study_tables import (
     architectures_table,
     drivers_table,
     evaluations_table,
     fronts_table,
-    metadata,
-    schema_table,
+    late_table,
     studies_table,
     suggestions_table,
 )
 
-SCHEMA_VERSION = 1
 Row = dict[str, Any]
-
-
-class NoTablesError(InputError):
-    """A database that holds no study of ours yet."""
+HEARTBEAT = "CSPNAS_HEARTBEAT"  # the environment variable with the seconds after which a driver counts as hung
 
 
 class GoneError(StorageError):
@@ -61,28 +48,37 @@ class Database:
     def __init__(self, url: str, *, create: bool = False, read_only: bool = False) -> None:
         self.url = url
         self.path = sqlite_path(url)
-        self.shown_url = url if self.path else sa.engine.make_url(url).render_as_string(hide_password=True)
+        self.shown_url = shown(url)
         self._mode = "rwc" if create else "rw"  # even to read: a connection of mode ro leaves -wal and -shm behind
         self._file: tuple[int, int] | None = None
-        self.engine = sa.create_engine(url_object(url), json_serializer=_canonical_json, **self.engine_options())
+        self._session: sa.Connection | None = None
+        self.hung_seconds = hung_seconds()
+        options = {"json_serializer": _canonical_json, **self.engine_options()}
+        self.engine = postgresql.new_engine(url_object(url), **options)
         if self.path is not None:
             sa.event.listen(self.engine, "connect", read_settings if read_only else write_settings)
-        with self._translated():
+        elif read_only:
+            sa.event.listen(self.engine, "connect", postgresql.only_read)
+        with self.opening(), self.transaction() as connection:
             if create:
-                metadata.create_all(self.engine)
-            self._check_schema(create)
+                make_tables(connection)
+            check_schema(connection, self.shown_url, write=not read_only)
         self._mode = "rw"
         self._file = self._identity()
 
+    @property
+    def shared(self) -> bool:
+        """Whether several drivers may work on a study here at once."""
+        return self.path is None
+
     def engine_options(self) -> dict[str, Any]:
-        """What every engine on this database needs: SQLite opens exactly the file that was named."""
-        path = self.path
-        return {} if path is None else {"creator": lambda: connect(path, self._mode)}
+        """What every engine on this database needs."""
+        return engine_options(self.url, lambda: self._mode)
 
     @property
     def dialect_url(self) -> str:
-        """A URL for engines that take text alone, with `engine_options`; of SQLite it says no more than the dialect."""
-        return self.url if self.path is None else f"{SQLITE}study.db"
+        """A URL for engines that take text alone, with `engine_options`."""
+        return dialect_url(self.url)
 
     @property
     def files(self) -> list[Path]:
@@ -105,46 +101,62 @@ class Database:
                 "or type the command again to start anew"
             )
 
-    def _check_schema(self, create: bool) -> None:
-        if not sa.inspect(self.engine).has_table("cspnas_schema"):
-            raise NoTablesError(
-                "a database without cspnas tables", expected="a study made by cspnas search", where=self.shown_url
-            )
-        with self.engine.begin() as connection:
-            version = connection.scalar(sa.select(schema_table.c.version))
-            if version is None and create:
-                connection.execute(schema_table.insert().values(version=SCHEMA_VERSION))
-            elif version != SCHEMA_VERSION:
-                raise InputError(
-                    f"schema version {version}",
-                    expected=f"version {SCHEMA_VERSION}",
-                    where=self.shown_url,
-                    do="open it with the version of cspnas that made it",
-                )
+    @contextmanager
+    def opening(self) -> Iterator[None]:
+        """What makes tables or studies does not meet another that does."""
+        with self._turn(postgresql.OPENING, 0):
+            yield
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
+    def step(self, study_id: int) -> Iterator[bool]:
+        """A driver's step: on a shared database no other driver's step of this study runs beside it.
+
+        Gives whether others may have written since the last step. On SQLite the study's lock already keeps others out.
+        """
+        with self._turn(postgresql.STEP, study_id):
+            yield self.shared
+
+    @contextmanager
+    def _turn(self, kind: int, key: int) -> Iterator[None]:
+        """Transactions within it use the session that has the turn, and so cannot go on once that is lost."""
+        if not self.shared:
             yield
-        except IntegrityError as error:
-            raise StorageError(
-                f"{self.shown_url}: another program writes to this study ({reason_of(error)}); stop one of the two and "
-                "type the command again"
-            ) from error
-        except (DatabaseError, json.JSONDecodeError, UnicodeDecodeError) as error:
-            reason = reason_of(error)
-            raise StorageError(
-                f"{self.shown_url}: the study database cannot be used ({reason}); {advice_on(reason)}"
-            ) from None
+            return
+        with (
+            translated(self.url),
+            self.engine.connect() as connection,
+            postgresql.turn(connection, kind, key, self.hung_seconds),
+        ):
+            self._session = connection
+            try:
+                yield
+            finally:
+                self._session = None
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
         """One transaction: all of it or nothing."""
         self._check_there()
-        with self._translated(), self.engine.begin() as connection:
-            yield connection
-            reach("commit.before")
+        session = self._session
+        with translated(self.url):
+            if session is None:
+                with self.engine.begin() as connection:
+                    yield connection
+                    reach("commit.before")
+            else:
+                with session.begin():
+                    yield session
+                    reach("commit.before")
         reach("commit.after")
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Callable[[sa.Select[Any]], list[Row]]]:
+        """Reads rows, all as of one moment, whatever is written meanwhile."""
+        level = "SERIALIZABLE" if self.path is not None else "REPEATABLE READ"
+        with translated(self.url), self.engine.connect().execution_options(isolation_level=level) as connection:
+            if self.path is not None:
+                connection.exec_driver_sql("BEGIN")  # which sqlite3 itself does only before it writes
+            yield lambda statement: _rows(connection, statement)
 
     @staticmethod
     def json(value: Any) -> str:
@@ -158,9 +170,7 @@ class Database:
     def rows(self, statement: sa.Select[Any]) -> list[Row]:
         """All rows of a query as dicts."""
         with self.transaction() as connection:
-            found = connection.execute(statement)
-            names = list(found.keys())
-            return [dict(zip(names, row, strict=True)) for row in found]
+            return _rows(connection, statement)
 
     def studies(self) -> list[Row]:
         """Every study in the database."""
@@ -206,8 +216,40 @@ class Database:
         with self.transaction() as connection:
             connection.execute(drivers_table.update().where(drivers_table.c.id == driver_id).values(ended=time.time()))
 
-    def evaluations(self, study_id: int) -> list[Row]:
-        """All evaluations with their documents and costs, oldest first; of the bulky `result` only what was measured."""
+    def beat(self, driver_id: int) -> sa.Update:
+        """The statement by which a driver shows that it works, by the server's clock."""
+        return drivers_table.update().where(drivers_table.c.id == driver_id).values(beat=postgresql.CLOCK)
+
+    @property
+    def beat_seconds(self) -> float:
+        """Between two signs of life of a driver; also how long a lost session goes unnoticed."""
+        return min(10.0, self.hung_seconds / 10)
+
+    def running_drivers(self) -> set[int]:
+        """Drivers that live, having their lock, and do not hang; for a moment after the server's start also those that it
+        cut off, until they had the time to come back.
+        """
+        table, clock = drivers_table, postgresql.CLOCK
+        with self.transaction() as connection:
+            held = postgresql.held(connection, postgresql.DRIVER)
+            hung = table.c.id.in_(held) & (table.c.beat < clock - self.hung_seconds)
+            cut_off = (table.c.beat < postgresql.STARTED) & (clock < postgresql.STARTED + 2 + 3 * self.beat_seconds)
+            drivers = connection.execute(sa.select(table.c.id, hung.label("hung")).where(hung | cut_off)).all()
+        return (held | {row.id for row in drivers}) - {row.id for row in drivers if row.hung}
+
+    def in_flight(self, study_id: int) -> list[Row]:
+        """Evaluations under way, and whose they are; oldest first."""
+        table = evaluations_table
+        columns = (table.c.id, table.c.digest, table.c.repeat, table.c.attempt, table.c.driver_id)
+        micro_batch = table.c.result["micro_batch"].as_integer().label("micro_batch")
+        flying = (table.c.study_id == study_id) & (table.c.state == "in_flight")
+        return self.rows(sa.select(*columns, micro_batch).where(flying).order_by(table.c.id))
+
+    def evaluations(self, study_id: int, *, after: int = 0, among: list[int] | None = None) -> list[Row]:
+        """All evaluations with their documents and costs, oldest first; of the bulky `result` only what was measured.
+
+        `after`: of greater ids; `among`: of these ids.
+        """
         result = evaluations_table.c.result
         kept = [column for column in evaluations_table.c if column is not result]
         kept += [result[name].as_float().label(name) for name in MEASURED if name not in evaluations_table.c]
@@ -215,19 +257,38 @@ class Database:
         return self.rows(
             sa.select(*kept, architectures_table.c.document, architectures_table.c.costs)
             .join(architectures_table)
-            .where(evaluations_table.c.study_id == study_id)
+            .where(evaluations_table.c.study_id == study_id, *self._chosen_ids(after, among))
             .order_by(evaluations_table.c.id)
         )
+
+    @staticmethod
+    def _chosen_ids(after: int, among: list[int] | None) -> list[sa.ColumnElement[bool]]:
+        column = evaluations_table.c.id
+        return ([column > after] if after else []) + ([] if among is None else [column.in_(among)])
+
+    def evaluation(self, study_id: int, key: Row) -> Row | None:
+        """Id and state of the evaluation with this key."""
+        table = evaluations_table
+        chosen = [table.c.study_id == study_id, *(table.c[name] == value for name, value in key.items())]
+        found = self.rows(sa.select(table.c.id, table.c.state).where(*chosen))
+        return found[0] if found else None
 
     def result(self, evaluation_id: int) -> Row:
         """Curve, correctness bits, seconds, device, versions and failure of one evaluation."""
         found = self.rows(sa.select(evaluations_table.c.result).where(evaluations_table.c.id == evaluation_id))
         return found[0]["result"] or {}
 
-    def suggestions(self, study_id: int) -> list[Row]:
-        """All suggestions in order."""
+    def suggestions(self, study_id: int, *, since: int = 0) -> list[Row]:
+        """All suggestions from number `since` on, in order."""
         table = suggestions_table
-        return self.rows(sa.select(table).where(table.c.study_id == study_id).order_by(table.c.number))
+        chosen = (table.c.study_id == study_id) & (table.c.number >= since)
+        return self.rows(sa.select(table).where(chosen).order_by(table.c.number))
+
+    def suggestion_for(self, study_id: int, evaluation_id: int) -> Row:
+        """The suggestion that an evaluation began with."""
+        table = suggestions_table
+        chosen = (table.c.study_id == study_id) & (table.c.evaluation_id == evaluation_id)
+        return self.rows(sa.select(table).where(chosen).order_by(table.c.number).limit(1))[0]
 
     def first_suggestions(self, study_id: int) -> list[Row]:
         """digest, source and genotype of the suggestion that first gave each network."""
@@ -296,6 +357,14 @@ class Database:
                 .values(attempt=attempt, driver_id=driver_id, state="in_flight", started=time.time(), result=result)
             )
 
+    def keep_late(self, evaluation_id: int, driver_id: int, result: Row) -> None:
+        """Keep a result whose evaluation has one already, where it is not that one. It is never counted."""
+        if self.result(evaluation_id) == json.loads(_canonical_json(result)):
+            return  # recorded, but the server went away before it said so
+        row = {"evaluation_id": evaluation_id, "driver_id": driver_id, "result": result, "finished": time.time()}
+        with self.transaction() as connection:
+            connection.execute(late_table.insert().values(row))
+
     def finish(self, evaluation_id: int, changes: Row, front: Row | None) -> None:
         """Record a result, and the front's new snapshot where it changed."""
         with self.transaction() as connection:
@@ -306,37 +375,24 @@ class Database:
                 connection.execute(fronts_table.insert().values({**front, "evaluation_id": evaluation_id}))
 
 
-@contextmanager
-def undamaged(shown: str) -> Iterator[None]:
-    """Around reading a study in `shown`: a key that is missing, or a value of another type, becomes a StorageError."""
-    try:
-        yield
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise StorageError(
-            f"{shown}: the study is damaged ({type(error).__name__}: {reason_of(error)}); restore the file from a backup"
-        ) from error
+def _rows(connection: sa.Connection, statement: sa.Select[Any]) -> list[Row]:
+    found = connection.execute(statement)
+    names = list(found.keys())
+    return [dict(zip(names, row, strict=True)) for row in found]
 
 
-def check_name_free(url: str, name: str) -> None:
-    """Raises InputError where Optuna's tables have a study `name` that is none of ours; they may be missing."""
-    path = sqlite_path(url)
-    if path is None or not path.is_file():
-        return
-    connection = connect(path, "rw")
+def hung_seconds() -> float:
+    """Seconds after which a driver that shows no sign of life counts as hung. Raises InputError for a wrong setting."""
+    text = os.environ.get(HEARTBEAT, "300")
     try:
-        tables = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'studies'").fetchone()
-        taken = tables and connection.execute("SELECT 1 FROM studies WHERE study_name = ?", (name,)).fetchone()
-    except sqlite3.DatabaseError as error:
-        raise StorageError(f"{url}: the database cannot be read ({error}); {advice_on(str(error))}") from None
-    finally:
-        connection.close()
-    if taken:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds <= 86400:
         raise InputError(
-            f"a study {name!r} of Optuna's that cspnas did not make",
-            expected="a name that is free",
-            where=url,
-            do="choose another --study or another --storage",
+            repr(text[:20]), expected="seconds from 1 to 86400", where=HEARTBEAT, do="leave it out for 300"
         )
+    return seconds
 
 
 def _key(result: sa.CursorResult[Any]) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from cspnas.candidates import Candidate, admitted, candidate
@@ -15,18 +17,19 @@ from cspnas.front import Reference
 from cspnas.ledger import Ledger
 from cspnas.limits import training_seconds
 from cspnas.recipe import training_seed
-from cspnas.resume import cut_short, idle, missing_baselines
+from cspnas.resume import cut_short, idle, missing_baselines, suggestion_of
+from cspnas.sharing import Others
 from cspnas.study import Study
 from cspnas.teaching import Sampler, Teacher
 from cspnas.untried import Untried
-from cspnas.work import CONFIRM, Done, Suggestion, Wait, Work, unit_of
+from cspnas.work import CONFIRM, Done, Suggestion, Wait, Work, ended, unit_of
 
 ANY_IMAGES = 60_000  # in a study that does not say how many it trains on
 PATIENCE = 50  # suggestions in a row without a training, then candidates are drawn evenly among the untried ones
 
 
 class Driver:
-    """Drives one study that it has to itself. `reuse` finds results of another study by evaluation key.
+    """Drives one study, with others where the database is shared. `reuse` finds results of another study by its key.
 
     `clock` gives seconds, monotonic. Everything is in the database before it is returned or told.
     """
@@ -45,42 +48,101 @@ class Driver:
         self.study, self.database, self.sampler, self.driver_id = study, database, sampler, driver_id
         self.study_id: int = row["id"]
         self.recipe_digest: str = row["facts"]["recipe_digest"]
-        self.ledger = Ledger(Reference.from_json(row["facts"]["reference"]), database, self.study_id)
         self._reuse, self._clock, self._started = reuse, clock, clock()
-        sampler.watch(self.ledger)
-        self._teacher, self._untried = Teacher(study, sampler, self.ledger), Untried(study)
-        suggestions = database.suggestions(self.study_id)
+        self._images: int = row["facts"].get("training_images", ANY_IMAGES)
+        self._open: dict[
+            int, Work
+        ] = {}  # handed out, or to be tried again, and no end recorded yet: the try that may end it
+        self._restarts: list[Work] = []
+        with database.step(self.study_id) as shared:  # nobody writes while it is read
+            self.ledger = Ledger(Reference.from_json(row["facts"]["reference"]), database, self.study_id)
+            self._others = Others(study, database, self.ledger, driver_id)
+            suggestions = self._load()
+            if not shared:  # nobody else is there; what others leave behind is looked for in every step
+                self._restarts = cut_short(study, self.ledger, suggestions)
+        self._stale = False
+
+    def _load(self) -> list[Row]:
+        """All but the ledger, from the tables; the suggestions."""
+        self.sampler.watch(self.ledger)
+        suggestions = self.database.suggestions(self.study_id)
+        self._teacher, self._untried = Teacher(self.study, self.sampler, self.ledger), Untried(self.study)
         self._teacher.restore(suggestions)
         self.outcomes = Counter(row["outcome"] for row in suggestions)
         self._number = suggestions[-1]["number"] + 1 if suggestions else 0
         self._idle = idle(suggestions)
-        self._restarts = cut_short(study, self.ledger, suggestions)
-        self._baselines = missing_baselines(study, suggestions)
-        self._images: int = row["facts"].get("training_images", ANY_IMAGES)
-        self._awaited: dict[int, tuple[int, int | None]] = {}  # evaluation id -> the try that may end it
+        self._baselines = missing_baselines(self.study, suggestions)
+        self._others.load()
+        return suggestions
+
+    # Together with other drivers -----------------------------------------------------------------------------------
+
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        """Alone with the tables and up to date with them; where a step fails, the next one reads everything anew."""
+        with self.database.step(self.study_id) as shared:
+            stale, self._stale = self._stale, True
+            if shared and stale:
+                self._load_anew()
+            elif shared:
+                self._hear()
+            yield
+        self._stale = False
+
+    def _load_anew(self) -> None:
+        self.ledger.load()
+        self.sampler = self.sampler.fresh()
+        for work in self._open.values():
+            if work.suggestion is not None:
+                work.suggestion = replace(work.suggestion, asked=False)
+        self._load()
+
+    def _hear(self) -> None:
+        """Take over what other drivers suggested and ended since the last step."""
+        suggestions, finished = self._others.hear(self._number, self._open)
+        self._teacher.restore(suggestions)
+        for row in suggestions:
+            self._number = row["number"] + 1
+            self._idle = 0 if row["outcome"] == "training" else self._idle + 1
+            self.outcomes[row["outcome"]] += 1
+            place = next((n for n, (source, _) in enumerate(self._baselines) if source == row["source"]), None)
+            if place is not None:
+                del self._baselines[place]
+        for identifier, network in finished:
+            work = self._open.get(identifier)
+            made = work.suggestion if work else suggestion_of(self.database.suggestion_for(self.study_id, identifier))
+            self._teacher.ended(made, network)
 
     # Suggesting ----------------------------------------------------------------------------------------------------
 
     def suggest(self) -> Work | Wait | Done:
         """The next training; it is in the database as in flight before it is returned."""
-        work = self._suggest()
+        with self._step():
+            work = self._suggest()
         if isinstance(work, Work):
             flops, epochs = self.ledger.networks[work.digest].costs["flops"], self.study.recipe.epochs
             work.seconds = training_seconds(self.study.timeout, flops, self._images, epochs)
-            self._awaited[work.evaluation_id] = work.try_number
+            self._open[work.evaluation_id] = work
+            self._restarts = [other for other in self._restarts if other is not work]
         return work
 
     def _suggest(self) -> Work | Wait | Done:
-        if self._restarts:
-            work = self._restarts.pop(0)
+        work = self._again()
+        if work is not None:
             self.database.restart(work.evaluation_id, work.attempt, self.driver_id, work.micro_batch)
             return work
         limit = self.study.time_limit
         if limit is not None and self._clock() - self._started >= limit:
-            return self._out_of("time is up")
+            return Wait() if self._open else Done("time is up")
         if self.ledger.trainings >= self.study.trials:
             return self._out_of(f"all {self.study.trials} trainings are done")
         return self._next_baseline() or (self._confirm() if self._late() else None) or self._explore()
+
+    def _again(self) -> Work | None:
+        """A training that was cut short: our own, or one that its driver left."""
+        if self._restarts:
+            return self._restarts[0]
+        return self._others.orphan(self._open) if self.database.shared else None
 
     def _out_of(self, reason: str) -> Wait | Done:
         return Wait() if self.ledger.in_flight else Done(reason)
@@ -194,7 +256,7 @@ class Driver:
         row = {**key, "study_id": self.study_id, "repeat": repeat, "attempt": 1, "driver_id": self.driver_id}
         row |= {"started": time.time(), "state": "in_flight", "accuracy": None, "failure_kind": None}
         found = self._reuse(key)
-        return row if found is None else {**row, **_ended(found, "reused")}
+        return row if found is None else {**row, **ended(found, "reused")}
 
     def _record(
         self,
@@ -220,6 +282,7 @@ class Driver:
             "note": note or None,
         }
         identifier = self.database.record_suggestion(row, **(parts or {}))
+        self._teacher.known.add(identifier)
         self._number += 1
         self._idle = 0 if outcome == "training" else self._idle + 1
         self.outcomes[outcome] += 1
@@ -231,33 +294,38 @@ class Driver:
         """Record a result with the front that it gives; False where the training is tried again (its worker crashed, or
         memory did not suffice), None where nobody waits for this result (it came twice, or after its worker was given up).
         """
-        if self._awaited.get(work.evaluation_id) != work.try_number:
+        awaited = self._open.get(work.evaluation_id)
+        if awaited is None or awaited.try_number != work.try_number:
             return None
-        result = checked(result)
+        with self._step():
+            again = self._finish(work, {"micro_batch": work.micro_batch, **checked(result)})
+        if again is None:
+            del self._open[work.evaluation_id]
+            return True
+        self._open[work.evaluation_id] = again
+        self._restarts.append(again)
+        return False
+
+    def _finish(self, work: Work, result: dict[str, Any]) -> Work | None:
+        """The next try, None where this one is the end."""
         failure = result.get("failure")
+        if self.database.shared and self._is_others(work, bool(failure and quarantined(failure["kind"])), result):
+            return None
         again = work.again(failure["kind"]) if failure else None
         if again is not None:
             self.database.restart(again.evaluation_id, again.attempt, self.driver_id, again.micro_batch)
-            del self._awaited[work.evaluation_id]
-            self._restarts.append(again)
-            return False
+            return again
         if failure and quarantined(failure["kind"]):
             failure["quarantined"] = f"{failure['kind']} {MAX_ATTEMPTS} times: this network is not trained again"
-        changes = _ended({"micro_batch": work.micro_batch, **result}, "trained")
+        changes = ended(result, "trained")
         network = self.ledger.finish(work.digest, work.evaluation_id, changes)
         self.database.finish(work.evaluation_id, changes, self.ledger.snapshot())
-        del self._awaited[work.evaluation_id]
         self._teacher.ended(work.suggestion, network)
-        return True
+        return None
 
-
-def _ended(result: Mapping[str, Any], state: str) -> Row:
-    """An evaluation's columns once its result is there; `state` where it is no failure."""
-    failure = result.get("failure")
-    return {
-        "state": "failed" if failure else state,
-        "accuracy": None if failure else float(result["accuracy"]),
-        "result": dict(result),
-        "failure_kind": failure["kind"] if failure else None,
-        "finished": time.time(),
-    }
+    def _is_others(self, work: Work, crashed: bool, result: Mapping[str, Any]) -> bool:
+        """Whether a training has a result by now, or is left to the driver that took it over while this one hung."""
+        owner = self._others.owner(work.evaluation_id)
+        if owner is None and not crashed:
+            self.database.keep_late(work.evaluation_id, self.driver_id, dict(result))
+        return owner is None or (crashed and owner != self.driver_id)

@@ -63,7 +63,12 @@ class Ledger:
     """All networks of one study by digest, with counts, front and deviations that each result changes where it must."""
 
     def __init__(self, reference: Reference, database: Database, study_id: int) -> None:
-        self.reference, self.study_id = reference, study_id
+        self.reference, self.study_id, self._database = reference, study_id, database
+        self.load()
+
+    def load(self) -> None:
+        """Read it all from the tables; whatever was known is forgotten."""
+        database, study_id = self._database, self.study_id
         self.networks: dict[str, Network] = {}
         self.genotypes: dict[str, Genotype] = {}  # what first gave each network
         self.changed: list[str] = []  # networks with results that nobody has taken note of; for the projection
@@ -75,7 +80,7 @@ class Ledger:
             self._enter(architecture, row, suggestion.get("source", ""), suggestion.get("genotype"))
         self._measured = [network for network in self.networks.values() if network.accuracies]
         self._rows = {network.digest: row for row, network in enumerate(self._measured)}
-        self._front = RunningFront(losses(self.points(self._measured), reference))
+        self._front = RunningFront(losses(self.points(self._measured), self.reference))
         self._squares = {n.digest: _squares(n) for n in self._measured if len(n.accuracies) > 1}
         self._last_front: list[Any] | None = database.last_front(study_id)
         self._front_moved()

@@ -6,12 +6,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from cspnas.credentials import hidden
 from cspnas.errors import InputError
 from cspnas.spelling import nearest
 
 FOLDER = Path("studies")
 SQLITE = "sqlite:///"
+POSTGRESQL = "postgresql+psycopg://"
 URL = "sqlite:///PATH, the path as it stands"
+URLS = "sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,99}")
 
 
@@ -23,13 +26,31 @@ class Place:
     name: str | None
 
     @property
+    def sqlite(self) -> bool:
+        """Whether it is a file."""
+        return self.url.startswith(SQLITE)
+
+    @property
     def file(self) -> Path:
-        """The SQLite file."""
+        """The SQLite file; there is none of another database."""
+        assert self.sqlite
         return Path(self.url.removeprefix(SQLITE))
 
     @property
+    def folder(self) -> Path:
+        """Where what belongs to the study lies beside its database: runners' logs, the spool."""
+        return (self.file.parent if self.sqlite else FOLDER) / str(self.name)
+
+    @property
+    def shown(self) -> str:
+        """The database, as people may see it."""
+        return str(self.file) if self.sqlite else hidden(self.url)
+
+    @property
     def target(self) -> str:
-        """What a user types for it."""
+        """What a user types for it; a password is to be typed again."""
+        if not self.sqlite:
+            return f"{hidden(self.url)}#{self.name}"
         own = self.name is not None and self.file == FOLDER / f"{self.name}.db"
         return str(self.name) if own else f"{self.file}#{self.name}"
 
@@ -63,10 +84,14 @@ def new_place(name: str, storage: str | None) -> Place:
     """Where a search keeps the study `name`: `studies/NAME.db`, or the database of a storage URL or file."""
     if storage is None:
         return Place(f"{SQLITE}{FOLDER / name}.db", name)
+    if (url := _postgresql(storage, "--storage")) is not None:
+        return Place(url, name)
     if "://" in storage:
-        path = _path_of(storage, "--storage", "sqlite:///PATH or a file")
+        path = _path_of(storage, "--storage", f"{URLS}, or a file")
         if "#" in path:
-            raise InputError(f"storage {storage!r}", expected=URL, where="--storage", do="name the study by --study")
+            raise InputError(
+                f"storage {hidden(storage)!r}", expected=URL, where="--storage", do="name the study by --study"
+            )
     else:
         path = storage
     if path in ("", ":memory:"):
@@ -77,7 +102,7 @@ def new_place(name: str, storage: str | None) -> Place:
 def _path_of(url: str, where: str, expected: str) -> str:
     """The file of a SQLite URL. Raises InputError for another database's URL and for options after the path."""
     if not url.startswith(SQLITE):
-        kind, do = url.split("://")[0], "other databases are not supported yet"
+        kind, do = url.split("://")[0], "other databases are not supported"
         raise InputError(f"{_short(kind)[1:-1]}://...", expected=expected, where=where, do=do)
     path = url.removeprefix(SQLITE)
     if "?" in path or re.search("%[0-9A-Fa-f]{2}", path):
@@ -92,6 +117,8 @@ def _path_of(url: str, where: str, expected: str) -> str:
 
 def existing_place(text: str, where: str = "STUDY") -> Place:
     """Where the study that a user names is. Raises InputError where there is none, with the nearest name."""
+    if "://" in text and not text.startswith(SQLITE):
+        return _server_place(text, where)
     if "://" in text:
         place = _split(_path_of(text, where, f"{SQLITE}PATH#NAME"))
     elif text.endswith(".db") or "/" in text or "#" in text:
@@ -110,6 +137,64 @@ def existing_place(text: str, where: str = "STUDY") -> Place:
     return place
 
 
+def server_place(storage: str) -> Place:
+    """The database of a storage URL or file, whatever studies it has."""
+    return Place(new_place("any", storage).url, None)
+
+
+def copy_place(text: str, where: str = "DST") -> Place:
+    """Where a copy is to be: NAME, FILE#NAME or URL#NAME; without a name the study keeps its own."""
+    if "://" in text and not text.startswith(SQLITE):
+        return _server_place(text, where)
+    path = _path_of(text, where, f"{SQLITE}PATH#NAME") if "://" in text else text
+    if "://" not in text and not (text.endswith(".db") or "/" in text or "#" in text):
+        return Place(f"{SQLITE}{FOLDER / new_name(text, text)}.db", text)
+    place = _split(path)
+    return Place(place.url, place.name if place.name is None else check_name(place.name, where))
+
+
+def _postgresql(text: str, where: str) -> str | None:
+    """The URL of a PostgreSQL database with our driver, None for anything else. Raises InputError for one that is wrong."""
+    scheme, sign, rest = text.partition("://")
+    kind, _, driver = scheme.partition("+")
+    if not sign or kind not in ("postgres", "postgresql"):
+        return None
+    url, wrong = f"{POSTGRESQL}{rest}", None
+    if driver not in ("", "psycopg"):
+        wrong = f"driver {_short(driver)}"
+    elif where == "--storage" and "#" in rest.rpartition("@")[2]:
+        wrong, where = "a # in the URL", "--storage; the study is named by --study"
+    elif not _readable(url):
+        wrong = "a URL that cannot be read"
+    if wrong is not None:
+        do = "write %23 for #, %2F for /, %40 for @ in user or password"
+        raise InputError(wrong, expected=f"{POSTGRESQL}USER:PASSWORD@HOST:PORT/DATABASE", where=where, do=do)
+    return url
+
+
+def _readable(url: str) -> bool:
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return False
+    return "/" not in (parsed.host or "") and bool(parsed.database or parsed.query)
+
+
+def _server_place(text: str, where: str) -> Place:
+    """URL#NAME or URL of a server. Whether the study is there is known when it is opened."""
+    url, sign, name = text.rpartition("#")
+    if not sign or not (name == "" or _NAME.fullmatch(name)):
+        url, name = text, ""
+    found = _postgresql(url, where)
+    if found is None:
+        kind = url.split("://")[0]
+        raise InputError(f"{_short(kind)[1:-1]}://...", expected=f"{URLS}, then #NAME", where=where)
+    return Place(found, name or None)
+
+
 def _split(text: str) -> Place:
     """PATH or PATH#NAME; a # may also be part of the path."""
     path, sign, name = text.rpartition("#")
@@ -126,4 +211,5 @@ def _is_file(path: Path) -> bool:
 
 
 def _short(text: str) -> str:
+    text = hidden(text)
     return repr(text) if len(text) <= 80 else repr(text[:77] + "...")

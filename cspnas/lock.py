@@ -1,4 +1,6 @@
-"""A driver is alive while it holds a lock, not a clock: flock on a file beside the SQLite database."""
+"""A driver is alive while it holds a lock, not a clock: flock on a file beside the SQLite database, on PostgreSQL an
+advisory lock of a session of its own. Both go with the process.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +8,18 @@ import fcntl
 import json
 import os
 import socket
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+import sqlalchemy as sa
+
+from cspnas import postgresql
+from cspnas.database import Database
 from cspnas.errors import CspnasError, StorageError
+from cspnas.storage import translated
 
 
 class StudyBusyError(CspnasError):
@@ -96,3 +105,42 @@ def _holder(text: str) -> str:
         return f"pid {holder['pid']} on {holder['host']}"
     except (ValueError, KeyError, TypeError):
         return "pid unknown"
+
+
+class Presence:
+    """That a driver on a shared database lives: a session that has its lock and now and then notes the server's time.
+
+    Whoever finds the lock free, or the time long past, takes over what the driver left. On SQLite nothing is needed.
+    """
+
+    def __init__(self, database: Database, driver_id: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._database, self._driver_id, self._clock = database, driver_id, clock
+        self._session: sa.Connection | None = None
+        self._held = False
+        self._next = clock()
+
+    def show(self) -> None:
+        """To be called all the time; does something each `beat_seconds`. Raises UnreachableError."""
+        if not self._database.shared or self._clock() < self._next:
+            return
+        self._next = self._clock() + self._database.beat_seconds
+        try:
+            with translated(self._database.url):
+                self._beat()
+        except StorageError:
+            self.end()
+            raise
+
+    def _beat(self) -> None:
+        if self._session is None:
+            self._session = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        if not self._held:
+            self._held = postgresql.hold(self._session, postgresql.DRIVER, self._driver_id)
+        self._session.execute(self._database.beat(self._driver_id))
+
+    def end(self) -> None:
+        """Give the lock back; the session may be gone already."""
+        session, self._session, self._held = self._session, None, False
+        if session is not None:
+            session.invalidate()  # not back to the pool, which would keep the lock
+            session.close()

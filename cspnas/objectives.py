@@ -157,6 +157,9 @@ def _fraction(name: str, number: str, unit: str, where: str) -> float:
     return float(number)
 
 
+# A training pass over 10,000 images of a larger one is days of a GPU: a slip of a width, not a wish.
+LARGEST = Constraint("flops", "<=", 10**12, "flops<=1T")
+
 _SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
 
 

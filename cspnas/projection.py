@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,6 +40,8 @@ STUDIES, TRIALS, VALUES, PARAMS, ATTRIBUTES = (
     )
 )
 
+STEP_ON_OPTUNA = -1  # less the study's id: a turn of its own, so that suggestions need not wait for it
+
 
 class Projection:
     """The Optuna study of one of our studies, in the same database."""
@@ -57,8 +59,9 @@ class Projection:
         directions = [
             StudyDirection.MAXIMIZE if OBJECTIVES[o].maximise else StudyDirection.MINIMIZE for o in self._objectives
         ]
-        storage = RDBStorage(self._database.dialect_url, engine_kwargs=self._database.engine_options())
-        study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
+        with self._database.opening() if self._database.shared else nullcontext():  # Optuna makes its tables, too
+            storage = RDBStorage(self._database.dialect_url, engine_kwargs=self._database.engine_options())
+            study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
         if study.directions != directions:
             raise StorageError(
                 f"{self._database.shown_url}: Optuna's study {name!r} is not this one's (it has "
@@ -70,8 +73,10 @@ class Projection:
                 study.set_metric_names(list(self._objectives))
         return study
 
-    def _shown(self) -> dict[str, tuple[int, int]]:
-        """Digest to (trial id, trainings that the trial shows); by one query, for `get_trials` reads every row there is."""
+    def _shown(self, only: list[str] | None = None) -> dict[str, tuple[int, int]]:
+        """Digest to (trial id, trainings that the trial shows), of all networks or of these; by one query, for `get_trials`
+        reads every row there is.
+        """
         digest, trainings = ATTRIBUTES.alias(), ATTRIBUTES.alias()
         rows = self._database.rows(
             sa.select(digest.c.trial_id, digest.c.value_json.label("digest"), trainings.c.value_json.label("trainings"))
@@ -79,6 +84,7 @@ class Projection:
             .join(trainings, trainings.c.trial_id == digest.c.trial_id)
             .where(TRIALS.c.study_id == self._study._study_id)
             .where(digest.c.key == "digest", trainings.c.key == "trainings")
+            .where(sa.true() if only is None else digest.c.value_json.in_(map(json.dumps, only)))
         )
         return {json.loads(row["digest"]): (row["trial_id"], json.loads(row["trainings"])) for row in rows}
 
@@ -104,7 +110,15 @@ class Projection:
             ) from None
 
     def _update(self) -> None:
-        changed, self._ledger.changed = dict.fromkeys(self._ledger.changed), []
+        changed = list(dict.fromkeys(self._ledger.changed))
+        if changed:
+            with self._database.step(STEP_ON_OPTUNA - self._ledger.study_id) as shared:
+                if shared:  # other drivers project as well
+                    self._trials = self._shown(changed)
+                self._write(changed)
+        self._ledger.changed = []
+
+    def _write(self, changed: list[str]) -> None:
         new: list[tuple[Network, int]] = []
         for digest in changed:
             network = self._ledger.networks[digest]
@@ -112,7 +126,7 @@ class Projection:
             known = self._trials.get(digest)
             if known is None:
                 new.append((network, ended))
-            elif known[1] != ended:
+            elif known[1] < ended:
                 self._rewrite(known[0], network, ended)
         if new:
             self._add(new)

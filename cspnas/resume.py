@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 from cspnas.candidates import Candidate, baseline_curves
 from cspnas.database import Row
-from cspnas.ledger import Ledger
+from cspnas.ledger import Ledger, Network
 from cspnas.study import Study
 from cspnas.work import Suggestion, Work, unit_of
 
@@ -17,16 +19,24 @@ def cut_short(study: Study, ledger: Ledger, rows: list[Row]) -> list[Work]:
     `rows`: all suggestions, oldest first, here and below.
     """
     first = {row["evaluation_id"]: row for row in reversed(rows)}
-    found = []
-    for network in ledger.networks.values():
-        for row in network.evaluations:
-            if row["state"] == "in_flight":
-                made, unit = first[row["id"]], unit_of(study, network, row["repeat"])
-                state = (made["note"] or {}).get("state")
-                suggestion = Suggestion(made["number"], made["source"], made["genotype"], state)
-                work = Work(row["id"], network.digest, row["attempt"], unit, suggestion)
-                found.append(work if row["micro_batch"] is None else work.smaller(row["micro_batch"]))
-    return found
+    return [
+        work_again(study, network, row, first[row["id"]])
+        for network in ledger.networks.values()
+        for row in network.evaluations
+        if row["state"] == "in_flight"
+    ]
+
+
+def work_again(study: Study, network: Network, row: Mapping[str, Any], made: Row) -> Work:
+    """The training of an evaluation's `row` that the suggestion `made` began, as the attempt that it was."""
+    unit = unit_of(study, network, row["repeat"])
+    work = Work(row["id"], network.digest, row["attempt"], unit, suggestion_of(made))
+    return work if row["micro_batch"] is None else work.smaller(row["micro_batch"])
+
+
+def suggestion_of(row: Row) -> Suggestion:
+    """A recorded suggestion; no sampler waits to be told of it."""
+    return Suggestion(row["number"], row["source"], row["genotype"], (row["note"] or {}).get("state"))
 
 
 def missing_baselines(study: Study, rows: list[Row]) -> list[tuple[str, Candidate]]:

@@ -9,9 +9,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from cspnas.database import Database, undamaged
+from cspnas.database import Database
 from cspnas.errors import InputError
 from cspnas.library import Place
+from cspnas.storage import undamaged
 from cspnas.study import Study
 from cspnas.study_tables import evaluations_table
 

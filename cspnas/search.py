@@ -5,21 +5,21 @@ from __future__ import annotations
 import os
 import platform
 import socket
-import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cspnas.candidates import admitted_sample, reference_of
-from cspnas.database import Database, NoTablesError, check_name_free, undamaged
-from cspnas.errors import InputError, StorageError
+from cspnas.database import Database
+from cspnas.errors import InputError
 from cspnas.library import Place
-from cspnas.lock import StudyLock
+from cspnas.lock import Presence
+from cspnas.opening import check_data, known_row, opened
 from cspnas.recipe import recipe_digest
 from cspnas.reuse import Reuse, other_study, reuser
-from cspnas.sqlite_file import sqlite_files
+from cspnas.spool import Spool, record_left
+from cspnas.storage import UnreachableError, undamaged
 from cspnas.study import Study
 
 if TYPE_CHECKING:
@@ -51,73 +51,19 @@ def run_search(
 
     assert place.name is not None
     # Bad input ends in these lines, with nothing written, not even a lock.
-    known = _known(study, place)
+    known = known_row(study, place)
     if known is not None:
         check_data(study, place.name, known["facts"])
     other = other_study(reuse_from)
-    with workplace(where, study, place.file.parent / place.name) as workers:
+    with workplace(where, study, place.folder) as workers:
         measured_on = latency_device(study, workers)
         facts = new_facts(study, workers.precision, measured_on) if known is None else known["facts"]
         check_device(measured_on, facts)
         reuse = reuser(study, facts, measured_on, other, reuse_from)
-        return _with_lock(study, place, facts, workers, reuse, on_open)
-
-
-def _with_lock(
-    study: Study,
-    place: Place,
-    facts: dict[str, Any],
-    workers: Workplace,
-    reuse: Reuse,
-    on_open: Callable[[Session], Event],
-) -> str:
-    _make_folder(place.file)
-    lock = StudyLock(place.file)
-    lock.acquire()
-    try:
-        with _writing(study, place, facts) as (database, row):
+        with opened(study, place, facts) as (database, row):
             study = replace(study, recipe=replace(study.recipe, precision=row["facts"]["precision"]))
-            return _drive(study, database, row, workers, reuse, on_open)
-    finally:
-        lock.release()
-
-
-def _known(study: Study, place: Place) -> dict[str, Any] | None:
-    """The study's row where it is there already, unchanged. Raises InputError where it cannot be searched there."""
-    assert place.name is not None
-    _check_file(place.file)
-    row = _existing_row(place)
-    if row is None:
-        check_name_free(place.url, place.name)
-    else:
-        with undamaged(place.url):
-            check_unchanged(study, row)
-    return row
-
-
-@contextmanager
-def _writing(study: Study, place: Place, facts: dict[str, Any]) -> Iterator[tuple[Database, dict[str, Any]]]:
-    """The database and the study's row in it, made where it is missing; what could not be made is not left behind."""
-    assert place.name is not None
-    fresh = not place.file.exists()
-    database = None
-    try:
-        database = Database(place.url, create=True)
-        row = database.study(place.name)
-        if row is None:
-            row = database.create_study(place.name, study.identity(), facts)
-        else:  # another search may have made it since
-            check_unchanged(study, row)
-    except StorageError:
-        if database is not None:
-            database.close()
-        for path in [*sqlite_files(place.file), StudyLock(place.file).path] if fresh else []:
-            path.unlink(missing_ok=True)
-        raise
-    try:
-        yield database, row
-    finally:
-        database.close()
+            spool = Spool(place.folder / "spool", row)
+            return _drive(study, database, row, workers, reuse, on_open, spool)
 
 
 def _drive(
@@ -127,14 +73,17 @@ def _drive(
     workers: Workplace,
     reuse: Reuse,
     on_open: Callable[[Session], Event],
+    spool: Spool,
 ) -> str:
-    from cspnas.driver import Driver
     from cspnas.projection import Projection
     from cspnas.samplers.by_name import sampler_of
+    from cspnas.steady import SteadyDriver
 
     sampler = sampler_of(study)
     about = {"pid": os.getpid(), "host": socket.gethostname(), "python": platform.python_version(), **sampler.about()}
     driver_id = database.start_driver(row["id"], about)
+    presence = Presence(database, driver_id)
+    presence.show()
 
     def take_over(key: dict[str, Any]) -> dict[str, Any] | None:
         found = reuse(key)
@@ -142,21 +91,37 @@ def _drive(
             show("reused", None, {**key, **found})
         return found
 
+    left = record_left(spool, database, row["id"])
     with undamaged(database.shown_url):
-        driver = Driver(study, database, row, sampler, driver_id, reuse=take_over)
+        driver = SteadyDriver(study, database, row, sampler, driver_id, reuse=take_over, spool=spool, say=_say)
+    if left:
+        _say(f"{left} results that an earlier search kept in {spool.folder} are recorded")
     projection = Projection(database, row["name"], study.space, driver.ledger)
     projection.update()
     show = on_open(Session(study, database, driver, workers.devices))
 
     def on_event(kind: str, work: Any, detail: Any) -> None:
-        if kind == "finished":
-            projection.update()
+        try:
+            presence.show()
+            if kind == "finished":
+                projection.update()
+        except UnreachableError:
+            if not database.shared:
+                raise
+            # The driver says so, and waits; the projection is brought up to date later.
         show(kind, work, detail)
 
-    reason = workers.run(driver, on_event)
+    try:
+        reason = workers.run(driver, on_event)
+    finally:
+        presence.end()
     projection.update()  # results that were reused after the last training ended
     database.end_driver(driver_id)
     return reason
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"note: {text}\n")
 
 
 def new_facts(study: Study, faster_precision: Callable[[], str], measured_on: str | None = None) -> dict[str, Any]:
@@ -184,40 +149,6 @@ def new_facts(study: Study, faster_precision: Callable[[], str], measured_on: st
         "training_images": len(data.train.labels),
         "latency_device": measured_on,
     }
-
-
-def check_unchanged(study: Study, row: dict[str, Any]) -> None:
-    """Raises InputError where the study was made with another space, recipe or seed, with what changed."""
-    import json
-
-    before = row["identity"]
-    now = json.loads(json.dumps(study.identity()))
-    changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
-    if changed:
-        key = changed[0]
-        more = f" (and {len(changed) - 1} more: {', '.join(changed[1:4])})" if len(changed) > 1 else ""
-        raise InputError(
-            f"{key} = {now.get(key)}{more}",
-            expected=f"{before.get(key)}, as when study {row['name']!r} was made",
-            where=f"study {row['name']}",
-            do="undo the change, or start another study with --study NEW_NAME",
-        )
-
-
-def check_data(study: Study, name: str, facts: dict[str, Any]) -> None:
-    """Raises InputError where the data are no longer those that the study was made on: results would not compare."""
-    from cspnas import data as datasets
-
-    with undamaged(f"study {name}"):
-        before: str = facts["data"]["checksum"]
-    now = datasets.load(study.recipe.dataset).checksum
-    if now != before:
-        raise InputError(
-            f"other images or labels in {study.recipe.dataset} (checksum {now[:12]})",
-            expected=f"checksum {before[:12]}, as when study {name!r} was made",
-            where=f"study {name}",
-            do="put the data back, or start another study with --study NEW_NAME",
-        )
 
 
 def latency_device(study: Study, workers: Workplace) -> str | None:
@@ -248,47 +179,3 @@ def check_device(measured_on: str | None, facts: dict[str, Any]) -> None:
             where="--device",
             do="continue it there, or start another study with --study NEW_NAME",
         )
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"{path.parent}: {error.strerror}; choose another --storage") from None
-
-
-def _check_file(path: Path) -> None:
-    """Raises an error for a path that is no SQLite database, before a lock file is made beside it."""
-    try:
-        found = path.stat()
-        head = path.open("rb").read(16) if stat.S_ISREG(found.st_mode) else b""
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except OSError as error:
-        raise StorageError(f"{path}: {error.strerror}; choose another --storage") from None
-    if not stat.S_ISREG(found.st_mode):
-        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a device or a pipe"
-        raise InputError(kind, expected="a database file", where=str(path), do="choose another --storage")
-    if found.st_nlink > 1:  # each name would have a lock and a journal of its own
-        raise InputError(
-            f"a file with {found.st_nlink} names (hard links)",
-            expected="one",
-            where=str(path),
-            do="copy it, or use a symbolic link",
-        )
-    if head not in (b"", b"SQLite format 3\0"):
-        raise StorageError(f"{path}: found no SQLite database; choose another --storage, or restore a backup")
-
-
-def _existing_row(place: Place) -> dict[str, Any] | None:
-    """The study's row where it is there already."""
-    if place.name is None or not place.file.is_file() or not place.file.stat().st_size:
-        return None
-    try:
-        database = Database(place.url, read_only=True)
-    except NoTablesError:
-        return None
-    try:
-        return database.study(place.name)
-    finally:
-        database.close()

@@ -99,8 +99,12 @@ def _close(place: Place) -> None:
     from cspnas.summary import open_study, summarise
     from cspnas.tables import print_summary
 
-    print_summary(summarise(open_study(Database(place.url, read_only=True), place.name)))
+    summary = summarise(open_study(Database(place.url, read_only=True), place.name))
+    print_summary(summary)
     target = quote(place.target)
+    if not summary["front"]:
+        sys.stderr.write(f"no training gave a result; next: cspnas front {target} --failed\n")
+        raise SystemExit(1)
     print(f"next: cspnas export {target} --pick knee -o best.yaml\n      cspnas dashboard {target}")
 
 

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import sqlalchemy as sa
-
 SQLITE = "sqlite:///"
 
 
@@ -25,12 +23,6 @@ def sqlite_path(url: str) -> Path | None:
 def sqlite_files(path: Path) -> list[Path]:
     """A database and the files that SQLite keeps beside it."""
     return [Path(f"{path}{end}") for end in ("", "-wal", "-shm", "-journal")]
-
-
-def url_object(url: str) -> sa.URL:
-    """`url` for SQLAlchemy, which would read ?, # and %20 in a path as something else."""
-    path = sqlite_path(url)
-    return sa.make_url(url) if path is None else sa.URL.create("sqlite", database=str(path))
 
 
 def write_settings(connection: Any, record: Any) -> None:
@@ -59,6 +51,10 @@ def advice_on(reason: str) -> str:
         ("malformed", "the file is damaged: restore it from a backup"),
         ("not a database", "the file is damaged or no database: restore it from a backup"),
         ("locked", "another program holds it: close that and try again"),
+        ("password", "check user and password, or set PGPASSWORD or ~/.pgpass"),
+        ("Connection refused", "check that the server runs and that host and port are right"),
+        ("No such file or directory", "check that the server runs and that host and port are right"),
+        ("does not exist", "create it, or correct the URL"),
     ):
         if sign in reason:
             return advice

@@ -6,26 +6,47 @@ import json
 from datetime import datetime
 from typing import Any
 
-from cspnas.database import Database, undamaged
+from cspnas.database import Database
 from cspnas.errors import CspnasError
-from cspnas.library import FOLDER
+from cspnas.library import FOLDER, Place, copy_place, existing_place, server_place
+from cspnas.migration import NoTablesError
+from cspnas.storage import undamaged
 from cspnas.summary import open_study
 
 
-def listing(*, as_json: bool) -> str:
-    """One line a study; a damaged file is listed with its error and hides no other."""
-    rows = [row for path in sorted(FOLDER.glob("*.db")) for row in _studies_in(str(path))]
+def listing(storage: str | None, *, as_json: bool) -> str:
+    """One line a study, of the folder or of one database; a damaged file is listed with its error and hides no other."""
+    if storage is not None:
+        place = server_place(storage)
+        rows = _studies_in(place.url, place.shown)
+    else:
+        rows = [row for path in sorted(FOLDER.glob("*.db")) for row in _studies_in(f"sqlite:///{path}", str(path))]
     if as_json:
         return json.dumps(rows, indent=2)
     if not rows:
-        return f"no study under {FOLDER}/ yet; next: cspnas search densenet"
+        where = f"under {FOLDER}/" if storage is None else f"in {place.shown}"
+        return f"no study {where} yet; next: cspnas search densenet"
     return "\n".join(_line(row) for row in rows)
 
 
-def _studies_in(path: str) -> list[dict[str, Any]]:
+def copy(source: str, target: str) -> str:
+    """Copy a study to another database; a line that says what was copied."""
+    from cspnas.copying import copy_study
+
+    place = existing_place(source, "SRC")
+    to = copy_place(target)
+    name, count = copy_study(place, to)
+    return f"{Place(to.url, name).target}: {count} trainings of {place.target}, and all that belongs to them"
+
+
+def _studies_in(url: str, path: str) -> list[dict[str, Any]]:
     try:
-        database = Database(f"sqlite:///{path}", read_only=True)
+        database = Database(url, read_only=True)
         return [_row_or_error(database, row, path) for row in database.studies()]
+    except NoTablesError as error:
+        if url.startswith("sqlite:"):
+            return [{"file": path, "error": str(error)}]
+        return []
     except CspnasError as error:
         return [{"file": path, "error": str(error)}]
 

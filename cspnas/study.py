@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from cspnas.architecture import Stem
 from cspnas.objectives import Constraint
 from cspnas.recipe import Recipe
-from cspnas.space import SearchSpace
+from cspnas.space import SearchSpace, StageChoices
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +50,16 @@ class Study:
         flat |= {f"proxy.{key}": value for key, value in asdict(self.recipe).items()}
         flat |= {f"baselines.{key}": value for key, value in asdict(self.baselines).items()}
         return flat | {"search.seed": self.seed}
+
+
+def space_of(identity: dict[str, Any]) -> SearchSpace:
+    """The space that a study was made with. Raises KeyError, TypeError or ValueError where its identity is damaged."""
+    stages: dict[int, dict[str, Any]] = {}
+    for key, value in identity.items():
+        if key.startswith("stages."):
+            _, number, name = key.split(".")
+            stages.setdefault(int(number), {})[name] = tuple(value)
+    space = {key.removeprefix("space."): value for key, value in identity.items() if key.startswith("space.")}
+    stems = tuple(Stem(**{**stem, "hidden": tuple(stem["hidden"])}) for stem in space.pop("stems"))
+    plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in space.items()}
+    return SearchSpace(**plain, stems=stems, stages=tuple(StageChoices(**stages[n]) for n in sorted(stages)))

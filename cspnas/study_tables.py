@@ -41,6 +41,16 @@ evaluations_table = sa.Table(
     sa.Column("started", sa.Float, nullable=False),
     sa.Column("finished", sa.Float),
     sa.UniqueConstraint("study_id", "digest", "recipe_digest", "seed", "fidelity", name="cspnas_evaluation_key"),
+    sa.Index("cspnas_evaluation_states", "study_id", "state"),
+)
+late_table = sa.Table(  # results that came when another driver's had been recorded: kept, never counted
+    "cspnas_late_results",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("evaluation_id", sa.ForeignKey("cspnas_evaluations.id"), nullable=False),
+    sa.Column("driver_id", sa.Integer, nullable=False),
+    sa.Column("result", sa.JSON, nullable=False),
+    sa.Column("finished", sa.Float, nullable=False),
 )
 suggestions_table = sa.Table(
     "cspnas_suggestions",
@@ -62,6 +72,7 @@ drivers_table = sa.Table(
     sa.Column("about", sa.JSON, nullable=False),  # pid, host, sampler and versions
     sa.Column("started", sa.Float, nullable=False),
     sa.Column("ended", sa.Float),
+    sa.Column("beat", sa.Float),  # when it last showed that it works, by the server's clock; none on SQLite
 )
 fronts_table = sa.Table(
     "cspnas_fronts",

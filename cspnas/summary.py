@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from cspnas.database import Database, undamaged
+from cspnas.database import Database
 from cspnas.failures import quarantined
 from cspnas.front import Reference
 from cspnas.ledger import Ledger, Network
+from cspnas.storage import undamaged
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,9 @@ class Sampler(Protocol):
     def watch(self, ledger: Ledger) -> None:
         """The study's results, now and later; comes before everything else."""
 
+    def fresh(self) -> Sampler:
+        """One like it that was told nothing yet."""
+
     def suggest(self, number: int) -> tuple[Genotype, dict[str, Any]]:
         """The genotype of suggestion `number`, and JSON that `restore` needs to have after a restart."""
 
@@ -52,6 +55,7 @@ class Teacher:
 
     def __init__(self, study: Study, sampler: Sampler, ledger: Ledger) -> None:
         self.study, self.sampler, self.ledger = study, sampler, ledger
+        self.known: set[int | None] = set()  # evaluations whose suggestion was told, or will be when they end
 
     def nothing(self, suggestion: Suggestion) -> None:
         """It taught nothing."""
@@ -68,15 +72,14 @@ class Teacher:
             self._tell(suggestion, self._values(network), network.costs)
 
     def restore(self, rows: list[Row]) -> None:
-        """All suggestions of earlier drivers, oldest first, from the database's rows.
+        """All suggestions of earlier drivers, or more of other ones, oldest first, from the database's rows.
 
         Even what taught nothing goes to the sampler: its state may hold what later suggestions stand on.
         """
-        known: set[int | None] = set()
         for row in rows:
             # "reused" with an evaluation of its own: the result came from another study
-            first = row["evaluation_id"] not in known
-            known.add(row["evaluation_id"])
+            first = row["evaluation_id"] not in self.known
+            self.known.add(row["evaluation_id"])
             if row["source"] != CONFIRM:
                 self._restore(row, first)
 

@@ -113,10 +113,21 @@ def _job(file: ArchitectureFile, recipe: Recipe, device_name: str, seed: int) ->
 
 def _check_size(file: ArchitectureFile, recipe: Recipe, device: torch.device) -> None:
     from cspnas.capacity import check_fits
+    from cspnas.cost import cost_of
     from cspnas.families import wire
+    from cspnas.objectives import LARGEST, human
 
+    graph = wire(file.architecture)
+    flops = cost_of(graph).flops
+    if flops > LARGEST.bound:
+        raise InputError(
+            f"a network of {human('flops', flops)} FLOPs",
+            expected=f"at most {human('flops', LARGEST.bound)}",
+            where=str(file.path),
+            do="take a smaller network, or smaller images",
+        )
     try:
-        check_fits(wire(file.architecture), recipe.batch_size, device)
+        check_fits(graph, recipe.batch_size, device)
     except TrainingError as error:
         do = "lower recipe.batch_size in the file, or take a smaller network"
         raise InputError(str(error), expected="a network that fits", where=str(file.path), do=do) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -80,3 +81,15 @@ def unit_of(study: Study, network: Network, repeat: int) -> dict[str, Any]:
     """The JSON for a worker that trains `network` for the `repeat`-th time, counted from 0."""
     seed = training_seed(study.seed, network.digest, repeat)
     return {"architecture": network.document, "recipe": asdict(study.recipe), "seed": seed}
+
+
+def ended(result: Mapping[str, Any], state: str) -> dict[str, Any]:
+    """An evaluation's columns once its result is there; `state` where it is no failure."""
+    failure = result.get("failure")
+    return {
+        "state": "failed" if failure else state,
+        "accuracy": None if failure else float(result["accuracy"]),
+        "result": dict(result),
+        "failure_kind": failure["kind"] if failure else None,
+        "finished": time.time(),
+    }

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
+from servers import Server, server, urls_on
 
 torch.set_num_threads(1)
 
@@ -20,3 +24,28 @@ def rng() -> random.Random:
 def seeded() -> None:
     """Torch's own generator starts each test in the same state, whatever ran before it."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A PostgreSQL server of the session's own."""
+    with server() as started:
+        yield started
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
+    """Makes the URL of a new, empty database: of a file, and on a real server."""
+    if request.param == "postgresql":
+        with urls_on(request.getfixturevalue("postgresql")) as make:
+            yield make
+        return
+    count = itertools.count()
+    yield lambda: f"sqlite:///{tmp_path / f'{next(count)}.db'}"
+
+
+@pytest.fixture
+def new_server_url(postgresql: Server) -> Iterator[Callable[[], str]]:
+    """Makes the URL of a new, empty database on a real server."""
+    with urls_on(postgresql) as make:
+        yield make

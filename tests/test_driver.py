@@ -140,22 +140,23 @@ class Run:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Callable[..., Run]:
-    """A new study from a space file, on a database of its own."""
-    count = 0
+def start(tmp_path: Path, new_url: Callable[[], str]) -> Iterator[Callable[..., Run]]:
+    """A new study from a space file, on a database of its own: SQLite, and PostgreSQL."""
+    opened: list[Database] = []
 
     def make(text: str = SPACE, sampler: str = "random", trials: int = 16, seed: int = 0, **changes: Any) -> Run:
-        nonlocal count
-        count += 1
         path = tmp_path / "small.yaml"
         path.write_text(text)
         search = {"search.trials": trials, "search.sampler": sampler, "search.seed": seed}
         study = replace(read_space(path, search), **changes)
-        database = Database(f"sqlite:///{tmp_path / f'{count}.db'}", create=True)
+        database = Database(new_url(), create=True)
         facts = {"reference": reference_of(study, admitted_sample(study, 50)).to_json(), "recipe_digest": "r" * 64}
+        opened.append(database)
         return Run(study, database, database.create_study("small", study.identity(), facts))
 
-    return make
+    yield make
+    for database in opened:
+        database.close()
 
 
 Start = Callable[..., Run]

@@ -443,13 +443,18 @@ def test_a_result_is_reused_for_its_latency_only_where_it_was_measured_on_the_sa
     assert finder(other, "cpu X")(key) is None
 
 
-def test_latency_needs_one_kind_of_device_and_the_same_one_later(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_latency_needs_one_kind_of_device_and_the_same_one_later(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def here(*devices: str) -> Here:
+        return Here(list(devices), tmp_path, "cspnas.evaluation:Evaluator")
+
     study = start().study
-    assert latency_device(study, Here(["cpu", "cpu"])) == device_name(CPU)
-    assert latency_device(replace(study, objectives=("accuracy", "flops")), Here(["cpu"])) is None
+    assert latency_device(study, here("cpu", "cpu")) == device_name(CPU)
+    assert latency_device(replace(study, objectives=("accuracy", "flops")), here("cpu")) is None
     monkeypatch.setattr("cspnas.latency.device_name", lambda device: f"GPU {device.index}")
     with pytest.raises(InputError, match="GPU 0 and GPU 1"):
-        latency_device(study, Here(["cuda:0", "cuda:1"]))
+        latency_device(study, here("cuda:0", "cuda:1"))
     check_device("GPU 0", {"latency_device": "GPU 0"})
     check_device(None, {})
     with pytest.raises(InputError, match="as when the study was made"):

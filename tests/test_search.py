@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import resource
 import sqlite3
 import sys
@@ -40,6 +41,7 @@ class Inline:
     """Gives each network an accuracy by its digest; `before` is called with the number of each training."""
 
     before: Callable[[int], None] = staticmethod(lambda number: None)
+    failure: dict[str, str] | None = None
 
     def __init__(self, devices: list[str], on_event: Callable[..., None], **options: Any) -> None:
         self.on_event = on_event
@@ -53,7 +55,7 @@ class Inline:
             assert isinstance(work, Work)
             type(self).before(number)
             number += 1
-            result = {"accuracy": 0.5 + int(work.digest[:4], 16) / 2**18, "failure": None, "device": "cpu"}
+            result = {"accuracy": 0.5 + int(work.digest[:4], 16) / 2**18, "failure": self.failure, "device": "cpu"}
             self.on_event("finished" if driver.finish(work, result) else "crashed", work, result)
 
 
@@ -125,6 +127,20 @@ def test_changed_images_are_refused_and_the_old_ones_go_on(folder: Path, cspnas:
     assert all(text in line for text in ("study 'space'", "folder:images", before, now, "--study NEW_NAME"))
     draw(folder / "images", 0)
     assert "all 4 trainings are done" in searched(cspnas, "--trials", "4")
+
+
+def test_a_search_whose_every_training_failed_is_a_failure(cspnas: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Inline, "failure", {"kind": "diverged", "message": "loss nan"})
+    code, _, err = cspnas("search", "space.yaml", "--trials", "2", "--study", "bad")
+    assert code == 1 and err.splitlines()[-1] == "no training gave a result; next: cspnas front bad --failed"
+
+
+def test_every_candidate_of_more_than_a_trillion_flops_is_rejected_from_its_cost(folder: Path, cspnas: Run) -> None:
+    text = Path("space.yaml").read_text()
+    wide = re.sub(r"growth_rate: \[[^]]*\]", "growth_rate: 60000", text)
+    Path("wide.yaml").write_text(wide)
+    line = refused(cspnas, "search", "wide.yaml", "--trials", "2")
+    assert "flops<=1T" in line and "the nearest one has flops" in line
 
 
 # One writer, one file ------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -138,3 +139,13 @@ def test_the_flag_wins_over_the_files_batch_size(
     with pytest.raises(SystemExit):
         cli.main()
     assert json.loads(capsys.readouterr().out)["batch_size"] == batch
+
+
+def test_a_network_of_more_than_a_trillion_flops_is_refused_from_its_cost(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    huge = Path("best.yaml").read_text().replace("input_shape: [1, 8, 8]", "input_shape: [1, 65536, 65536]")
+    huge = huge.replace("kernel: 3", "kernel: 7")
+    Path("huge.yaml").write_text(re.sub("digest: .*\n", "", huge))
+    code, _, err = train("huge.yaml", capsys=capsys, monkeypatch=monkeypatch)
+    assert code == 2 and re.search("^.*huge.yaml: found a network of [0-9.]+T FLOPs, expected at most 1T;", err), err

@@ -46,6 +46,10 @@ class CostAwareSampler:
 
         return {"sampler": self.name, "scikit-learn": sklearn.__version__}
 
+    def fresh(self) -> CostAwareSampler:
+        """One like it that was told nothing yet."""
+        return CostAwareSampler(self.study, self._pool_size)
+
     def watch(self, ledger: Ledger) -> None:
         """Read results from this ledger."""
         self._ledger = ledger

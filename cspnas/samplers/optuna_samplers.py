@@ -48,6 +48,10 @@ class OptunaSampler:
         """Name and version, recorded with each driver."""
         return {"sampler": self.name, "optuna": optuna.__version__}
 
+    def fresh(self) -> OptunaSampler:
+        """One like it that was told nothing yet."""
+        return OptunaSampler(self.name, self.space, self.objectives, self.seed)
+
     def watch(self, ledger: Ledger) -> None:
         """Nothing to do: results come by `tell` and `restore`."""
 

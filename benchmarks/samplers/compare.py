@@ -1,0 +1,178 @@
+"""The samplers compared on one truth: same space, same driver, same initial points, budget counted in trainings.
+
+    python benchmarks/samplers/compare.py run METHOD TRAININGS SEEDS [WORKERS]     adds what is missing to the results
+    python benchmarks/samplers/compare.py table                                    figures and plot from the results
+
+Every method is asked by the product's driver: what it proposes twice is reused, what breaks a constraint is rejected, and
+neither counts. The same 10 random networks come first for all methods of a seed. A run is kept in
+benchmarks/results/samplers/ as soon as it ends, so that an interrupted comparison goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from peers import METHODS
+from truth import Truth, true_front
+
+from cspnas.candidates import Candidate, admitted_sample, reference_of
+from cspnas.database import Database
+from cspnas.driver import Driver
+from cspnas.front import Reference, hypervolume, losses
+from cspnas.ledger import Network
+from cspnas.space_document import find_space, read_space
+from cspnas.study import Study
+from cspnas.teaching import Sampler
+from cspnas.work import Done, Wait, Work
+
+RESULTS = Path(__file__).parents[1] / "results" / "samplers"
+STEP = 5  # trainings from one point of a regret curve to the next
+INITIAL = 10  # random networks, the same for all methods
+
+
+class Oracle:
+    """The study's driver trains here: noise-free accuracies of networks, and noisy ones of trainings."""
+
+    def __init__(self, truth: Truth) -> None:
+        self.truth, self.known = truth, dict[str, float]()
+
+    def accuracy(self, network: Network) -> float:
+        """Without noise."""
+        if network.digest not in self.known:
+            drawn = Candidate(network.architecture, network.digest, network.costs, {})
+            self.known[network.digest] = float(self.truth.accuracies([drawn])[0])
+        return self.known[network.digest]
+
+    def train(self, network: Network, seed: int) -> dict[str, Any]:
+        """A training's result."""
+        return {"accuracy": self.truth.measured(self.accuracy(network), network.digest, seed), "failure": None}
+
+
+def regret(driver: Driver, oracle: Oracle, whole: float) -> float:
+    """1 - hypervolume of the noise-free values of the networks on the observed front, over that of the true front."""
+    members = driver.ledger.front()
+    points = driver.ledger.points(members)
+    points[:, driver.ledger.reference.objectives.index("accuracy")] = [oracle.accuracy(one) for one in members]
+    return 1 - hypervolume(losses(points, driver.ledger.reference)) / whole
+
+
+def run(study: Study, method: str, oracle: Oracle, reference: Reference, whole: float, workers: int) -> dict[str, Any]:
+    """One search: regret after every STEP trainings, CPU seconds of all suggestions, counts."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+        database = Database(f"sqlite:///{folder}/run.db", create=True)
+        facts = {"reference": reference.to_json(), "recipe_digest": "0" * 64}
+        row = database.create_study("run", study.identity(), facts)
+        curve: list[list[float]] = []
+        first = _driver(replace(study, trials=INITIAL, sampler="random"), database, row, METHODS["random"])
+        _go(first, oracle, workers, lambda driver: None)
+        driver = _driver(study, database, row, METHODS[method])
+        seconds = _go(
+            driver, oracle, workers, lambda now: curve.append([now.ledger.finished, regret(now, oracle, whole)])
+        )
+        database.close()
+        counts = dict(driver.outcomes)
+    trained = max(1, driver.ledger.finished - INITIAL)
+    return {"curve": curve, "cpu_seconds_per_training": seconds / trained, "outcomes": counts}
+
+
+def _driver(study: Study, database: Database, row: Any, method: Callable[[Study], Sampler]) -> Driver:
+    return Driver(study, database, row, method(study), database.start_driver(row["id"], {}))
+
+
+def _go(driver: Driver, oracle: Oracle, workers: int, on_step: Callable[[Driver], None]) -> float:
+    """Drive to the end with so many trainings at once, first in, first out; CPU seconds of all suggestions."""
+    flight, seconds = list[Work](), 0.0
+    if driver.ledger.finished:
+        on_step(driver)
+    while True:
+        while len(flight) < workers:
+            began = time.process_time()
+            work = driver.suggest()
+            seconds += time.process_time() - began
+            if not isinstance(work, Work):
+                break
+            flight.append(work)
+        if isinstance(work, Done):
+            return seconds
+        assert flight or not isinstance(work, Wait)
+        first = flight.pop(0)
+        driver.finish(first, oracle.train(driver.ledger.networks[first.digest], first.unit["seed"]))
+        if driver.ledger.finished % STEP == 0:
+            on_step(driver)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were made by."""
+    import optuna
+    import sklearn
+
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    return {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "optuna": optuna.__version__,
+        "scikit-learn": sklearn.__version__,
+        "commit": commit.stdout.strip(),
+    }
+
+
+def base_study(truth: Truth) -> Study:
+    """The table's own space, without confirmations: a regret is of exploration."""
+    assert truth.provenance["study"]["space.family"] == "densenet"
+    return replace(read_space(find_space("densenet"), {"baselines.widths": 0}), confirm_share=0.0)
+
+
+def main() -> None:
+    """Parse, run, keep."""
+    if sys.argv[1] == "table":
+        from figures import write
+
+        write(RESULTS)
+        return
+    method, trainings, seeds = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    workers = int(sys.argv[5]) if len(sys.argv) > 5 else 1
+    truth = Truth()
+    study = base_study(truth)
+    reference = reference_of(study, admitted_sample(study))
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    whole = _whole(study, truth, reference)
+    file = RESULTS / f"{method}-{workers}.json"
+    document = json.loads(file.read_text()) if file.exists() else {"runs": {}}
+    document |= {"method": method, "workers": workers, "machine": machine(), "truth": truth.report}
+    for seed in range(seeds):
+        if str(seed) in document["runs"]:
+            continue
+        oracle = Oracle(truth)
+        one = replace(study, seed=seed, trials=trainings)
+        document["runs"][str(seed)] = run(one, method, oracle, reference, whole, workers)
+        file.write_text(json.dumps(document) + "\n")
+        last = document["runs"][str(seed)]
+        print(
+            f"{method} x{workers} seed {seed}: {last['curve'][-1]}, {last['cpu_seconds_per_training']:.3f} s",
+            flush=True,
+        )
+
+
+def _whole(study: Study, truth: Truth, reference: Reference) -> float:
+    """Hypervolume of the true front, found once for a table."""
+    file = RESULTS / "true_front.json"
+    if file.exists() and (kept := json.loads(file.read_text()))["rows"] == len(truth.rows):
+        return float(kept["hypervolume"])
+    front = true_front(study, truth, reference)
+    whole = hypervolume(losses(front, reference))
+    file.write_text(json.dumps({"rows": len(truth.rows), "hypervolume": whole, "points": np.round(front, 6).tolist()}))
+    return whole
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The methods that are compared, each behind the interface that the product's driver asks.
+
+Optuna 5 has no distance between categories in its TPE any more (`categorical_distance_func`), so that it has one form here.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import optuna
+
+from cspnas.samplers import optuna_samplers
+from cspnas.samplers.cost_aware import CostAwareSampler
+from cspnas.samplers.optuna_samplers import OptunaSampler
+from cspnas.study import Study
+from cspnas.teaching import Sampler
+
+
+class Variant(OptunaSampler):
+    """One of Optuna's samplers that the product itself does not offer."""
+
+    def __init__(self, name: str, study: Study, make: Callable[[int], optuna.samplers.BaseSampler], flat: bool) -> None:
+        super().__init__("tpe", study.space, study.objectives, study.seed)
+        self.name, self._flat, self._make = name, flat, make
+
+    def suggest(self, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """As the product's, with this sampler."""
+        made, usual = self._make, optuna_samplers._sampler
+        optuna_samplers._sampler = lambda name, seed, parents: made(seed)
+        try:
+            return super().suggest(number)
+        finally:
+            optuna_samplers._sampler = usual
+
+
+def nsga3(study: Study) -> Sampler:
+    """NSGA-III; one sampler for the whole run, as Optuna's own loop has it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = optuna.samplers.NSGAIIISampler(population_size=optuna_samplers.POPULATION, seed=study.seed)
+    return Variant("nsga3", study, lambda seed: sampler, flat=True)
+
+
+def optunas(name: str) -> Callable[[Study], Sampler]:
+    """One that the product offers."""
+    return lambda study: OptunaSampler(name, study.space, study.objectives, study.seed)
+
+
+METHODS: dict[str, Callable[[Study], Sampler]] = {
+    "cost-aware": CostAwareSampler,
+    "tpe": optunas("tpe"),
+    "nsga2": optunas("nsga2"),
+    "nsga3": nsga3,
+    "random": optunas("random"),
+    "gp": optunas("gp"),
+}

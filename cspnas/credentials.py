@@ -1,0 +1,16 @@
+"""Passwords in URLs: nothing that a person reads or a table keeps may hold one."""
+
+from __future__ import annotations
+
+import re
+
+_USER = re.compile(
+    r"(\w[\w+.-]*://[^\s/@:?#]*):(?:[^\s/]*)@"
+)  # up to the last @ before a slash: a password may hold one
+_SLASHED = re.compile(r"(postgres\w*(?:\+\w+)?://[^\s/@:?#]*):\S*@")  # a password with / or # that nobody quoted
+_OPTION = re.compile(r"(?i)\b((?:ssl)?password|passwd)=[^\s&#'\"]+")
+
+
+def hidden(text: str) -> str:
+    """`text` with `***` in the place of every password of a URL, and of every password=... option."""
+    return _OPTION.sub(r"\1=***", _SLASHED.sub(r"\1:***@", _USER.sub(r"\1:***@", text)))
