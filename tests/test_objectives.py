@@ -483,6 +483,7 @@ def test_a_search_for_evenness_and_latency(
     (tmp_path / "small.yaml").write_text(space.replace("stride: 4", "stride: 2"))
     monkeypatch.chdir(tmp_path)
     command = [sys.executable, "-m", "cspnas", "search", "small.yaml", "--trials", "4", "--workers", "1"]
+    command += ["--sampler", "nsga2"]  # cost-aware has one measured objective
     run = subprocess.run([*command, "--device", "cpu"], capture_output=True, text=True, timeout=300, check=False)
     assert run.returncode == 0, run.stderr
     assert "latency" in run.stdout

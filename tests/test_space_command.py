@@ -64,7 +64,8 @@ def test_three_objectives_are_three(name: str) -> None:
 def test_objectives_are_marked_exact_or_measured(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     objectives = "[accuracy, latency, evenness, traffic]"
-    path.write_text(f"family: densenet\nobjectives: {objectives}\nstages: [{{depth: 1, growth_rate: 4}}]\n")
+    text = f"family: densenet\nobjectives: {objectives}\nstages: [{{depth: 1, growth_rate: 4}}]\nsearch: {{sampler: nsga2}}\n"
+    path.write_text(text)
     expected = "objectives: accuracy (measured), latency (measured), evenness (exact), traffic (exact)"
     assert expected in report(str(path), 4, as_json=False).splitlines()
     marks = json.loads(report(str(path), 4, as_json=True))["objectives"]

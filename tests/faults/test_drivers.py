@@ -91,6 +91,7 @@ def test_two_searches_share_one_budget_and_train_nothing_twice(studied: Studied)
 
 def test_what_a_killed_search_had_under_way_is_taken_over_at_once_by_the_other(studied: Studied) -> None:
     victim = studied.start()
+    until(victim, f"{TRIALS} trainings, ")  # so that it is the first driver
     other = studied.start()
     until(other, "[")
     time.sleep(random.uniform(0, 0.5))
