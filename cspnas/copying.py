@@ -6,7 +6,7 @@ from contextlib import nullcontext
 
 import sqlalchemy as sa
 
-from cspnas.database import Database, Row
+from cspnas.database import Database
 from cspnas.errors import InputError
 from cspnas.library import Place
 from cspnas.lock import StudyLock
@@ -25,6 +25,7 @@ from cspnas.study_tables import (
     suggestions_table,
 )
 from cspnas.summary import open_study
+from cspnas.transactions import Row
 
 # A table, the columns that hold ids of other tables, and how its rows of one study are found.
 _TABLES: tuple[tuple[sa.Table, dict[str, sa.Table]], ...] = (

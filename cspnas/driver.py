@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from cspnas.candidates import Candidate, admitted, candidate
-from cspnas.database import Database, Row
+from cspnas.database import Database
 from cspnas.errors import ArchitectureError
 from cspnas.failures import MAX_ATTEMPTS, checked, quarantined
 from cspnas.front import Reference
@@ -21,6 +21,7 @@ from cspnas.resume import cut_short, idle, missing_baselines, suggestion_of
 from cspnas.sharing import Others
 from cspnas.study import Study
 from cspnas.teaching import Sampler, Teacher
+from cspnas.transactions import Row
 from cspnas.untried import Untried
 from cspnas.work import CONFIRM, Done, Suggestion, Wait, Work, ended, unit_of
 

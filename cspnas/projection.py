@@ -22,12 +22,13 @@ from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from cspnas.database import Database, Row
+from cspnas.database import Database
 from cspnas.errors import StorageError
 from cspnas.failpoints import reach
 from cspnas.ledger import Ledger, Network
 from cspnas.objectives import OBJECTIVES
 from cspnas.space import SearchSpace
+from cspnas.transactions import Row
 
 STUDIES, TRIALS, VALUES, PARAMS, ATTRIBUTES = (
     model.__table__

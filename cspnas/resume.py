@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from cspnas.candidates import Candidate, baseline_curves
-from cspnas.database import Row
 from cspnas.ledger import Ledger, Network
 from cspnas.study import Study
+from cspnas.transactions import Row
 from cspnas.work import Suggestion, Work, unit_of
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Container
 from typing import Any
 
-from cspnas.database import Database, Row
+from cspnas.database import Database
 from cspnas.ledger import Ledger, Network
 from cspnas.resume import work_again
 from cspnas.study import Study
+from cspnas.transactions import Row
 from cspnas.work import Work
 
 

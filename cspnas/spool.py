@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cspnas.database import Database, Row
+from cspnas.database import Database
 from cspnas.errors import StorageError
+from cspnas.transactions import Row
 from cspnas.work import Work, ended
 
 FORMAT = "cspnas-spool/1"

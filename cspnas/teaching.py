@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from cspnas.candidates import violations
-from cspnas.database import Row
 from cspnas.ledger import Ledger, Network
 from cspnas.objectives import MEASURED
 from cspnas.space import Genotype
 from cspnas.study import Study
+from cspnas.transactions import Row
 from cspnas.work import CONFIRM, Suggestion
 
 TEACHING_FAILURES = ("diverged", "out of memory", "timeout")  # these say something about the network itself
