@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from contextlib import suppress
@@ -13,6 +12,19 @@ from typing import Annotated, Any
 import typer
 
 from cspnas.errors import CspnasError, InputError
+from cspnas.machine_readable import print_csv, print_json
+from cspnas.options import (
+    Address,
+    ArchitectureArgument,
+    Constraints,
+    Json,
+    Objectives,
+    PerGpu,
+    Set,
+    SpaceArgument,
+    Storage,
+    StudyArgument,
+)
 
 app = typer.Typer(
     add_completion=False,
@@ -21,42 +33,19 @@ app = typer.Typer(
     help="Search the Cross Stage Partial (CSP) design space: accuracy against exact FLOPs and peak memory.",
 )
 
-SpaceArgument = Annotated[
-    str, typer.Argument(help="A space file, or a shipped space: densenet, peleenet, resnet, resnext, darknet.")
-]
-StudyArgument = Annotated[str, typer.Argument(help="A name under studies/, a database file, or URL#NAME.")]
-ArchitectureArgument = Annotated[
-    str, typer.Argument(help="An architecture file, or the name of a reference network (csdarknet53).")
-]
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable output with units in the names.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE for any key of the space file, repeatable.")]
-Objectives = Annotated[
-    list[str] | None, typer.Option("--objective", help="accuracy, flops, evenness, latency ...; repeatable.")
-]
-Constraints = Annotated[
-    list[str] | None, typer.Option("--constraint", help="'flops<=40M'; replaces the file's on that cost; repeatable.")
-]
-
 
 @app.command()
 def search(
     space: SpaceArgument = "densenet",
     study: Annotated[str | None, typer.Option(help="Name of the study; the space's name if not given.")] = None,
-    storage: Annotated[
-        str | None,
-        typer.Option(help="sqlite:///PATH or postgresql+psycopg://USER@HOST/DB; studies/NAME.db if not given."),
-    ] = None,
+    storage: Storage = None,
     trials: Annotated[int | None, typer.Option(help="Trainings in all, earlier ones included.")] = None,
     time: Annotated[str | None, typer.Option(help="Stop starting trainings after this long: 90s, 30m, 2h.")] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes; 0 = one per core or GPU.")] = None,
     runner: Annotated[str, typer.Option(help="local: processes of this machine; ray: Ray Tune.")] = "local",
-    address: Annotated[
-        str | None, typer.Option(help="Ray cluster: local (one of its own), auto, HOST:PORT or ray://HOST:PORT.")
-    ] = None,
+    address: Address = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:0,1.")] = "auto",
-    per_gpu: Annotated[
-        int | None, typer.Option(min=1, help="Trainings that share a GPU; as many as fit if not given.")
-    ] = None,
+    per_gpu: PerGpu = None,
     sampler: Annotated[str | None, typer.Option(help="cost-aware, nsga2, tpe, gp or random.")] = None,
     seed: Annotated[int | None, typer.Option(help="Study seed.")] = None,
     dataset: Annotated[str | None, typer.Option(help="fashion-mnist-mini, cifar10, folder:PATH ...")] = None,
@@ -117,9 +106,9 @@ def front(
 
         write_whole(plot, front_page(summary), force=force, inputs=opened.database.files)
     if as_json:
-        _print_json(summary)
+        print_json(summary)
     elif as_csv:
-        _print_csv(summary["failures" if failed else "front"])
+        print_csv(summary["failures" if failed else "front"])
     elif failed:
         from cspnas.tables import print_failures
 
@@ -196,7 +185,7 @@ def space(
     if schema:
         from cspnas.space_document import space_schema
 
-        _print_json(space_schema())
+        print_json(space_schema())
         return
     if space is None:
         raise InputError(
@@ -295,19 +284,6 @@ def _open(study: str) -> Any:
 def _one_of(value: str, known: tuple[str, ...], where: str) -> None:
     if value not in known:
         raise InputError(repr(value), expected=f"one of {', '.join(known)}", where=where)
-
-
-def _print_json(document: Any) -> None:
-    typer.echo(json.dumps(document, indent=2))
-
-
-def _print_csv(rows: list[dict[str, Any]]) -> None:
-    import csv
-
-    if rows:
-        writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def main() -> None:

@@ -51,9 +51,8 @@ class Driver:
         self.recipe_digest: str = row["facts"]["recipe_digest"]
         self._reuse, self._clock, self._started = reuse, clock, clock()
         self._images: int = row["facts"].get("training_images", ANY_IMAGES)
-        self._open: dict[
-            int, Work
-        ] = {}  # handed out, or to be tried again, and no end recorded yet: the try that may end it
+        # By evaluation: handed out, or to be tried again, and no end recorded yet: the try that may end it.
+        self._open: dict[int, Work] = {}
         self._restarts: list[Work] = []
         with database.step(self.study_id) as shared:  # nobody writes while it is read
             self.ledger = Ledger(Reference.from_json(row["facts"]["reference"]), database, self.study_id)

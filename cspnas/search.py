@@ -100,6 +100,18 @@ def _drive(
     projection.update()
     show = on_open(Session(study, database, driver, workers.devices))
 
+    try:
+        reason = workers.run(driver, _telling(database, presence, projection, show))
+    finally:
+        presence.end()
+    projection.update()  # results that were reused after the last training ended
+    database.end_driver(driver_id)
+    return reason
+
+
+def _telling(database: Database, presence: Presence, projection: Any, show: Event) -> Event:
+    """What hears the runner's events: Optuna's tables are brought up to date first."""
+
     def on_event(kind: str, work: Any, detail: Any) -> None:
         try:
             presence.show()
@@ -111,13 +123,7 @@ def _drive(
             # The driver says so, and waits; the projection is brought up to date later.
         show(kind, work, detail)
 
-    try:
-        reason = workers.run(driver, on_event)
-    finally:
-        presence.end()
-    projection.update()  # results that were reused after the last training ended
-    database.end_driver(driver_id)
-    return reason
+    return on_event
 
 
 def _say(text: str) -> None:

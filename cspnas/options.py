@@ -1,0 +1,29 @@
+"""Arguments and options that several commands share, or that are long: their types and what `--help` says of them."""
+
+from typing import Annotated
+
+import typer
+
+SpaceArgument = Annotated[
+    str, typer.Argument(help="A space file, or a shipped space: densenet, peleenet, resnet, resnext, darknet.")
+]
+StudyArgument = Annotated[str, typer.Argument(help="A name under studies/, a database file, or URL#NAME.")]
+ArchitectureArgument = Annotated[
+    str, typer.Argument(help="An architecture file, or the name of a reference network (csdarknet53).")
+]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output with units in the names.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE for any key of the space file, repeatable.")]
+Objectives = Annotated[
+    list[str] | None, typer.Option("--objective", help="accuracy, flops, evenness, latency ...; repeatable.")
+]
+Constraints = Annotated[
+    list[str] | None, typer.Option("--constraint", help="'flops<=40M'; replaces the file's on that cost; repeatable.")
+]
+Storage = Annotated[
+    str | None,
+    typer.Option(help="sqlite:///PATH or postgresql+psycopg://USER@HOST/DB; studies/NAME.db if not given."),
+]
+Address = Annotated[
+    str | None, typer.Option(help="Ray cluster: local (one of its own), auto, HOST:PORT or ray://HOST:PORT.")
+]
+PerGpu = Annotated[int | None, typer.Option(min=1, help="Trainings that share a GPU; as many as fit if not given.")]
