@@ -11,6 +11,8 @@ import pytest
 import torch
 from servers import Server, server, urls_on
 
+pytest_plugins = ["driven"]  # the fixture `start`
+
 torch.set_num_threads(1)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_driver import SPACE, TINY, Run, start, train
+from driven import SPACE, TINY, Run, Start, train
 
 from cspnas.candidates import admitted
 from cspnas.errors import InputError
@@ -18,8 +18,6 @@ from cspnas.samplers.cost_aware import CostAwareSampler
 from cspnas.space_document import read_space
 from cspnas.work import Work
 
-__all__ = ["start"]
-Start = Callable[..., Run]
 ONE = """
 family: densenet
 stem: {channels: 8, stride: 4}

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_driver import Start, failing, start, train  # noqa: F401 (a fixture)
+from driven import Start, failing, train
 from test_training import architecture
 
 from cspnas import data as datasets
@@ -34,7 +34,7 @@ def fails(work: Work) -> bool:
     return int(work.digest, 16) % 3 == 0
 
 
-def test_out_of_memory_is_tried_once_more_in_quarter_batches_and_then_recorded(start: Start) -> None:  # noqa: F811
+def test_out_of_memory_is_tried_once_more_in_quarter_batches_and_then_recorded(start: Start) -> None:
     run = start()
     driver, _, handed = run.go(failing("out of memory", fails))
     tries: dict[int, list[int | None]] = {}
@@ -49,7 +49,7 @@ def test_out_of_memory_is_tried_once_more_in_quarter_batches_and_then_recorded(s
     assert len(run.trained) == driver.ledger.finished == 16
 
 
-def test_what_fits_in_parts_is_a_training_like_any_other_with_its_parts_recorded(start: Start) -> None:  # noqa: F811
+def test_what_fits_in_parts_is_a_training_like_any_other_with_its_parts_recorded(start: Start) -> None:
     """Same networks, seeds and recipe digests as where memory sufficed; the worker is told the parts."""
     run, roomy = start(), start()
     _, _, handed = run.go(failing("out of memory", lambda work: fails(work) and work.micro_batch is None))
@@ -61,7 +61,7 @@ def test_what_fits_in_parts_is_a_training_like_any_other_with_its_parts_recorded
     assert all(work.unit.get("micro_batch") == work.micro_batch for work in handed)
 
 
-def test_a_driver_that_dies_between_the_two_tries_leaves_the_smaller_one(start: Start) -> None:  # noqa: F811
+def test_a_driver_that_dies_between_the_two_tries_leaves_the_smaller_one(start: Start) -> None:
     run = start()
     first = run.driver()
     work = first.suggest()
@@ -77,7 +77,7 @@ def test_a_driver_that_dies_between_the_two_tries_leaves_the_smaller_one(start: 
     ("value", "kind"),
     [(math.nan, "diverged"), (math.inf, "diverged"), (-math.inf, "diverged"), (1.5, "diverged"), ("0.5", "crashed")],
 )
-def test_an_accuracy_that_is_none_is_a_failure_never_on_a_front(start: Start, value: Any, kind: str) -> None:  # noqa: F811
+def test_an_accuracy_that_is_none_is_a_failure_never_on_a_front(start: Start, value: Any, kind: str) -> None:
     run = start()
     driver, _, _ = run.go(
         lambda work: {**train(work), "accuracy": value, "curve": [value]} if fails(work) else train(work)
@@ -93,7 +93,7 @@ def test_an_accuracy_that_is_none_is_a_failure_never_on_a_front(start: Start, va
     assert checked({"accuracy": 0.5, "latency": math.nan})["failure"]["kind"] == "crashed"
 
 
-def test_a_result_that_comes_twice_or_late_changes_nothing(start: Start) -> None:  # noqa: F811
+def test_a_result_that_comes_twice_or_late_changes_nothing(start: Start) -> None:
     """The first result of the try that is under way counts; one of an earlier try, or a second one, is nobody's."""
     run = start()
     driver = run.driver()
@@ -110,7 +110,7 @@ def test_a_result_that_comes_twice_or_late_changes_nothing(start: Start) -> None
     assert run.evaluations == before and driver.ledger.finished == 1
 
 
-def test_a_network_whose_workers_die_is_quarantined_and_never_confirmed(start: Start) -> None:  # noqa: F811
+def test_a_network_whose_workers_die_is_quarantined_and_never_confirmed(start: Start) -> None:
     """It is trained well once; its second seed kills three workers; no third one is tried."""
     run = start(confirm_share=0.5)
 
