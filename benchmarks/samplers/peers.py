@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 import optuna
 
@@ -25,14 +24,8 @@ class Variant(OptunaSampler):
         super().__init__("tpe", study.space, study.objectives, study.seed)
         self.name, self._flat, self._make = name, flat, make
 
-    def suggest(self, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
-        """As the product's, with this sampler."""
-        made, usual = self._make, optuna_samplers._sampler
-        optuna_samplers._sampler = lambda name, seed, parents: made(seed)
-        try:
-            return super().suggest(number)
-        finally:
-            optuna_samplers._sampler = usual
+    def _made(self, seed: int) -> optuna.samplers.BaseSampler:
+        return self._make(seed)
 
 
 def nsga3(study: Study) -> Sampler:

@@ -57,7 +57,7 @@ class OptunaSampler:
 
     def suggest(self, number: int) -> tuple[Genotype, dict[str, Any]]:
         """The genotype of suggestion `number`, and the sampler's own state to keep with it."""
-        self._study.sampler = _sampler(self.name, _seed(self.seed, number), self._parents)
+        self._study.sampler = self._made(_seed(self.seed, number))
         trial = self._study.ask()
         trial.set_user_attr(NUMBER, number)
         known = set(self._parents)
@@ -72,6 +72,10 @@ class OptunaSampler:
         if chosen := {str(generation): self._parents[generation] for generation in self._parents.keys() - known}:
             state["parents"] = chosen
         return self.space.active(values), state
+
+    def _made(self, seed: int) -> optuna.samplers.BaseSampler:
+        """What suggests next."""
+        return _sampler(self.name, seed, self._parents)
 
     def tell(self, number: int, values: Mapping[str, float], violations: Mapping[str, float]) -> None:
         """The objectives of a suggestion; a rejected one has its exact costs, chance accuracy, a positive violation."""
