@@ -50,17 +50,22 @@ class Studied:
         assert len(digests) == len(set(digests)) == len(trials)
 
     def stop_in_a_training(self, search: Search) -> list[Any]:
-        """Stop the first driver while trainings of its are under way; their ids."""
-        under_way = "SELECT id FROM cspnas_evaluations WHERE state = 'in_flight' AND driver_id = 1"
+        """Stop a search while trainings of its are under way; their ids."""
+        under_way = "SELECT id FROM cspnas_evaluations WHERE state = 'in_flight' AND driver_id = {}"
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             os.kill(search.pid, signal.SIGSTOP)
             time.sleep(0.1)
-            if found := self.query(under_way):
+            if found := self.query(under_way.format(self.driver(search))):
                 return found
             os.kill(search.pid, signal.SIGCONT)
             time.sleep(0.05)
         raise AssertionError("no training of it was under way")
+
+    def driver(self, search: Search) -> int:
+        """The search's driver, 0 where it is none yet; searches that start together may be either."""
+        numbers = [row[0] for row in self.query(f"SELECT id FROM cspnas_drivers WHERE about->>'pid' = '{search.pid}'")]
+        return int(numbers[0]) if numbers else 0
 
     def drivers(self) -> set[int]:
         """Drivers that a training was recorded for."""
@@ -91,16 +96,16 @@ def test_two_searches_share_one_budget_and_train_nothing_twice(studied: Studied)
 
 def test_what_a_killed_search_had_under_way_is_taken_over_at_once_by_the_other(studied: Studied) -> None:
     victim = studied.start()
-    until(victim, f"{TRIALS} trainings, ")  # so that it is the first driver
     other = studied.start()
-    until(other, "[")
+    until(victim, "[")  # most trainings are still to come, whichever search began first
     time.sleep(random.uniform(0, 0.5))
     killed = studied.stop_in_a_training(victim)
     os.kill(victim.pid, signal.SIGKILL)
     victim.wait(5)
     end(other)
     studied.check_whole()
-    taken = studied.query("SELECT id FROM cspnas_evaluations WHERE driver_id = 2 AND attempt = 1")
+    mine = studied.driver(other)
+    taken = studied.query(f"SELECT id FROM cspnas_evaluations WHERE driver_id = {mine} AND attempt = 1")
     assert killed and set(killed) <= set(taken)
 
 
