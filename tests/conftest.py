@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from servers import Server, server, urls_on
 
 pytest_plugins = ["driven"]  # the fixture `start`
 
 torch.set_num_threads(1)
+
+# The same examples in every run, so that a failure is of the change at hand; HYPOTHESIS_PROFILE=explore draws new ones.
+settings.register_profile("repeat", derandomize=True)
+settings.register_profile("explore", derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
 
 
 @pytest.fixture
