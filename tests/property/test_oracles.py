@@ -20,15 +20,17 @@ from cspnas.graph import Graph
 
 ALL = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example)
 # A seed draws the whole architecture: Hypothesis looks for the smallest that fails among seeds, and each draw is cheap.
-architectures = st.integers(0, 2**48).map(lambda seed: wide_architecture(random.Random(seed)))
+seeds = st.integers(0, 2**48 - 1)
+architectures = seeds.map(lambda seed: wide_architecture(random.Random(seed)))
 TABLE = CostTable()
 
 
 @pytest.mark.parametrize("hundred", range(10))
 @settings(max_examples=100, deadline=None, database=None, suppress_health_check=ALL)
-@given(architecture=architectures)
-def test_every_figure_is_what_other_counters_say(hundred: int, architecture: Architecture) -> None:
+@given(seed=seeds)
+def test_every_figure_is_what_other_counters_say(hundred: int, seed: int) -> None:
     """MACs, parameters, peak and training memory; the costs by stages; the canonical document and its digest."""
+    architecture = wide_architecture(random.Random(seed + hundred * 2**48))  # each hundred has its own
     assert list(disagreements(architecture, TABLE)) == []
 
 
