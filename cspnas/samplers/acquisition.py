@@ -16,6 +16,7 @@ from cspnas.samplers.surrogate import Posterior, Surrogate, posterior, to_target
 Array = npt.NDArray[Any]
 CHUNK = 512  # candidates whose exact gain is computed at once
 LEAST_ROWS = 6  # trainings before the first model
+MODEL_NETWORKS = 1500  # the model's memory and time grow with their square and cube
 GROWTH = 1.25  # hyperparameters are fitted again when there are this many times the rows of the last fit
 
 
@@ -34,6 +35,26 @@ class Trained:
     points: Points
     network: Array
     accuracy: Array
+
+
+def telling(trained: Trained, most: int = MODEL_NETWORKS) -> Trained:
+    """At most `most` of the networks: the front, then what is the front without it, and so on up to half of them, which tell
+    where a gain begins; the rest evenly over the order of training, which tells of the whole space.
+    """
+    count = len(trained.points.costs)
+    if count <= most:
+        return trained
+    best = np.full(count, -np.inf)
+    np.maximum.at(best, trained.network, trained.accuracy)
+    left, near = np.arange(count), np.empty(0, int)
+    while len(near) < most // 2:
+        front = leading(trained.points.costs[left], best[left])
+        near, left = np.concatenate([near, left[front]]), left[~front]
+    spread = left[np.linspace(0, len(left) - 1, most - len(near)).astype(int)] if len(near) < most else left[:0]
+    kept = np.sort(np.concatenate([near, spread])[:most])
+    rows = np.isin(trained.network, kept)
+    points = Points(trained.points.features[kept], trained.points.costs[kept])
+    return Trained(points, np.searchsorted(kept, trained.network[rows]), trained.accuracy[rows])
 
 
 @dataclass(frozen=True, slots=True)

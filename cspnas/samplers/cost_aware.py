@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -13,9 +13,9 @@ from cspnas.candidates import Candidate
 from cspnas.front import Reference, losses
 from cspnas.ledger import Ledger, Network
 from cspnas.objectives import MEASURED, check_one_measured
-from cspnas.samplers.acquisition import LEAST_ROWS, Points, Trained, believe, due, farthest, joined
+from cspnas.samplers.acquisition import LEAST_ROWS, Points, Trained, believe, due, farthest, joined, telling
 from cspnas.samplers.features import Scaling, raw_features
-from cspnas.samplers.pool import SIZE, Pool
+from cspnas.samplers.pool import Pool
 from cspnas.samplers.surrogate import Surrogate, to_target
 from cspnas.space import Genotype
 from cspnas.study import Study
@@ -29,14 +29,14 @@ class CostAwareSampler:
     """Proposes genotypes to a driver, whose ledger it reads: `watch` comes before the first suggestion.
 
     Suggestion `number` depends on the study's seed, the number, the ledger, and the hyperparameters that `restore` brings
-    back. No network that the ledger knows is proposed as long as another candidate is left.
+    back. No network that the ledger knows is proposed as long as another candidate is left. `pool` makes the candidates.
     """
 
     name = "cost-aware"
 
-    def __init__(self, study: Study, pool_size: int = SIZE) -> None:
+    def __init__(self, study: Study, pool: Callable[[Study], Pool] = Pool) -> None:
         check_one_measured(study.objectives, "objectives")
-        self.study, self._pool_size = study, pool_size
+        self.study, self._make_pool = study, pool
         self._surrogate, self._seen = Surrogate(), dict[str, list[float]]()
         self._pool: Pool | None = None
 
@@ -48,7 +48,7 @@ class CostAwareSampler:
 
     def fresh(self) -> CostAwareSampler:
         """One like it that was told nothing yet."""
-        return CostAwareSampler(self.study, self._pool_size)
+        return type(self)(self.study, self._make_pool)
 
     def watch(self, ledger: Ledger) -> None:
         """Read results from this ledger."""
@@ -87,14 +87,18 @@ class CostAwareSampler:
             return self._apart(joined(trained.points, pending), random), {}
         state = self._refit(trained)
         candidates, points = self._candidates(len(trained.accuracy), random)
-        belief = believe(self._surrogate, trained, pending, points, self._ledger.reference.chance)
         known = self._ledger.networks
-        chosen = next((n for n in belief.ranked() if candidates[n].digest not in known), None)
+        ranked = self._ranked(trained, pending, points)
+        chosen = next((n for n in ranked if candidates[n].digest not in known), None)
         return candidates[0 if chosen is None else chosen].genotype, state
+
+    def _ranked(self, trained: Trained, pending: Points, candidates: Points) -> Iterator[int]:
+        """Candidates from the best to the least."""
+        return believe(self._surrogate, trained, pending, candidates, self._ledger.reference.chance).ranked()
 
     def _filled(self) -> Pool:
         if self._pool is None:
-            self._pool = Pool(self.study, self._pool_size)
+            self._pool = self._make_pool(self.study)
             self._scaling = Scaling(self._pool.features)
             self._points = self._points_of(self._pool.features, self._pool.candidates)
         return self._pool
@@ -131,7 +135,7 @@ class CostAwareSampler:
         seeds = [len(network.accuracies) for network in measured]
         accuracies = [accuracy for network in measured for accuracy in network.accuracies]
         points = self._points_of(self._features(measured), measured)
-        return Trained(points, np.repeat(np.arange(len(measured)), seeds), np.array(accuracies))
+        return telling(Trained(points, np.repeat(np.arange(len(measured)), seeds), np.array(accuracies)))
 
     def _in_flight(self) -> Points:
         networks = self._ledger.networks.values()
