@@ -1,8 +1,9 @@
 """The samplers compared on one truth: same space, same driver, same initial points, budget counted in trainings.
 
-    python benchmarks/samplers/compare.py run METHOD TRAININGS SEEDS [WORKERS]     adds what is missing to the results
-    python benchmarks/samplers/compare.py table                                    figures and plot from the results
+    python benchmarks/samplers/compare.py run TRUTH METHOD TRAININGS SEEDS [WORKERS]    adds what is missing to the results
+    python benchmarks/samplers/compare.py table                                         figures and plot from the results
 
+TRUTH is `rows` (the accuracy table's networks alone) or `model` (the whole space, by a regression on the table).
 Every method is asked by the product's driver: what it proposes twice is reused, what breaks a constraint is rejected, and
 neither counts. The same 10 random networks come first for all methods of a seed. A run is kept in
 benchmarks/results/samplers/ as soon as it ends, so that an interrupted comparison goes on where it was.
@@ -18,12 +19,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peers import METHODS
-from truth import Truth, true_front
+from peers import METHODS, POOLED
+from rows_only import on_rows
+from truth import Model, Rows, Truth
 
 from cspnas.candidates import Candidate, admitted_sample, reference_of
 from cspnas.database import Database
@@ -66,6 +69,11 @@ def regret(driver: Driver, oracle: Oracle, whole: float) -> float:
     return 1 - hypervolume(losses(points, driver.ledger.reference)) / whole
 
 
+def methods(truth: Truth, name: str) -> Callable[[Study], Sampler]:
+    """The method as it runs on this truth."""
+    return on_rows(METHODS[name], truth, name in POOLED) if isinstance(truth, Rows) else METHODS[name]
+
+
 def run(study: Study, method: str, oracle: Oracle, reference: Reference, whole: float, workers: int) -> dict[str, Any]:
     """One search: regret after every STEP trainings, CPU seconds of all suggestions, counts."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
@@ -73,9 +81,11 @@ def run(study: Study, method: str, oracle: Oracle, reference: Reference, whole: 
         facts = {"reference": reference.to_json(), "recipe_digest": "0" * 64}
         row = database.create_study("run", study.identity(), facts)
         curve: list[list[float]] = []
-        first = _driver(replace(study, trials=INITIAL, sampler="random"), database, row, METHODS["random"])
+        first = _driver(
+            replace(study, trials=INITIAL, sampler="random"), database, row, methods(oracle.truth, "random")
+        )
         _go(first, oracle, workers, lambda driver: None)
-        driver = _driver(study, database, row, METHODS[method])
+        driver = _driver(study, database, row, methods(oracle.truth, method))
         seconds = _go(
             driver, oracle, workers, lambda now: curve.append([now.ledger.finished, regret(now, oracle, whole)])
         )
@@ -122,6 +132,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "optuna": optuna.__version__,
         "scikit-learn": sklearn.__version__,
+        "botorch": version("botorch"),
         "commit": commit.stdout.strip(),
     }
 
@@ -139,16 +150,16 @@ def main() -> None:
 
         write(RESULTS)
         return
-    method, trainings, seeds = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-    workers = int(sys.argv[5]) if len(sys.argv) > 5 else 1
-    truth = Truth()
+    kind, method, trainings, seeds = sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
+    workers = int(sys.argv[6]) if len(sys.argv) > 6 else 1
+    truth: Truth = {"rows": Rows, "model": Model}[kind]()
     study = base_study(truth)
     reference = reference_of(study, admitted_sample(study))
     RESULTS.mkdir(parents=True, exist_ok=True)
-    whole = _whole(study, truth, reference)
-    file = RESULTS / f"{method}-{workers}.json"
+    whole = _whole(kind, study, truth, reference)
+    file = RESULTS / f"{kind}-{method}-{workers}.json"
     document = json.loads(file.read_text()) if file.exists() else {"runs": {}}
-    document |= {"method": method, "workers": workers, "machine": machine(), "truth": truth.report}
+    document |= {"kind": kind, "method": method, "workers": workers, "machine": machine(), "truth": truth.report}
     for seed in range(seeds):
         if str(seed) in document["runs"]:
             continue
@@ -158,19 +169,20 @@ def main() -> None:
         file.write_text(json.dumps(document) + "\n")
         last = document["runs"][str(seed)]
         print(
-            f"{method} x{workers} seed {seed}: {last['curve'][-1]}, {last['cpu_seconds_per_training']:.3f} s",
+            f"{kind} {method} x{workers} seed {seed}: {last['curve'][-1]}, {last['cpu_seconds_per_training']:.3f} s",
             flush=True,
         )
 
 
-def _whole(study: Study, truth: Truth, reference: Reference) -> float:
+def _whole(kind: str, study: Study, truth: Truth, reference: Reference) -> float:
     """Hypervolume of the true front, found once for a table."""
-    file = RESULTS / "true_front.json"
-    if file.exists() and (kept := json.loads(file.read_text()))["rows"] == len(truth.rows):
+    file = RESULTS / f"true_front_{kind}.json"
+    if file.exists() and (kept := json.loads(file.read_text()))["truth"] == truth.report:
         return float(kept["hypervolume"])
-    front = true_front(study, truth, reference)
+    front = truth.front(study, reference)
     whole = hypervolume(losses(front, reference))
-    file.write_text(json.dumps({"rows": len(truth.rows), "hypervolume": whole, "points": np.round(front, 6).tolist()}))
+    document = {"truth": truth.report, "hypervolume": whole, "points": np.round(front, 6).tolist()}
+    file.write_text(json.dumps(document) + "\n")
     return whole
 
 
