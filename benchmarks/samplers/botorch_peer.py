@@ -7,6 +7,7 @@ Daulton, Balandat and Bakshy 2021 (NEHVI); Ament et al. 2023 (its logarithm).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,13 @@ from botorch.models.transforms.input import ChainedInputTransform, FilterFeature
 from botorch.sampling.get_sampler import get_sampler
 from gpytorch.mlls import ExactMarginalLogLikelihood
 
+from cspnas.candidates import Candidate
 from cspnas.samplers.acquisition import Points, Trained
-from cspnas.samplers.cost_aware import CostAwareSampler
+from cspnas.samplers.cost_aware import KERNEL_ENTRIES, CostAwareSampler
 from cspnas.samplers.surrogate import to_target
 
-DRAWS = 64  # of the Monte Carlo mean
+DRAWS = 32  # of the Monte Carlo mean; each partitions its own front, which is most of the time
+CANDIDATES = 3000  # of the pool, a new draw for each suggestion; with all 10,000 a suggestion takes 10 s
 BATCH = 1024  # candidates at once
 
 torch.set_num_threads(1)
@@ -44,6 +47,9 @@ class BotorchSampler(CostAwareSampler):
 
     def _refit(self, trained: Trained) -> dict[str, Any]:
         return {}
+
+    def _candidates(self, rows: int, random: Random) -> tuple[list[Candidate], Points]:
+        return super()._candidates(max(rows, KERNEL_ENTRIES // CANDIDATES), random)
 
     def _ranked(self, trained: Trained, pending: Points, candidates: Points) -> Iterator[int]:
         x = _inputs(trained.points)[trained.network]
@@ -70,9 +76,7 @@ def _inputs(points: Points) -> torch.Tensor:
 def _model(x: torch.Tensor, y: torch.Tensor, costs: int) -> ModelList:
     """-log(error) by a fitted process on the features, the costs as they stand in the input."""
     features = x.shape[1] - costs
-    transform = ChainedInputTransform(
-        features=FilterFeatures(torch.arange(features)), scale=Normalize(features)
-    )
+    transform = ChainedInputTransform(features=FilterFeatures(torch.arange(features)), scale=Normalize(features))
     process = SingleTaskGP(x, y, outcome_transform=Standardize(1), input_transform=transform)
     fit_gpytorch_mll(ExactMarginalLogLikelihood(process.likelihood, process))
     return ModelList(process, GenericDeterministicModel(lambda inputs: inputs[..., features:], num_outputs=costs))
