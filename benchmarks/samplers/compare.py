@@ -152,7 +152,7 @@ def main() -> None:
         return
     kind, method, trainings, seeds = sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
     workers = int(sys.argv[6]) if len(sys.argv) > 6 else 1
-    truth: Truth = {"rows": Rows, "model": Model}[kind]()
+    truth: Truth = Rows() if kind == "rows" else Model()
     study = base_study(truth)
     reference = reference_of(study, admitted_sample(study))
     RESULTS.mkdir(parents=True, exist_ok=True)

@@ -73,14 +73,14 @@ class Rows:
 
     def measured(self, noise_free: float, digest: str, seed: int) -> float:
         """The first seed's accuracy."""
-        return self.by_digest[digest].accuracies[0]
+        return float(self.by_digest[digest].accuracies[0])
 
     def front(self, study: Study, reference: Reference) -> np.ndarray:
         """Of all rows."""
         means = [float(np.mean(row.accuracies)) for row in self.rows]
         columns = [means if name == "accuracy" else [row.costs[name] for row in self.rows] for name in study.objectives]
         points = np.array(columns, float).T
-        return points[non_dominated(losses(points, reference))]
+        return np.asarray(points[non_dominated(losses(points, reference))])
 
 
 class Model:
