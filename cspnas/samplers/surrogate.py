@@ -37,7 +37,8 @@ class Surrogate:
     """target ~ Matern 5/2 with one length for all features + noise; one row a training, so that a network trained with
     several seeds has several rows and the noise between them is learned as noise.
 
-    A length for each feature, fitted to a search's few rows, is surer than it is right (benchmarks/accuracy_table/surrogates.py).
+    A length for each feature, fitted to a search's few rows, is surer than it is right: see
+    benchmarks/accuracy_table/surrogates.py.
     """
 
     def __init__(self) -> None:
@@ -61,8 +62,9 @@ class Surrogate:
         return {"theta": [float(value) for value in self._hyperparameters], "rows": self.fitted_rows}
 
     def load(self, document: Mapping[str, Any]) -> None:
-        """Take over what `dump` gave."""
-        self._hyperparameters, self.fitted_rows = np.array(document["theta"]), document["rows"]
+        """Take over what `dump` gave; what another release fitted to another kernel is passed over, and fitted anew."""
+        if len(document["theta"]) == len(_kernel(1).theta):
+            self._hyperparameters, self.fitted_rows = np.array(document["theta"]), document["rows"]
 
     def condition(self, features: Array, target: Array) -> Any:
         """The process with these hyperparameters on all rows."""
