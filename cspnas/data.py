@@ -86,6 +86,16 @@ def load(name: str, *, root: Path | None = None) -> DataSet:
         return _assemble(name, *sources.hold_out(official), class_names)
 
 
+def changed(name: str, found: str, expected: str, where: str = "") -> InputError:
+    """The error for data of the checksum `found` where a study was made on those of `expected`."""
+    return InputError(
+        f"other images or labels in {name} (checksum {found[:12]})",
+        expected=f"checksum {expected[:12]}, as when the study was made",
+        where=where,
+        do="put the data back, or start another study with --study NEW_NAME",
+    )
+
+
 def load_test(name: str, *, root: Path | None = None) -> Split:
     """The test part of the data set `name`, for the report at the end. Raises InputError as `load` does."""
     with _readable(name):

@@ -211,6 +211,14 @@ class Database(Transactions):
                 .values(attempt=attempt, driver_id=driver_id, state="in_flight", started=time.time(), result=result)
             )
 
+    def reopen(self, study_id: int, kind: str, driver_id: int) -> None:
+        """What failed of this kind is in flight again, for this driver."""
+        table = evaluations_table
+        fresh = {"state": "in_flight", "failure_kind": None, "finished": None, "result": None, "driver_id": driver_id}
+        with self.transaction() as connection:
+            of_kind = (table.c.study_id == study_id) & (table.c.state == "failed") & (table.c.failure_kind == kind)
+            connection.execute(table.update().where(of_kind).values(fresh))
+
     def keep_late(self, evaluation_id: int, driver_id: int, result: Row) -> None:
         """Keep a result whose evaluation has one already, where it is not that one. It is never counted."""
         if self.result(evaluation_id) == json.loads(canonical_json(result)):

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from cspnas.bad_data import BadData
 from cspnas.candidates import Candidate, admitted, candidate
 from cspnas.database import Database
 from cspnas.errors import ArchitectureError
-from cspnas.failures import MAX_ATTEMPTS, checked, quarantined
+from cspnas.failures import BAD_DATA, MAX_ATTEMPTS, checked, quarantined
 from cspnas.front import Reference
 from cspnas.ledger import Ledger
 from cspnas.limits import training_seconds
@@ -54,7 +55,10 @@ class Driver:
         # By evaluation: handed out, or to be tried again, and no end recorded yet: the try that may end it.
         self._open: dict[int, Work] = {}
         self._restarts: list[Work] = []
+        self._bad_data = BadData(study.recipe.dataset)
+        self._data_checksum: str | None = row["facts"].get("data", {}).get("checksum")
         with database.step(self.study_id) as shared:  # nobody writes while it is read
+            database.reopen(self.study_id, BAD_DATA, driver_id)  # the data were read just now, and are mended
             self.ledger = Ledger(Reference.from_json(row["facts"]["reference"]), database, self.study_id)
             self._others = Others(study, database, self.ledger, driver_id)
             suggestions = self._load()
@@ -122,11 +126,14 @@ class Driver:
         if isinstance(work, Work):
             flops, epochs = self.ledger.networks[work.digest].costs["flops"], self.study.recipe.epochs
             work.seconds = training_seconds(self.study.timeout, flops, self._images, epochs)
+            work.unit = {**work.unit, "data_checksum": self._data_checksum}
             self._open[work.evaluation_id] = work
             self._restarts = [other for other in self._restarts if other is not work]
         return work
 
     def _suggest(self) -> Work | Wait | Done:
+        if self._bad_data.ends:
+            return self._end_of_bad_data()
         work = self._again()
         if work is not None:
             self.database.restart(work.evaluation_id, work.attempt, self.driver_id, work.micro_batch)
@@ -143,6 +150,12 @@ class Driver:
         if self._restarts:
             return self._restarts[0]
         return self._others.orphan(self._open) if self.database.shared else None
+
+    def _end_of_bad_data(self) -> Wait:
+        """What is under way read its data when they were whole, and may end. Raises InputError when it has."""
+        if any(work not in self._restarts for work in self._open.values()):
+            return Wait()
+        raise self._bad_data.error()
 
     def _out_of(self, reason: str) -> Wait | Done:
         return Wait() if self.ledger.in_flight else Done(reason)
@@ -317,6 +330,7 @@ class Driver:
             return again
         if failure and quarantined(failure["kind"]):
             failure["quarantined"] = f"{failure['kind']} {MAX_ATTEMPTS} times: this network is not trained again"
+        self._bad_data.note(work.digest, failure)
         changes = ended(result, "trained")
         network = self.ledger.finish(work.digest, work.evaluation_id, changes)
         self.database.finish(work.evaluation_id, changes, self.ledger.snapshot())

@@ -26,7 +26,8 @@ from cspnas.network import Network, initialise
 from cspnas.recipe import Recipe
 from cspnas.training import DeviceData, Epoch, train
 
-# architecture, recipe, seed; micro_batch where a whole batch did not fit; checkpoint: the path of one, which stays there
+# architecture, recipe, seed; micro_batch where a whole batch did not fit; checkpoint: the path of one, which stays there;
+# data_checksum: of the data that the study was made on
 Work = dict[str, Any]
 # accuracy; latency (seconds, one image); curve; correct; seconds of it all; device, versions, failure
 Result = dict[str, Any]
@@ -47,8 +48,6 @@ class Evaluator:
             result |= self._train(work, progress)
         except TrainingError as error:
             result["failure"] = {"kind": error.kind, "message": str(error)}
-        except CspnasError as error:
-            result["failure"] = {"kind": "bad data", "message": str(error)}
         except Exception as error:  # the worker lives on; the last lines say where
             traceback.print_exception(error)  # into the worker's log
             lines = "".join(traceback.format_exception(error)[-3:])[-2000:]
@@ -67,7 +66,7 @@ class Evaluator:
         check_fits(graph, micro_batch or recipe.batch_size, self.device)
         network = Network(graph)
         initialise(network, work["seed"])
-        data = self._data_on_device(recipe.dataset)
+        data = self._data_on_device(recipe.dataset, work.get("data_checksum"))
         keeper = None
         if work.get("checkpoint"):
             key = key_of(graph.digest(), data, recipe, work["seed"], micro_batch)
@@ -80,9 +79,16 @@ class Evaluator:
             "correct": pack_bits(trained.correct),
         }
 
-    def _data_on_device(self, name: str) -> DeviceData:
+    def _data_on_device(self, name: str, checksum: str | None) -> DeviceData:
+        """Raises TrainingError (bad data) where they cannot be read or are not those of `checksum`; then read anew."""
         if name not in self._data:
-            self._data[name] = DeviceData(datasets.load(name), self.device)
+            try:
+                found = datasets.load(name)
+            except CspnasError as error:
+                raise TrainingError("bad data", str(error)) from None
+            if checksum not in (None, found.checksum):
+                raise TrainingError("bad data", str(datasets.changed(name, found.checksum, checksum)))
+            self._data[name] = DeviceData(found, self.device)
         return self._data[name]
 
 

@@ -11,6 +11,7 @@ AGAIN = (
     "crashed",
     "lost",
 )  # say something about a worker or a node first, and about the network only if they come back
+BAD_DATA = "bad data"  # says nothing about the network, and what failed of it is trained when the data are mended
 MAX_ATTEMPTS = 3  # of a network whose worker or node goes; after the last one it is quarantined
 MICRO = 4  # a batch that did not fit is computed in about this many parts
 LOG_CHARACTERS = 2000  # of a worker's log that a failure keeps

@@ -12,7 +12,7 @@ import numpy as np
 from cspnas.architecture import Architecture
 from cspnas.architecture_document import architecture_from
 from cspnas.database import Database
-from cspnas.failures import quarantined
+from cspnas.failures import BAD_DATA, quarantined
 from cspnas.front import Reference, hypervolume, knee, losses
 from cspnas.objectives import MEASURED
 from cspnas.running_front import RunningFront
@@ -72,6 +72,7 @@ class Ledger:
         self.networks: dict[str, Network] = {}
         self.genotypes: dict[str, Genotype] = {}  # what first gave each network
         self.changed: list[str] = []  # networks with results that nobody has taken note of; for the projection
+        self.bad_data: set[int] = set()  # evaluations that failed of them: trained again when they are mended
         self._counts: Counter[tuple[bool, str]] = Counter()  # (a network's first evaluation?, state) -> evaluations
         first = {row["digest"]: row for row in database.first_suggestions(study_id)}
         for row in database.evaluations(study_id):
@@ -117,6 +118,7 @@ class Ledger:
         self._counts[evaluation["repeat"] == 0, evaluation["state"]] += 1
         if evaluation["state"] != "in_flight":
             self.changed.append(digest)
+            self._note_bad_data(evaluation)
         return self.networks[digest]
 
     def finish(self, digest: str, evaluation_id: int, changes: dict[str, Any]) -> Network:
@@ -129,9 +131,16 @@ class Ledger:
         row.update({key: value for key, value in changes.items() if key != "result"})
         self._counts[row["repeat"] == 0, row["state"]] += 1
         self.changed.append(digest)
+        self._note_bad_data(row)
         if row["accuracy"] is not None:
             self._measure(network)
         return network
+
+    def _note_bad_data(self, row: dict[str, Any]) -> None:
+        if row["failure_kind"] == BAD_DATA:
+            self.bad_data.add(row["id"])
+        else:
+            self.bad_data.discard(row.get("id", 0))
 
     def _measure(self, network: Network) -> None:
         """Its mean accuracy is new."""

@@ -114,12 +114,7 @@ def check_data(study: Study, name: str, facts: dict[str, Any]) -> None:
         before: str = facts["data"]["checksum"]
     now = datasets.load(study.recipe.dataset).checksum
     if now != before:
-        raise InputError(
-            f"other images or labels in {study.recipe.dataset} (checksum {now[:12]})",
-            expected=f"checksum {before[:12]}, as when study {name!r} was made",
-            where=f"study {name}",
-            do="put the data back, or start another study with --study NEW_NAME",
-        )
+        raise datasets.changed(study.recipe.dataset, now, before, where=f"study {name}")
 
 
 def _make_folder(path: Path) -> None:

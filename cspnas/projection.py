@@ -25,6 +25,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from cspnas.database import Database
 from cspnas.errors import StorageError
 from cspnas.failpoints import reach
+from cspnas.failures import BAD_DATA
 from cspnas.ledger import Ledger, Network
 from cspnas.objectives import OBJECTIVES
 from cspnas.space import SearchSpace
@@ -123,7 +124,8 @@ class Projection:
         new: list[tuple[Network, int]] = []
         for digest in changed:
             network = self._ledger.networks[digest]
-            ended = sum(row["state"] != "in_flight" for row in network.evaluations)
+            # What failed of bad data is trained when they are mended, and is then shown as it ended.
+            ended = sum(row["state"] != "in_flight" and row["failure_kind"] != BAD_DATA for row in network.evaluations)
             known = self._trials.get(digest)
             if known is None:
                 new.append((network, ended))

@@ -9,6 +9,7 @@ from collections.abc import Collection, Container
 from typing import Any
 
 from cspnas.database import Database
+from cspnas.failures import BAD_DATA
 from cspnas.ledger import Ledger, Network
 from cspnas.resume import work_again
 from cspnas.study import Study
@@ -42,7 +43,9 @@ class Others:
             self._add(row, first)
         before = self._flying
         self._flying = {row["id"]: row for row in self._database.in_flight(study_id)}
-        gone = [identifier for identifier in {*before, *open_} if identifier not in self._flying]
+        gone = [
+            identifier for identifier in {*before, *open_, *self._ledger.bad_data} if identifier not in self._flying
+        ]
         ended = self._database.evaluations(study_id, among=gone) if gone else []
         return suggestions, [(row["id"], network) for row in ended if (network := self._finish(row)) is not None]
 
@@ -59,7 +62,8 @@ class Others:
         """The network of a training that somebody else has ended."""
         network = self._ledger.networks[row["digest"]]
         known = next(other for other in network.evaluations if other["id"] == row["id"])
-        if known["state"] != "in_flight":
+        mended = known["failure_kind"] == BAD_DATA and row["failure_kind"] != BAD_DATA
+        if known["state"] != "in_flight" and not mended:
             return None
         changes = {
             key: row[key]

@@ -25,7 +25,7 @@ from cspnas.families import wire
 from cspnas.limits import training_seconds
 from cspnas.network import Network, initialise
 from cspnas.recipe import Recipe
-from cspnas.runners.memory_kills import memory_kills
+from cspnas.runners.memory_kills import MemoryKills, memory_kills
 from cspnas.training import DeviceData, _gradients
 from cspnas.work import Work
 
@@ -182,11 +182,35 @@ def test_a_batch_that_torch_cannot_allocate_for_is_out_of_memory_and_fits_in_par
     assert parts is None and 0 <= accuracy <= 1 and recorded == 64
 
 
-def test_a_kill_for_want_of_memory_is_told_from_another_by_the_kernels_counters(tmp_path: Path) -> None:
-    (tmp_path / "vmstat").write_text("oom_kill_disable 0\nnr_free 7\noom_kill 3\n")
-    (tmp_path / "events").write_text("oom 5\noom_kill 2\n")
-    assert memory_kills((str(tmp_path / "vmstat"), str(tmp_path / "events"), str(tmp_path / "none"))) == 5
-    assert memory_kills() >= 0
+@pytest.mark.parametrize(
+    ("membership", "file", "text"),
+    [
+        ("9:name=systemd:/\n4:memory:/a/b\n0::/\n", "memory/a/b/memory.oom_control", "under_oom 0\noom_kill 5\n"),
+        ("0::/a/b\n", "a/b/memory.events", "oom 9\noom_kill 5\noom_group_kill 0\n"),
+        ("0::/\n", "memory.events", "oom_kill 5\n"),
+    ],
+)
+def test_the_kernels_kills_are_read_where_the_process_itself_is_counted(
+    tmp_path: Path, membership: str, file: str, text: str
+) -> None:
+    """In the lines of /proc/self/cgroup of both versions, as the kernel writes them."""
+    (tmp_path / "cgroup").write_text(membership)
+    (tmp_path / "fs" / file).parent.mkdir(parents=True)
+    (tmp_path / "fs" / file).write_text(text)
+    assert memory_kills(str(tmp_path / "cgroup"), str(tmp_path / "fs")) == 5
+    (tmp_path / "fs" / file).unlink()
+    assert memory_kills(str(tmp_path / "cgroup"), str(tmp_path / "fs")) == memory_kills("/nothing") >= 0
+
+
+def test_each_kill_of_the_kernels_explains_the_end_of_one_worker() -> None:
+    """Worked out by hand: one kill and two dead workers, a kill before the work began, two kills and two dead workers."""
+    count = 0
+    kills = MemoryKills(lambda: count)
+    count = 1
+    assert [kills.explain(0), kills.explain(0)] == [True, False]
+    assert not kills.explain(1)
+    count = 3
+    assert [kills.explain(1), kills.explain(1), kills.explain(1)] == [True, True, False]
 
 
 def test_parts_change_no_seeded_order_and_a_part_of_a_whole_batch_changes_nothing() -> None:

@@ -13,6 +13,7 @@ from cspnas.errors import CspnasError, StorageError
 from cspnas.failures import checked, failure
 from cspnas.output import remove
 from cspnas.runners.interrupts import interrupts
+from cspnas.runners.memory_kills import MemoryKills
 from cspnas.runners.slot import Slot, spawn
 from cspnas.work import Done, Work
 
@@ -35,6 +36,7 @@ class LocalRunner:
     ) -> None:
         self._devices, self._on_event, self._folder, self._evaluator = devices, on_event, folder, evaluator
         self._slots: list[Slot] = []
+        self._memory_kills = MemoryKills()
         self._stillborn = 0  # workers in a row that ended before they began anything
         self._alone: dict[str, Work] = {}  # device -> what waits for it to be empty, or has it to itself
 
@@ -64,7 +66,7 @@ class LocalRunner:
             for number, device in enumerate(self._devices):
                 log = self._folder / f"worker-{number}.log"
                 log.write_bytes(b"")
-                self._slots.append(spawn(device, self._evaluator, log))
+                self._slots.append(spawn(device, self._evaluator, log, self._memory_kills))
         except OSError as error:
             do = "free some disk space, or choose another --storage"
             raise StorageError(f"{error.filename or self._folder}: {error.strerror}; {do}") from None
@@ -134,7 +136,7 @@ class LocalRunner:
     def _replace(self, driver: Driver, slot: Slot, result: dict[str, Any]) -> None:
         """A new worker for one that is gone or hangs, whose work ends so; one that never began says nothing of its work."""
         slot.stop()
-        fresh = spawn(slot.device, self._evaluator, slot.log)
+        fresh = spawn(slot.device, self._evaluator, slot.log, self._memory_kills)
         self._slots[self._slots.index(slot)] = fresh
         if not slot.began:
             self._count_stillborn(result)

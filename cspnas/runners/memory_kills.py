@@ -1,25 +1,65 @@
-"""How often the kernel has killed a process for want of memory: what tells such a SIGKILL from another."""
+"""How often the kernel has killed a process for want of memory: what tells such a SIGKILL from one by hand.
+
+The kernel counts a kill for the control group of the process before it sends the signal. Workers are in the group of
+the search that started them, so its own counter is the most exact one; where it cannot be read, those that stand for more.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-COUNTERS = (
+FIRST_TO_GO = 500  # of 1000: a worker is one training, the search's own process is the search
+ELSEWHERE = (
     "/proc/vmstat",  # the whole machine
     "/sys/fs/cgroup/memory.events",  # the container, cgroup version 2
     "/sys/fs/cgroup/memory/memory.oom_control",  # version 1
 )
 
 
-def memory_kills(counters: tuple[str, ...] = COUNTERS) -> int:
-    """The sum of the counters that can be read; only its growth means something."""
-    return sum(_count(Path(counter)) for counter in counters)
+class MemoryKills:
+    """The kernel's kills as one search sees them: each explains the end of one worker, not of a second one."""
+
+    def __init__(self, count: Callable[[], int] | None = None) -> None:
+        self.count, self._explained = count or memory_kills, 0
+
+    def explain(self, before: int) -> bool:
+        """Whether a worker that was killed by SIGKILL was killed by the kernel; `before`: the count when its work began."""
+        since = max(before, self._explained)
+        if self.count() <= since:
+            return False
+        self._explained = since + 1
+        return True
 
 
-def _count(path: Path) -> int:
+def memory_kills(membership: str = "/proc/self/cgroup", root: str = "/sys/fs/cgroup") -> int:
+    """The counter of this process's control group, else the sum of all that can be read; only its growth means something."""
+    own = [count for path in _own_counters(membership, root) if (count := _count(path)) is not None]
+    return own[0] if own else sum(_count(Path(path)) or 0 for path in ELSEWHERE)
+
+
+def offer_to_kernel() -> None:
+    """This process is to be killed before the one that started it, where memory runs out."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_GO))
+
+
+def _own_counters(membership: str, root: str) -> list[Path]:
+    """The files of this process's group: of cgroup version 1 where memory is counted there, else of version 2."""
+    try:
+        lines = Path(membership).read_text().splitlines()
+    except OSError:
+        return []
+    groups = {names: path for _, names, path in (line.split(":", 2) for line in lines if line.count(":") >= 2)}
+    first = [Path(f"{root}/memory{path}/memory.oom_control") for names, path in groups.items() if names == "memory"]
+    return first + ([Path(f"{root}{groups['']}/memory.events")] if "" in groups else [])
+
+
+def _count(path: Path) -> int | None:
     try:
         found = re.search(r"^oom_kill (\d+)$", path.read_text(), re.MULTILINE)
     except OSError:
-        return 0
-    return int(found[1]) if found else 0
+        return None
+    return int(found[1]) if found else None

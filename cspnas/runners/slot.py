@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cspnas.failures import LOG_CHARACTERS, failure
-from cspnas.runners.memory_kills import memory_kills
+from cspnas.runners.memory_kills import MemoryKills
 from cspnas.runners.worker import worker_main
 from cspnas.work import Work
 
@@ -31,6 +31,7 @@ class Slot:
     connection: Connection
     lifeline: Connection  # held open as long as this process lives
     log: Path
+    memory_kills: MemoryKills = field(default_factory=MemoryKills)
     work: Work | None = None
     began: bool = False  # anything at all
     deadline: float = 0.0
@@ -40,7 +41,7 @@ class Slot:
 
     def send(self, work: Work, now: float, checkpoint: Path) -> None:
         """Give it something to do; one that is dead is found out by `read`."""
-        self.work, self.kills, self.log_start = work, memory_kills(), _size(self.log)
+        self.work, self.kills, self.log_start = work, self.memory_kills.count(), _size(self.log)
         grace = 0.0 if self.began else START_SECONDS
         self.deadline = now + grace + (work.seconds or float("inf"))
         with suppress(OSError):
@@ -73,7 +74,7 @@ class Slot:
         """The result of the work of a worker that is gone."""
         self.process.join(5)
         code = self.process.exitcode
-        if code == -signal.SIGKILL and memory_kills() > self.kills:
+        if code == -signal.SIGKILL and self.memory_kills.explain(self.kills):
             return self.told(failure("out of memory", "the kernel killed the worker process for want of memory"))
         return self.told(failure("crashed", f"the worker process ended {_how(code)}"))
 
@@ -92,8 +93,8 @@ class Slot:
         self.lifeline.close()
 
 
-def spawn(device: str, evaluator: str, log: Path) -> Slot:
-    """A new worker; what it prints is appended to `log`."""
+def spawn(device: str, evaluator: str, log: Path, memory_kills: MemoryKills) -> Slot:
+    """A new worker; what it prints is appended to `log`. `memory_kills`: one for all workers of a search."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     life_theirs, life_ours = context.Pipe(duplex=False)
@@ -103,7 +104,7 @@ def spawn(device: str, evaluator: str, log: Path) -> Slot:
         process.start()
     theirs.close()
     life_theirs.close()
-    return Slot(device, process, ours, life_ours, log)
+    return Slot(device, process, ours, life_ours, log, memory_kills)
 
 
 def _how(code: int | None) -> str:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+from cspnas.runners.memory_kills import offer_to_kernel
+
 Evaluate = Callable[[dict[str, Any], Callable[[Any], None]], dict[str, Any]]
 
 
@@ -23,6 +25,7 @@ def worker_main(connection: Connection, lifeline: Connection, device: str, evalu
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
     _print_to(log)
+    offer_to_kernel()
     evaluate: Evaluate = pkgutil.resolve_name(evaluator)(device)
     while True:
         try:
