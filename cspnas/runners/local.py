@@ -20,10 +20,33 @@ from cspnas.work import Done, Work
 MOST_STILLBORN = 10
 
 
+def start(slots: list[Slot], devices: list[str], evaluator: str, folder: Path) -> None:
+    """Append a new worker for each device; they import what they need while this process goes on."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        memory_kills = MemoryKills()
+        for number, device in enumerate(devices):
+            log = folder / f"worker-{number}.log"
+            log.write_bytes(b"")
+            slots.append(spawn(device, evaluator, log, memory_kills))
+    except OSError as error:
+        do = "free some disk space, or choose another --storage"
+        raise StorageError(f"{error.filename or folder}: {error.strerror}; {do}") from None
+
+
+def stop(slots: list[Slot]) -> None:
+    """End all workers."""
+    for slot in slots:
+        slot.process.kill()  # all at once, then one by one
+    while slots:
+        slots.pop().stop()
+
+
 class LocalRunner:
     """`devices` has one entry a worker. `on_event(kind, work, detail)` hears of started, epoch, finished, crashed, tick.
 
     `evaluator` is MODULE:NAME of what makes an evaluator from a device; what workers print goes to files in `folder`.
+    `slots`: workers that were started before.
     """
 
     def __init__(
@@ -33,10 +56,10 @@ class LocalRunner:
         *,
         folder: Path,
         evaluator: str,
+        slots: list[Slot] | None = None,
     ) -> None:
         self._devices, self._on_event, self._folder, self._evaluator = devices, on_event, folder, evaluator
-        self._slots: list[Slot] = []
-        self._memory_kills = MemoryKills()
+        self._slots: list[Slot] = [] if slots is None else slots
         self._stillborn = 0  # workers in a row that ended before they began anything
         self._alone: dict[str, Work] = {}  # device -> what waits for it to be empty, or has it to itself
 
@@ -46,7 +69,8 @@ class LocalRunner:
         Raises KeyboardInterrupt after Ctrl-C, never in the middle of a step.
         """
         try:
-            self._start()
+            if not self._slots:
+                start(self._slots, self._devices, self._evaluator, self._folder)
             with interrupts() as interrupted:
                 while not interrupted:
                     reason = self._fill(driver)
@@ -55,21 +79,7 @@ class LocalRunner:
                     self._collect(driver)
             raise KeyboardInterrupt
         finally:
-            for slot in self._slots:
-                slot.process.kill()  # all at once, then one by one
-            for slot in self._slots:
-                slot.stop()
-
-    def _start(self) -> None:
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            for number, device in enumerate(self._devices):
-                log = self._folder / f"worker-{number}.log"
-                log.write_bytes(b"")
-                self._slots.append(spawn(device, self._evaluator, log, self._memory_kills))
-        except OSError as error:
-            do = "free some disk space, or choose another --storage"
-            raise StorageError(f"{error.filename or self._folder}: {error.strerror}; {do}") from None
+            stop(self._slots)
 
     def _fill(self, driver: Driver) -> str | None:
         """Give every idle worker something to do; the reason to stop where there is none and all are idle."""
@@ -136,7 +146,7 @@ class LocalRunner:
     def _replace(self, driver: Driver, slot: Slot, result: dict[str, Any]) -> None:
         """A new worker for one that is gone or hangs, whose work ends so; one that never began says nothing of its work."""
         slot.stop()
-        fresh = spawn(slot.device, self._evaluator, slot.log, self._memory_kills)
+        fresh = spawn(slot.device, self._evaluator, slot.log, slot.memory_kills)
         self._slots[self._slots.index(slot)] = fresh
         if not slot.began:
             self._count_stillborn(result)

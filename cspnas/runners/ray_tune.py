@@ -18,6 +18,7 @@ import json
 import tarfile
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,10 @@ class RayRunner:
 
     def _task(self, function: Callable[[str], str]) -> Any:
         return quiet_ray().remote(num_cpus=1, num_gpus=self.slots.gpu_share, max_retries=0)(function)
+
+    def started(self) -> AbstractContextManager[None]:
+        """Nothing is started before `run`: Ray's processes are there already."""
+        return nullcontext()
 
     def run(self, driver: Driver, on_event: OnEvent) -> str:
         """Work until the driver is done; its reason. Raises KeyboardInterrupt after Ctrl-C, never in the middle of a
