@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from driven import Start, failing, train
@@ -146,40 +143,6 @@ def test_gradients_of_a_batch_in_parts_are_those_of_the_whole() -> None:
         )
     for whole, summed in zip(*found, strict=True):
         assert torch.allclose(whole, summed, rtol=1e-5, atol=1e-7)  # the loss is computed in float32
-
-
-LIMITED = """
-import json, resource, sys
-from cspnas.evaluation import Evaluator
-evaluate, unit = Evaluator("cpu"), json.loads(sys.argv[1])
-evaluate({**unit, "micro_batch": 8, "recipe": {**unit["recipe"], "batch_size": 8}})  # libraries and data are loaded
-pages = int(open("/proc/self/statm").read().split()[0])
-resource.setrlimit(resource.RLIMIT_AS, (pages * 4096 + (200 << 20),) * 2)
-whole, parts = evaluate(unit), evaluate({**unit, "micro_batch": 64})
-print(json.dumps([whole["failure"], parts["failure"], parts["accuracy"], parts["micro_batch"]]))
-"""
-
-
-def test_a_batch_that_torch_cannot_allocate_for_is_out_of_memory_and_fits_in_parts(tmp_path: Path) -> None:
-    """By torch's real allocator: 4,000 images at once in an address space that has 200 MiB left, then 64 at a time."""
-    from PIL import Image
-
-    from cspnas.architecture import Architecture, Stage, Stem
-
-    pixels = np.random.default_rng(0).integers(0, 256, (2, 2400, 16, 16), np.uint8)
-    for label, images in enumerate(pixels):
-        (tmp_path / "images" / "train" / str(label)).mkdir(parents=True)
-        for number, image in enumerate(images):
-            Image.fromarray(image).save(tmp_path / "images" / "train" / str(label) / f"{number}.png", compress_level=0)
-    wide = Architecture("densenet", (1, 16, 16), 2, Stem(32), (Stage(1, 4, 4, 8),))
-    recipe = Recipe(dataset="folder:images", epochs=1, batch_size=4000, precision="float32")
-    unit = {"architecture": architecture_to(wide), "recipe": asdict(recipe), "seed": 0}
-    command = [sys.executable, "-c", LIMITED, json.dumps(unit)]
-    environment = {"OMP_NUM_THREADS": "1", "PATH": "", "PYTHONPATH": ":".join(sys.path)}
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=True)
-    whole, parts, accuracy, recorded = json.loads(run.stdout.splitlines()[-1])
-    assert whole["kind"] == "out of memory", whole
-    assert parts is None and 0 <= accuracy <= 1 and recorded == 64
 
 
 @pytest.mark.parametrize(

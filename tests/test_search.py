@@ -10,6 +10,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from PIL import Image
 
 from cspnas import cli, data, projection
 from cspnas.driver import Done, Driver
+from cspnas.evaluation import Evaluator
 from cspnas.runners import local
 from cspnas.work import Work
 
@@ -55,8 +57,11 @@ class Inline:
             assert isinstance(work, Work)
             type(self).before(number)
             number += 1
-            result = {"accuracy": 0.5 + int(work.digest[:4], 16) / 2**18, "failure": self.failure, "device": "cpu"}
+            result = self.result(work)
             self.on_event("finished" if driver.finish(work, result) else "crashed", work, result)
+
+    def result(self, work: Work) -> dict[str, Any]:
+        return {"accuracy": 0.5 + int(work.digest[:4], 16) / 2**18, "failure": self.failure, "device": "cpu"}
 
 
 def draw(folder: Path, seed: int) -> None:
@@ -127,6 +132,76 @@ def test_changed_images_are_refused_and_the_old_ones_go_on(folder: Path, cspnas:
     assert all(text in line for text in ("study 'space'", "folder:images", before, now, "--study NEW_NAME"))
     draw(folder / "images", 0)
     assert "all 4 trainings are done" in searched(cspnas, "--trials", "4")
+
+
+class Training(Inline):
+    """Trains for real, each time as a worker that was just started: it reads the data anew."""
+
+    def result(self, work: Work) -> dict[str, Any]:
+        return Evaluator("cpu")(work.unit)
+
+
+def _recolour(folder: Path) -> None:
+    Image.new("RGB", (8, 8), (9, 99, 200)).save(folder / "light" / "3.png")
+
+
+# What is done to the images, what the last line says of it, and whether a new study takes what is left as it is.
+BREAKS: dict[str, tuple[Callable[[Path], object], str, bool]] = {
+    "an image that was cut": (lambda f: os.truncate(f / "dark" / "4.png", 60), "4.png: an image that cannot", False),
+    "an image that is gone": (lambda f: (f / "dark" / "4.png").unlink(), "found other images or labels", True),
+    "a class without images": (
+        lambda f: [p.unlink() for p in (f / "light").iterdir()],
+        "light: found no images",
+        False,
+    ),
+    "a folder that is gone": (lambda f: shutil.rmtree(f), "images: no such folder", False),
+    "one image in colour": (_recolour, "found other images or labels", True),
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_data_that_break_end_a_search_in_one_line_and_mended_it_goes_on(
+    name: str, folder: Path, cspnas: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After two of six trainings: two more fail of it, the others are not begun. What cannot be read at the start is one
+    line, and writes nothing; once mended, the same command trains what failed, and a study that never broke has the same
+    results.
+    """
+    damage, said, accepted = BREAKS[name]
+    monkeypatch.setattr(local, "LocalRunner", Training)
+    monkeypatch.setattr(
+        Inline, "before", staticmethod(lambda number: damage(folder / "images") if number == 2 else None)
+    )
+    code, out, err = cspnas("search", "space.yaml", "--trials", "6")
+    last = err.splitlines()[-1]
+    assert (code, out, err.count("failed (bad data)")) == (2, "", 2)
+    assert last.startswith("cspnas: folder:images: found bad data for 2 networks (") and said in last
+    assert "the same command trains these networks" in last and "Traceback" not in err
+    assert said in cspnas("front", "space", "--failed")[1]
+    assert _results() == [("failed", "bad data")] * 2 + [("trained", None)] * 2
+    monkeypatch.setattr(Inline, "before", staticmethod(lambda number: None))
+    refused(cspnas, "search", "space.yaml", "--trials", "6")
+    if not accepted:
+        assert said in refused(cspnas, "search", "space.yaml", "--trials", "6", "--study", "new")
+    shutil.rmtree(folder / "images", ignore_errors=True)
+    draw(folder / "images", 0)
+    assert "all 6 trainings are done" in searched(cspnas, "--trials", "6")
+    assert _results() == [("trained", None)] * 6
+    searched(cspnas, "--trials", "6", "--study", "whole")
+    query = "SELECT digest, seed, accuracy FROM cspnas_evaluations ORDER BY digest"
+    assert _rows(query) == _rows(query, "whole")
+
+
+def _rows(query: str, study: str = "space") -> list[Any]:
+    connection = sqlite3.connect(f"studies/{study}.db")
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+def _results() -> list[Any]:
+    return _rows("SELECT state, failure_kind FROM cspnas_evaluations ORDER BY state, digest")
 
 
 def test_a_search_whose_every_training_failed_is_a_failure(cspnas: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-FIRST_TO_GO = 500  # of 1000: a worker is one training, the search's own process is the search
+FIRST_TO_GO = (
+    800  # of 1000: a worker is one training, the search's own process is the search; a leak of others' goes first
+)
 ELSEWHERE = (
     "/proc/vmstat",  # the whole machine
     "/sys/fs/cgroup/memory.events",  # the container, cgroup version 2

@@ -31,6 +31,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from control_groups import Group
+
 SPACE = """
 family: densenet
 stem: {channels: 4, stride: 4}
@@ -107,12 +109,12 @@ def search(
     from cspnas.space_document import read_space
 
     os.chdir(folder)
-    Path("tiny.yaml").write_text(SPACE)
+    Path("tiny.yaml").write_text(set_.pop("space", SPACE))
     failpoints.arm(failpoint)
     limit = set_.pop("time_limit", None)
     study = read_space(Path("tiny.yaml"), {"search.trials": trials, "search.workers": workers, **set_})
     study = replace(study, time_limit=limit)
-    where = Where(device="cpu", evaluator=f"rounds:{evaluator}")
+    where = Where(device="cpu", evaluator=evaluator if ":" in evaluator else f"rounds:{evaluator}")
     reason = run_search(study, new_place("tiny", None), where=where, reuse_from=None, on_open=Progress)
     sys.stderr.write(f"done: {reason}\n")
 
@@ -330,6 +332,8 @@ def race(rounds: int, folder: Path) -> None:
 
 def main() -> None:
     """Import what searches need once, then fork."""
+    if os.environ.get("CSPNAS_TEST_GROUP"):
+        Group(Path(os.environ["CSPNAS_TEST_GROUP"])).enter()  # what is imported counts there, too
     import optuna  # noqa: F401
     import torch
 
@@ -343,7 +347,7 @@ def main() -> None:
     if mode == "once":
         evaluator, *sets = sys.argv[4:] or ["Sleeper"]
         options = {key: json.loads(value) for key, _, value in (text.partition("=") for text in sets)}
-        status = ended(forked(folder, evaluator, trials=12, workers=number, **options))
+        status = ended(forked(folder, evaluator, workers=number, **{"trials": 12, **options}), 5 * PATIENCE)
         say(mode=mode, stuck=int(status != 0), **losses(folder, []))
         return
     modes = {"driver": kill_driver, "worker": kill_workers, "failpoints": kill_at_failpoints}
