@@ -113,6 +113,8 @@ def check_data(study: Study, name: str, facts: dict[str, Any]) -> None:
         before: str = facts["data"]["checksum"]
     now = checksum_of(study.recipe.dataset)
     if now != before:
+        from cspnas import data as datasets
+
         raise datasets.changed(study.recipe.dataset, now, before, where=f"study {name}")
 
 
