@@ -333,29 +333,29 @@ def test_time_is_counted_from_a_trainings_beginning_and_not_while_the_loop_stand
     assert wait(605) == [] and wait(10) == ["hung"]  # ten minutes to begin
 
 
-def test_a_worker_that_ray_kills_for_want_of_memory_is_a_dead_worker_to_tune() -> None:
-    """Tune's own manager of actors, which knows nothing of that error and would end its loop with all trainings."""
+def test_a_worker_that_ray_kills_for_want_of_memory_is_a_dead_worker_to_tune(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tune's own manager of actors knows nothing of that error and would end its loop, with all trainings: it gets one that
+    it knows, which says the same.
+    """
     from ray.air.execution import PlacementGroupResourceManager
     from ray.air.execution._internal import RayActorManager, TrackedActor
     from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
-    from ray.exceptions import OutOfMemoryError, RayActorError
+    from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
     from cspnas.runners.ray_loop import survive_any_death
     from cspnas.runners.ray_mail import failure
 
-    heard: list[Exception] = []
-    actor = TrackedActor(0, on_error=lambda actor, error: heard.append(error))
-    task = TrackedActorTask(actor, on_error=lambda actor, error: heard.append(error))
-    manager, known = RayActorManager(PlacementGroupResourceManager()), RayActorManager._actor_task_failed
+    manager, task = RayActorManager(PlacementGroupResourceManager()), TrackedActorTask(TrackedActor(0))
     with pytest.raises(RuntimeError, match="unexpected exception"):
         manager._actor_task_failed(task, OutOfMemoryError("low"))
-    try:
-        survive_any_death()
-        manager._actor_task_failed(task, OutOfMemoryError("Memory on the node was 15.3GB / 16.0GB"))
-    finally:
-        RayActorManager._actor_task_failed = known
-    assert len(heard) == 2 and all(isinstance(error, RayActorError) for error in heard)
-    assert failure(str(heard[0]))["kind"] == "out of memory"
+    heard: list[Exception] = []
+    monkeypatch.setattr(RayActorManager, "_actor_task_failed", lambda self, task, error: heard.append(error))
+    survive_any_death()
+    manager._actor_task_failed(task, OutOfMemoryError("Memory on the node was 15.3GB / 16.0GB"))
+    assert isinstance(heard[0], RayActorError) and failure(str(heard[0]))["kind"] == "out of memory"
+    own = RayTaskError("train", "Traceback", ValueError())
+    manager._actor_task_failed(task, own)
+    assert heard[1] is own
 
 
 def test_a_failure_is_a_crash_of_the_process_the_loss_of_a_node_or_want_of_memory() -> None:
