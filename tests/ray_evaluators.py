@@ -55,7 +55,7 @@ class CutShort:
         self._evaluate = trainer(device)
 
     def __call__(self, unit: dict[str, Any], progress: Callable[[Any], None]) -> dict[str, Any]:
-        """The training's result."""
+        """The training's result, with what its worker printed."""
         again = Path(unit["checkpoint"]).exists()
 
         def killed(epoch: Any) -> None:
@@ -64,4 +64,5 @@ class CutShort:
                 time.sleep(2.5)  # two looks at the checkpoint, where somebody has to carry it away
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        return self._evaluate(unit, killed)
+        printed = Path("/proc/self/fd/2").resolve()
+        return self._evaluate(unit, killed) | {"printed": printed.read_text()}

@@ -70,9 +70,7 @@ def _inputs(points: Points) -> torch.Tensor:
 def _model(x: torch.Tensor, y: torch.Tensor, costs: int) -> ModelList:
     """-log(error) by a fitted process on the features, the costs as they stand in the input."""
     features = x.shape[1] - costs
-    transform = ChainedInputTransform(
-        features=FilterFeatures(torch.arange(features)), scale=Normalize(features)
-    )
+    transform = ChainedInputTransform(features=FilterFeatures(torch.arange(features)), scale=Normalize(features))
     process = SingleTaskGP(x, y, outcome_transform=Standardize(1), input_transform=transform)
     fit_gpytorch_mll(ExactMarginalLogLikelihood(process.likelihood, process))
     return ModelList(process, GenericDeterministicModel(lambda inputs: inputs[..., features:], num_outputs=costs))

@@ -148,17 +148,16 @@ class RayRunner:
         self._loop.give.remote(training)
 
     def _collect(self, driver: Driver) -> None:
-        """Wait for events and last words, at most a second, so that progress stays alive."""
+        """Wait for events, at most a second, so that progress stays alive; then look for last words."""
         ray = quiet_ray()
-        ready, _ = ray.wait([self._poll, *self._words], timeout=1.0)
-        heard = ray.get(self._poll) if self._poll in ready else []
-        if self._poll in ready:
+        ready, _ = ray.wait([self._poll], timeout=1.0)
+        heard = ray.get(self._poll) if ready else []
+        if ready:
             self._poll = self._loop.events.remote(1.0)
         for kind, ticket, detail in heard:
             self._hear(driver, kind, ticket, detail)
-        now = time.monotonic()
-        for answer in [answer for answer, (_, _, until) in self._words.items() if answer in ready or now > until]:
-            self._end_with(driver, answer)
+        if self._words:
+            self._read(driver)
         if not heard:
             self._on_event("tick", None, None)
 
@@ -196,21 +195,26 @@ class RayRunner:
             answer = quiet_ray().put(None)
         else:
             task = quiet_ray().remote(last_words).options(num_cpus=0, max_retries=0, **on_node(about["node"]))
-            answer = task.remote(about["log"], about["pid"])
+            answer = task.remote(about["log"], about["pid"] if found["kind"] == "timeout" else None)
         self._words[answer] = (ticket, found, time.monotonic() + WORDS_SECONDS)
 
-    def _end_with(self, driver: Driver, answer: Any) -> None:
-        """End a training with its worker's last words, if they came."""
-        ray = quiet_ray()
-        ticket, found, _ = self._words.pop(answer)
-        about = found.pop("began")
-        try:
-            printed, kills = ray.get(answer, timeout=0) or ("", 0)
-        except ray.exceptions.RayError:  # its node is gone by now, or too busy
-            printed, kills = "", 0
-        if found["kind"] == "crashed" and kills > about["kills"]:
-            found |= {"kind": "out of memory", "message": "the kernel killed the worker process for want of memory"}
-        self._take(driver, ticket, {"failure": found | ({"log": printed} if printed else {})})
+    def _read(self, driver: Driver) -> None:
+        """End the trainings whose dead workers' last words are there, or come too late."""
+        ray, asked = quiet_ray(), list(self._words)
+        ready, _ = ray.wait(asked, num_returns=len(asked), timeout=0.01)
+        for answer in asked:
+            ticket, found, until = self._words[answer]
+            if answer not in ready and time.monotonic() < until:
+                continue
+            del self._words[answer]
+            try:
+                printed, kills = ray.get(answer, timeout=1.0) or ("", 0)
+            except ray.exceptions.RayError:  # its node is gone by now, or too busy
+                printed, kills = "", 0
+            about = found.pop("began")
+            if found["kind"] == "crashed" and kills > about["kills"]:
+                found |= {"kind": "out of memory", "message": "the kernel killed the worker process for want of memory"}
+            self._take(driver, ticket, {"failure": found | ({"log": printed} if printed else {})})
 
     def _count_stillborn(self, found: dict[str, Any]) -> None:
         """Raises CspnasError where no worker comes to life: that is no fault of the networks."""

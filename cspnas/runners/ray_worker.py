@@ -143,14 +143,14 @@ def _changed(path: Path) -> int:
         return 0
 
 
-def last_words(log: str, pid: int) -> tuple[str, int]:
-    """On the node of a worker that is gone or hangs: the end of its log, and how often the kernel wanted memory back.
+def last_words(log: str, hangs: int | None) -> tuple[str, int]:
+    """On a worker's node: the end of its log, and how often the kernel has killed for want of memory.
 
-    Whatever still runs of it is killed: a process that is stopped does not hear Ray's request to end.
+    `hangs`: its pid where it was given up. One that is stopped does not hear Ray's request to end, and is killed.
     """
     with suppress(OSError):
-        if b"ray::" in Path(f"/proc/{pid}/cmdline").read_bytes():
-            os.kill(pid, signal.SIGKILL)
+        if hangs is not None and b"ray::" in Path(f"/proc/{hangs}/cmdline").read_bytes():
+            os.kill(hangs, signal.SIGKILL)
     return tail(Path(log)), memory_kills()
 
 
