@@ -119,3 +119,8 @@ def workplace(where: Where, study: Study, folder: Path) -> Iterator[Workplace]:
 def greatest_training(study: Study) -> int:
     """Bytes predicted for the greatest training among admitted networks drawn at random."""
     return int(max(drawn.costs["training_memory"] for drawn in admitted_sample(study, DRAWN)))
+
+
+def checkpoint_of(folder: Path, work: Work) -> Path:
+    """Where a long training's standing is kept while it is under way; `folder` is the study's."""
+    return folder / "checkpoints" / f"{work.digest[:16]}-{work.unit['seed']}.safetensors"
