@@ -346,7 +346,9 @@ def test_a_worker_that_ray_kills_for_want_of_memory_is_a_dead_worker_to_tune(mon
     heard: list[Exception] = []
     monkeypatch.setattr(RayActorManager, "_actor_task_failed", lambda self, task, error: heard.append(error))
     survive_any_death()
-    manager._actor_task_failed(task, OutOfMemoryError("Memory on the node was 15.3GB / 16.0GB"))
+    manager._actor_task_failed(
+        tracked_actor_task=task, exception=OutOfMemoryError("Memory on the node was 15.3GB / 16.0GB")
+    )
     assert isinstance(heard[0], RayActorError) and failure(str(heard[0]))["kind"] == "out of memory"
     own = RayTaskError("train", "Traceback", ValueError())
     manager._actor_task_failed(task, own)

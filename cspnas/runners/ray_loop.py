@@ -120,10 +120,10 @@ def survive_any_death() -> None:
     """
     known = RayActorManager._actor_task_failed
 
-    def failed(self: RayActorManager, task: Any, error: Exception) -> None:
-        if isinstance(error, RayError) and not isinstance(error, RayActorError | RayTaskError):
-            error = RayActorError(error_msg=f"{type(error).__name__}: {error}")
-        known(self, task, error)
+    def failed(self: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
+        if isinstance(exception, RayError) and not isinstance(exception, RayActorError | RayTaskError):
+            exception = RayActorError(error_msg=f"{type(exception).__name__}: {exception}")
+        known(self, tracked_actor_task, exception)
 
     setattr(RayActorManager, "_actor_task_failed", failed)  # noqa: B010 (an assignment to a method)
 
