@@ -25,7 +25,7 @@ BUSY_WAIT = 0.05  # seconds: the results of running trials wait as long
 START_SECONDS = 600.0  # for a worker to begin once Ray gave it its place: imports, data, a busy machine
 LATE_SECONDS = 1.0  # past its deadline, in which a result that lies ready is heard
 MOST_STEP = 0.5  # seconds that one step of the loop counts for: while this process stands still, nothing is late
-OUT_OF_MEMORY = r"\bOutOfMemoryError\b|\bMemoryError\b|OOM killer|running low on memory"
+OUT_OF_MEMORY = r"\b(OutOf)?MemoryError\b"  # Ray names the OOM killer as a possible cause of every crash
 
 
 class Stopped(BaseException):

@@ -10,6 +10,7 @@ import json
 import os
 import pkgutil
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -88,12 +89,19 @@ def _evaluated(evaluate: Evaluate, unit: dict[str, Any]) -> dict[str, Any]:
     try:
         return evaluate(unit, lambda epoch: tune.report({"accuracy": epoch.accuracy}))
     except Exception as error:
-        from cspnas.evaluation import is_out_of_memory
-
         traceback.print_exc()
-        memory = isinstance(error, ray.exceptions.OutOfMemoryError) or is_out_of_memory(error)
         lines = "".join(traceback.format_exception(error)[-3:])[-2000:]
-        return {"failure": {"kind": "out of memory" if memory else "crashed", "message": lines}}
+        return {"failure": {"kind": "out of memory" if _wants_memory(error) else "crashed", "message": lines}}
+
+
+def _wants_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError | ray.exceptions.OutOfMemoryError):
+        return True
+    if "torch" not in sys.modules:  # then it is no error of torch's, whose import takes seconds
+        return False
+    from cspnas.evaluation import is_out_of_memory
+
+    return is_out_of_memory(error)
 
 
 def _carry(loop: Any, ticket: str, content: bytes) -> None:
