@@ -15,6 +15,7 @@ from cspnas.output import remove
 from cspnas.runners.interrupts import interrupts
 from cspnas.runners.memory_kills import MemoryKills
 from cspnas.runners.slot import Slot, spawn
+from cspnas.runners.workplace import checkpoint_of
 from cspnas.work import Done, Work
 
 MOST_STILLBORN = 10
@@ -101,12 +102,8 @@ class LocalRunner:
         return None
 
     def _give(self, slot: Slot, work: Work) -> None:
-        slot.send(work, time.monotonic(), self._checkpoint(work))
+        slot.send(work, time.monotonic(), checkpoint_of(self._folder, work))
         self._on_event("started", work, None)
-
-    def _checkpoint(self, work: Work) -> Path:
-        """Where a long training's standing is kept while it is under way."""
-        return self._folder / "checkpoints" / f"{work.digest[:16]}-{work.unit['seed']}.safetensors"
 
     def _collect(self, driver: Driver) -> None:
         """Wait for messages or deaths, at most a second, so that progress stays alive."""
@@ -153,7 +150,7 @@ class LocalRunner:
         if slot.work is not None and slot.began:
             self._end(driver, slot, result)
         elif slot.work is not None:
-            fresh.send(slot.work, time.monotonic(), self._checkpoint(slot.work))
+            fresh.send(slot.work, time.monotonic(), checkpoint_of(self._folder, slot.work))
 
     def _count_stillborn(self, result: dict[str, Any]) -> None:
         """Raises CspnasError where no worker comes to life: that is no fault of the networks."""
@@ -174,6 +171,6 @@ class LocalRunner:
         result = checked(result)
         final = driver.finish(work, result)
         if final:
-            remove(self._checkpoint(work))
+            remove(checkpoint_of(self._folder, work))
         if final is not None:
             self._on_event("finished" if final else "crashed", work, result)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -132,9 +132,15 @@ def workplace(where: Where, study: Study, folder: Path) -> Iterator[Workplace]:
     from cspnas.runners.ray_tune import RayRunner
 
     with cluster(where.address or "local", study.workers) as nodes:
-        yield RayRunner(slots_of(nodes, study, where.device, where.per_gpu), folder)
+        slots = replace(slots_of(nodes, study, where.device, where.per_gpu), evaluator=where.evaluator)
+        yield RayRunner(slots, folder)
 
 
 def greatest_training(study: Study) -> int:
     """Bytes predicted for the greatest training among admitted networks drawn at random."""
     return int(max(drawn.costs["training_memory"] for drawn in admitted_sample(study, DRAWN)))
+
+
+def checkpoint_of(folder: Path, work: Work) -> Path:
+    """Where a long training's standing is kept while it is under way; `folder` is the study's."""
+    return folder / "checkpoints" / f"{work.digest[:16]}-{work.unit['seed']}.safetensors"
