@@ -113,7 +113,7 @@ def test_a_hung_search_loses_what_it_had_under_way_and_its_late_result_counts_on
     studied: Studied, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stopped process keeps its lock; only the time since its last sign of life tells. Then it goes on, and ends."""
-    monkeypatch.setenv("CSPNAS_HEARTBEAT", "2")
+    monkeypatch.setenv("CSPNAS_HEARTBEAT", "5")
     hung = studied.start()
     until(hung, "[1/8]")
     under_way = studied.stop_in_a_training(hung)
