@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,28 @@ def test_gradients_of_a_batch_in_parts_are_those_of_the_whole() -> None:
         )
     for whole, summed in zip(*found, strict=True):
         assert torch.allclose(whole, summed, rtol=1e-5, atol=1e-7)  # the loss is computed in float32
+
+
+def test_in_parts_batch_norm_sees_a_part_at_a_time_and_all_else_is_the_whole_batchs() -> None:
+    """In training, against torch's autograd of one mean over all the logits of the parts: the same gradients and the same
+    running statistics. Those of the whole batch in one go are others, by what batch norm saw.
+    """
+    network = Network(wire(architecture())).double().train()
+    initialise(network, 0)
+    twin, whole = deepcopy(network), deepcopy(network)
+    images, labels = torch.randn(30, 1, 12, 12, dtype=torch.float64), torch.randint(2, (30,))
+    _gradients(network, images, labels, Recipe(precision="float32"), 4, "")
+    for other, sizes in ((twin, [8, 8, 7, 7]), (whole, [30])):
+        logits = torch.cat([other(part) for part in images.split(sizes)])
+        (-logits.log_softmax(1)[torch.arange(30), labels].mean()).backward()
+
+    def close(other: Network) -> list[bool]:
+        pairs = zip(network.parameters(), other.parameters(), strict=True)
+        return [torch.allclose(a.grad, b.grad, rtol=1e-5, atol=1e-7) for a, b in pairs if a.grad is not None]
+
+    assert all(close(twin)) and not all(close(whole))
+    for a, b in zip(network.buffers(), twin.buffers(), strict=True):
+        assert torch.allclose(a.double(), b.double(), rtol=1e-12)
 
 
 @pytest.mark.parametrize(

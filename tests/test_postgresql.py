@@ -10,9 +10,12 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
-from searches import PATIENCE, SPACE
+from commands import commands
+from PIL import Image
+from searches import PATIENCE
 from servers import Server
 from small_studies import driven, small_study
 
@@ -34,24 +37,28 @@ def url(postgresql: Server) -> Iterator[str]:
 
 
 @pytest.fixture
-def cspnas(tmp_path: Path) -> Run:
+def cspnas(tmp_path: Path) -> Iterator[Run]:
     """Runs `cspnas WORDS`: exit code, stdout, stderr; none of them may hold the password."""
-    (tmp_path / "tiny.yaml").write_text(SPACE)
+    for number, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (24, 12, 12), np.uint8)):
+        (tmp_path / "images" / str(number % 2)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "images" / str(number % 2) / f"{number}.png")
+    with commands(tmp_path) as make:
 
-    def run(*words: str) -> tuple[int, str, str]:
-        command = [sys.executable, "-m", "cspnas", *words]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
-        assert SECRET not in done.stdout + done.stderr
-        return done.returncode, done.stdout, done.stderr
+        def run(*words: str) -> tuple[int, str, str]:
+            command = make(*words)
+            out, err = command.communicate(PATIENCE)
+            assert SECRET not in out + err
+            return int(str(command.returncode)), out, err
 
-    return run
+        yield run
 
 
 def test_every_command_works_on_a_server_and_no_output_table_or_file_has_the_password(
     cspnas: Run, url: str, tmp_path: Path
 ) -> None:
     search = ("search", "tiny.yaml", "--storage", url, "--trials", "3", "--epochs", "1", "--workers", "1")
-    code, out, err = cspnas(*search, "--device", "cpu")
+    small = ("--device", "cpu", "--dataset", "folder:images")
+    code, out, err = cspnas(*search, *small)
     assert code == 0, err
     assert ":***@" in out and "#tiny" in out  # what to type next
     study = f"{url}#tiny"
@@ -62,7 +69,7 @@ def test_every_command_works_on_a_server_and_no_output_table_or_file_has_the_pas
     listed = json.loads(cspnas("studies", "--storage", url, "--json")[1])
     assert [(row["study"], row["trainings"]) for row in listed] == [("tiny", 3)]
     assert ":***@" in listed[0]["file"]
-    code, out, err = cspnas(*search[:2], "--study", "again", *search[4:], "--reuse-from", study, "--device", "cpu")
+    code, out, err = cspnas(*search[:2], "--study", "again", *search[4:], "--reuse-from", study, *small)
     assert code == 0 and "reused:" in err
     assert cspnas("studies", "copy", study, "copied")[0] == 0
     assert json.loads(cspnas("front", "copied", "--json")[1])["front"] == summary["front"]

@@ -22,7 +22,8 @@ from cspnas.architecture_document import architecture_from
 from cspnas.cost import cost_of
 from cspnas.families import wire
 
-# By growth rate, at a batch of 1,000 and in parts of 250: 2 needs 37 and 9 MiB, 16 needs 172 and 43, 96 needs 900 and 225.
+# By growth rate, at a batch of 1,000 and in parts of 250: 2 needs 37 and 9 MiB, 3 needs 47 and 12, 16 needs 174 and 44, 96 needs 954
+# and 240.
 SPACE = """
 family: densenet
 stem: {channels: 4, stride: 2}

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from searches import PATIENCE, Search, searching, until
+from commands import Command, searching
+from searches import PATIENCE
 from servers import Server, server
 
 TRIALS = 8
@@ -23,11 +24,11 @@ NAME = "tiny"
 class Studied:
     """Searches of one study on a server, and what is in its tables."""
 
-    def __init__(self, make: Callable[..., Search], url: str) -> None:
+    def __init__(self, make: Callable[..., Command], url: str) -> None:
         self._make, self.url = make, url
         self._engine = sa.create_engine(url)
 
-    def start(self, *more: str) -> Search:
+    def start(self, *more: str) -> Command:
         """One more search with one worker on the same study."""
         common = ("--trials", str(TRIALS), "--epochs", "1", "--workers", "1", "--storage", self.url)
         return self._make(*common, *more)
@@ -49,7 +50,7 @@ class Studied:
         digests = self.query("SELECT value_json FROM trial_user_attributes WHERE key = 'digest'")
         assert len(digests) == len(set(digests)) == len(trials)
 
-    def stop_in_a_training(self, search: Search) -> list[Any]:
+    def stop_in_a_training(self, search: Command) -> list[Any]:
         """Stop a search while trainings of its are under way; their ids."""
         under_way = "SELECT id FROM cspnas_evaluations WHERE state = 'in_flight' AND driver_id = {}"
         deadline = time.monotonic() + PATIENCE
@@ -62,7 +63,7 @@ class Studied:
             time.sleep(0.05)
         raise AssertionError("no training of it was under way")
 
-    def driver(self, search: Search) -> int:
+    def driver(self, search: Command) -> int:
         """The search's driver, 0 where it is none yet; searches that start together may be either."""
         numbers = [row[0] for row in self.query(f"SELECT id FROM cspnas_drivers WHERE about->>'pid' = '{search.pid}'")]
         return int(numbers[0]) if numbers else 0
@@ -78,7 +79,7 @@ def studied(tmp_path: Path, new_server_url: Callable[[], str]) -> Iterator[Studi
         yield Studied(make, new_server_url())
 
 
-def end(search: Search) -> str:
+def end(search: Command) -> str:
     """All of its stderr once it ended in order."""
     _, errors = search.communicate(timeout=PATIENCE)
     assert search.returncode == 0, errors
@@ -97,7 +98,7 @@ def test_two_searches_share_one_budget_and_train_nothing_twice(studied: Studied)
 def test_what_a_killed_search_had_under_way_is_taken_over_at_once_by_the_other(studied: Studied) -> None:
     victim = studied.start()
     other = studied.start()
-    until(victim, "[")  # most trainings are still to come, whichever search began first
+    victim.until("[")  # most trainings are still to come, whichever search began first
     time.sleep(random.uniform(0, 0.5))
     killed = studied.stop_in_a_training(victim)
     os.kill(victim.pid, signal.SIGKILL)
@@ -115,7 +116,7 @@ def test_a_hung_search_loses_what_it_had_under_way_and_its_late_result_counts_on
     """A stopped process keeps its lock; only the time since its last sign of life tells. Then it goes on, and ends."""
     monkeypatch.setenv("CSPNAS_HEARTBEAT", "5")
     hung = studied.start()
-    until(hung, "[1/8]")
+    hung.until("[1/8]")
     under_way = studied.stop_in_a_training(hung)
     other = studied.start()
     errors = end(other)
@@ -161,13 +162,13 @@ def test_results_wait_for_a_stopped_server_on_disk_whatever_becomes_of_their_sea
     monkeypatch.setenv("CSPNAS_HEARTBEAT", "10")  # who was cut off has a few seconds to come back, not half a minute
     studied = outage.studied
     search = studied.start("--workers", "2")
-    until(search, "[1/8]")
+    search.until("[1/8]")
     outage.server.stop()
     outage.wait_for_results(1)
     outage.server.start()
-    seen = until(search, "note: the database is back")
+    seen = search.until("note: the database is back")
     assert seen.count("note: the database is away, trainings go on") == 1 and "Traceback" not in seen
-    until(search, "[")
+    search.until("[")
     assert not outage.results()
     outage.server.stop()
     kept = [json.loads(path.read_text())["entry"] for path in outage.wait_for_results(1)]

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from searches import PATIENCE, Search, searching, until
+from commands import Command, searching
+from searches import PATIENCE
 
 COMMAND = ("--trials", "6", "--epochs", "1", "--workers", "2")
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[[], Search]]:
+def start(tmp_path: Path) -> Iterator[Callable[[], Command]]:
     with searching(tmp_path) as make:
         yield lambda: make(*COMMAND)
 
@@ -79,10 +80,10 @@ def _check_whole(folder: Path) -> None:
 
 
 def test_a_killed_search_leaves_no_worker_and_the_same_command_finishes_it(
-    start: Callable[[], Search], tmp_path: Path
+    start: Callable[[], Command], tmp_path: Path
 ) -> None:
     search = start()
-    until(search, "[1/6]")
+    search.until("[1/6]")
     delay = random.uniform(0, 1.5)
     time.sleep(delay)
     children = list(_children(search.pid))
@@ -103,9 +104,9 @@ def test_a_killed_search_leaves_no_worker_and_the_same_command_finishes_it(
         assert (identifier, seed, attempt) in [(row[0], row[2], row[3]) for row in after]  # no worker of it crashed
 
 
-def test_a_killed_worker_is_replaced_and_its_training_tried_again(start: Callable[[], Search], tmp_path: Path) -> None:
+def test_a_killed_worker_is_replaced_and_its_training_tried_again(start: Callable[[], Command], tmp_path: Path) -> None:
     search = start()
-    until(search, "[1/6]")
+    search.until("[1/6]")
     victim = random.choice(_workers(search.pid))
     os.kill(victim, signal.SIGKILL)
     _, errors = search.communicate(timeout=PATIENCE)
@@ -117,10 +118,10 @@ def test_a_killed_worker_is_replaced_and_its_training_tried_again(start: Callabl
 
 
 def test_a_second_search_is_refused_with_the_pid_of_the_first_and_ctrl_c_ends_that_one_at_once(
-    start: Callable[[], Search], tmp_path: Path
+    start: Callable[[], Command], tmp_path: Path
 ) -> None:
     first = start()
-    until(first, "[1/6]")
+    first.until("[1/6]")
     os.kill(first.pid, signal.SIGSTOP)  # a stopped driver still holds its study: no heartbeat is needed
     second = start()
     _, refusal = second.communicate(timeout=PATIENCE)
