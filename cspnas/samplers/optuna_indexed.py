@@ -61,7 +61,7 @@ class Nsga2(optuna.samplers.NSGAIISampler):
 
     def __init__(self, seed: int, told: Told, genes: dict[str, BaseDistribution], population: int) -> None:
         super().__init__(population_size=population, seed=seed)
-        self._told = told
+        self._told, self._members = told, population
         self._genes = {name: genes[name] for name in sorted(genes) if not genes[name].single()}
 
     @classmethod
@@ -75,7 +75,7 @@ class Nsga2(optuna.samplers.NSGAIISampler):
         if GENERATION in trial.system_attrs:
             return int(trial.system_attrs[GENERATION])
         newest, members = self._told.newest_generation()
-        generation = newest + 1 if members >= self.population_size else newest
+        generation = newest + 1 if members >= self._members else newest
         study._storage.set_trial_system_attr(trial._trial_id, GENERATION, generation)
         return generation
 
