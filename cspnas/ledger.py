@@ -67,7 +67,7 @@ class Network:
     @property
     def accuracies(self) -> list[float]:
         """One a seed that was trained to the end."""
-        return self.values("accuracy")
+        return [row["accuracy"] for row in self.evaluations if row["accuracy"] is not None]
 
     @property
     def accuracy(self) -> float:

@@ -180,7 +180,7 @@ def test_nsga2_goes_on_with_the_same_parents_whatever_ended_after_they_were_chos
 
 def parents(driver: Driver) -> dict[int, list[int]]:
     """Suggestion numbers of each generation's parents."""
-    found: dict[int, list[int]] = driver.sampler._parents  # type: ignore[attr-defined]
+    found: dict[int, list[int]] = driver.sampler._told.parents  # type: ignore[attr-defined]
     return found
 
 
@@ -188,7 +188,7 @@ def test_baselines_belong_to_the_first_generation(start: Start) -> None:
     run = start(sampler="nsga2", trials=8)
     driver, _, _ = run.go(finishes=4)
     for sampler in (driver.sampler, run.driver().sampler):
-        first = optuna_samplers._sampler("nsga2", 0, {}).get_population(sampler._study, 0)  # type: ignore[attr-defined]
+        first = sampler._made(0).get_population(sampler._study, 0)  # type: ignore[attr-defined]
         assert [trial.user_attrs["suggestion"] for trial in first] == [0, 1, 2, 3]
 
 

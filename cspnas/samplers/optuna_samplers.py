@@ -16,11 +16,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from cspnas.ledger import Ledger
 from cspnas.objectives import OBJECTIVES
+from cspnas.samplers.optuna_indexed import GENERATION, NUMBER, Nsga2, Told, Tpe
 from cspnas.space import Gene, Genotype, SearchSpace
 
-Parents = dict[int, list[int]]  # generation -> suggestion numbers
-
-NUMBER = "suggestion"  # the user attribute of a trial that has its suggestion's number
 POPULATION = 20  # Optuna's default of 50 is more than a usual budget of trainings
 
 
@@ -40,9 +38,13 @@ class OptunaSampler:
         ]
         self._study = optuna.create_study(directions=directions)
         self._asked: dict[int, optuna.Trial] = {}
-        self._parents: Parents = {}
+        self._told = Told()
         self._genes = {gene.name: gene for gene in space.genes()}
         self._distributions = {gene.name: _distribution(gene) for gene in space.genes()}
+        # Of each gene: choice to Optuna's value. An earlier driver's values are checked against these, for Optuna takes
+        # longer over that than over all else of a restart.
+        self._values = {gene.name: _values(gene) for gene in space.genes()}
+        self._sound = {name: frozenset(values.values()) for name, values in self._values.items()}
 
     def about(self) -> dict[str, str]:
         """Name and version, recorded with each driver."""
@@ -60,7 +62,8 @@ class OptunaSampler:
         self._study.sampler = self._made(_seed(self.seed, number))
         trial = self._study.ask()
         trial.set_user_attr(NUMBER, number)
-        known = set(self._parents)
+        parents = self._told.parents
+        known = set(parents)
         values: Genotype = {}
         for gene in self._genes.values():
             if self._flat or self.space.exists(gene, values):
@@ -69,13 +72,19 @@ class OptunaSampler:
         attributes = self._study.get_trials(deepcopy=False)[trial.number].system_attrs
         state: dict[str, Any] = {"system_attrs": {k: v for k, v in attributes.items() if "generation" in k}}
         state["params"] = trial.params
-        if chosen := {str(generation): self._parents[generation] for generation in self._parents.keys() - known}:
+        if chosen := {str(generation): parents[generation] for generation in parents.keys() - known}:
             state["parents"] = chosen
         return self.space.active(values), state
 
     def _made(self, seed: int) -> optuna.samplers.BaseSampler:
         """What suggests next."""
-        return _sampler(self.name, seed, self._parents)
+        if self.name == "nsga2":
+            return Nsga2(seed, self._told, self._distributions, POPULATION)
+        if self.name == "tpe":
+            with warnings.catch_warnings():  # that `group` is experimental is no news for who runs a search
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                return Tpe(seed, self._told)
+        return optuna.samplers.GPSampler(seed=seed) if self.name == "gp" else optuna.samplers.RandomSampler(seed=seed)
 
     def tell(self, number: int, values: Mapping[str, float], violations: Mapping[str, float]) -> None:
         """The objectives of a suggestion; a rejected one has its exact costs, chance accuracy, a positive violation."""
@@ -83,6 +92,7 @@ class OptunaSampler:
         for constraint, excess in violations.items():
             trial.set_constraint(constraint, excess)
         self._study.tell(trial, self._transformed(values))
+        self._told.add(self._study._storage.get_trial(trial._trial_id))
 
     def forget(self, number: int) -> None:
         """A suggestion that teaches nothing new: a reuse, an attachment, a repeated failure."""
@@ -98,29 +108,46 @@ class OptunaSampler:
     ) -> None:
         """Add what an earlier driver, or no sampler at all (a baseline), suggested; `values` None: it taught nothing."""
         for generation, parents in ((state or {}).get("parents") or {}).items():
-            self._parents[int(generation)] = parents
+            self._told.parents[int(generation)] = parents
         if self.name == "random" or values is None:  # which no result, or this result, would change
             return
         params = dict((state or {}).get("params") or self._encode(genotype))
         if self._genes and not params:  # beyond the choices: no parameters would end every sampler's search space
             return
+        self._add(number, params, (state or {}).get("system_attrs"), self._transformed(values), violations)
+
+    def _add(
+        self,
+        number: int,
+        params: dict[str, Any],
+        system_attrs: Mapping[str, Any] | None,
+        values: list[float],
+        violations: Mapping[str, float],
+    ) -> None:
+        """A complete trial. Raises ValueError where Optuna would."""
+        for name, value in params.items():
+            if value not in self._sound[name]:
+                raise ValueError(f"{name} = {str(value)[:40]}")
+        if any(map(math.isnan, values)):
+            raise ValueError(f"objectives {values}")
         trial = _Template(
             number=-1,
             trial_id=-1,
             state=TrialState.COMPLETE,
             value=None,
-            values=self._transformed(values),
+            values=values,
             datetime_start=(now := datetime.now()),
             datetime_complete=now,
             params=params,
             distributions={name: self._distributions[name] for name in params},
             user_attrs={NUMBER: number},
-            system_attrs=dict((state or {}).get("system_attrs") or self._first_generation()),
+            system_attrs=dict(system_attrs or self._first_generation()),
             intermediate_values={},
         )
         for constraint, excess in violations.items():
             trial.set_constraint(constraint, excess)
-        self._study.add_trial(trial)
+        storage = self._study._storage
+        self._told.add(storage.get_trial(storage.create_new_trial(self._study._study_id, template_trial=trial)))
 
     def _encode(self, genotype: Genotype) -> dict[str, Any]:
         """Optuna parameters of a genotype; empty where a value is not among the choices."""
@@ -129,13 +156,14 @@ class OptunaSampler:
             if gene.name not in genotype and not self._flat:
                 continue
             value = genotype.get(gene.name, gene.choices[0])
-            if value not in gene.choices:
+            values = self._values[gene.name]
+            if value not in values:
                 return {}
-            params[gene.name] = gene.choices.index(value) if gene.ordered else value
+            params[gene.name] = values[value]
         return params
 
     def _first_generation(self) -> dict[str, Any]:
-        return {_Nsga2._get_generation_key(): 0} if self.name == "nsga2" else {}
+        return {GENERATION: 0} if self.name == "nsga2" else {}
 
     def _transformed(self, values: Mapping[str, float]) -> list[float]:
         """A Gaussian process fits -log(error) and log costs better; the ranks that the others use stay as they are."""
@@ -160,49 +188,13 @@ class _Template(FrozenTrial):
         return trial
 
 
-class _Nsga2(optuna.samplers.NSGAIISampler):
-    """Knows trials by their suggestion numbers, and takes them in that order: a restart gives them other ids and places.
-
-    The parents of a generation are those chosen when its first member was suggested. With several workers more members of
-    the generation before it end later, so that a restart has to be told the parents; it cannot choose them again.
-    """
-
-    def __init__(self, seed: int, parents: Parents) -> None:
-        super().__init__(population_size=POPULATION, seed=seed)
-        self._parents = parents
-
-    def get_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
-        return sorted(super().get_population(study, generation), key=_number)
-
-    def get_parent_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
-        if generation == 0:
-            return []
-        if generation not in self._parents:
-            self._parents[generation] = sorted(map(_number, self.select_parent(study, generation)))
-        chosen = set(self._parents[generation])
-        trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return sorted((trial for trial in trials if _number(trial) in chosen), key=_number)
-
-
-def _number(trial: FrozenTrial) -> int:
-    return int(trial.user_attrs[NUMBER])
-
-
 def _seed(study_seed: int, number: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{study_seed}/{number}".encode()).digest()[:4], "big")
 
 
-def _sampler(name: str, seed: int, parents: Parents) -> optuna.samplers.BaseSampler:
-    samplers = optuna.samplers
-    if name == "nsga2":
-        return _Nsga2(seed, parents)
-    if name == "tpe":
-        with warnings.catch_warnings():  # that `group` is experimental is no news for who runs a search
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
-    if name == "gp":
-        return samplers.GPSampler(seed=seed)
-    return samplers.RandomSampler(seed=seed)
+def _values(gene: Gene) -> dict[Any, Any]:
+    """Choice to Optuna's value."""
+    return {choice: place if gene.ordered else choice for place, choice in enumerate(gene.choices)}
 
 
 def _distribution(gene: Gene) -> BaseDistribution:
