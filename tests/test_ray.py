@@ -88,6 +88,16 @@ def _free_port() -> int:
         return int(found.getsockname()[1])
 
 
+def _started() -> Cluster:
+    """Ray gives its agents 20 s to begin, which is fixed (2.60); on a busy machine they may come a little later."""
+    for _ in range(3):
+        try:
+            return Cluster()
+        except Exception as error:
+            assert "timed out during startup" in str(error)
+    raise AssertionError("Ray does not start")
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """One for the tests of this file; the last of them kills a node."""
@@ -96,8 +106,7 @@ def cluster() -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("PYTHONPATH", path)
-        patch.setenv("RAY_raylet_start_wait_time_s", "120")
-        made = Cluster()
+        made = _started()
         yield made
         made.stop()
 
@@ -219,7 +228,7 @@ def test_trainings_that_hang_die_or_want_memory_are_each_told_apart_and_their_sl
     }
     failures = {kind: row["result"]["failure"] for kind, row in found.items() if row["failure_kind"]}
     for kind, failure in failures.items():
-        assert f" {kind}" in failure["log"], failure
+        assert f" {kind}" in failure.get("log", ""), failure
     assert "Segmentation fault" in failures["dies"]["log"] and failures["dies"]["quarantined"]
     assert failures["hangs"]["message"] == "no result after 3 s (search.timeout); its worker was replaced"
     (hung,) = re.findall(r"process (\d+) hangs", failures["hangs"]["log"])

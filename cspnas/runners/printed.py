@@ -8,6 +8,9 @@ from pathlib import Path
 
 from cspnas.failures import LOG_CHARACTERS
 
+READ_BYTES = 16_384  # a fatal signal's report of a process with some threads and libraries is shorter
+FATAL = "Fatal Python error"
+
 
 def print_to(log: str | Path) -> None:
     """Append to `log` all that this process prints from here on, Python's last words after a fatal signal included."""
@@ -27,12 +30,21 @@ def size(path: Path) -> int:
 
 
 def tail(path: Path, start: int = 0) -> str:
-    """The last `LOG_CHARACTERS` of what stands in the file after `start`, from the beginning of a line."""
+    """The last `LOG_CHARACTERS` of what stands in the file after `start`, from the beginning of a line.
+
+    After a fatal signal: the last words before it, and the beginning of what Python says of it, which is where it was; what
+    follows, and is left out, are the other threads and every extension module.
+    """
     try:
         with path.open("rb") as file:
-            file.seek(max(start, size(path) - LOG_CHARACTERS))
+            file.seek(max(start, size(path) - READ_BYTES))
             cut = file.tell() > start
-            text = file.read(LOG_CHARACTERS).decode(errors="replace")
+            text = file.read(READ_BYTES).decode(errors="replace")
     except OSError:
         return ""
+    fatal = text.rfind(FATAL)
+    if fatal >= 0:
+        text = text[: fatal + 2 * LOG_CHARACTERS // 3]
+    cut = cut or len(text) > LOG_CHARACTERS
+    text = text[-LOG_CHARACTERS:]
     return (text.partition("\n")[2] or text if cut else text).replace("\0", "").strip()

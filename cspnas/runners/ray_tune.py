@@ -29,6 +29,7 @@ from cspnas.errors import CspnasError, StorageError
 from cspnas.failures import checked
 from cspnas.output import remove, write_whole
 from cspnas.runners.interrupts import interrupts
+from cspnas.runners.printed import tail
 from cspnas.runners.ray_cluster import RayError, on_node, quiet_ray
 from cspnas.runners.ray_slots import Slots
 from cspnas.runners.workplace import checkpoint_of
@@ -110,7 +111,8 @@ class RayRunner:
         (tune / MARKER).write_text(token)
         self._away = ray.util.client.ray.is_connected()  # then this machine is no node of the cluster
         context = ray.get_runtime_context()
-        options = {"num_cpus": 0, "max_concurrency": THREADS, "name": actor_name, **on_node(context.get_node_id())}
+        self._node = context.get_node_id()
+        options = {"num_cpus": 0, "max_concurrency": THREADS, "name": actor_name, **on_node(self._node)}
         self._loop = ray.remote(Loop).options(**options).remote(None if self._away else str(folder), tune.name)
         home = Home(actor_name, context.namespace, str(folder), str(tune), token)
         self._fit = self._loop.fit.remote(self.slots, home)
@@ -191,15 +193,18 @@ class RayRunner:
             write_whole(path, content, force=True)
 
     def _ask(self, ticket: str, found: dict[str, Any]) -> None:
-        """Have the dead worker's node say what it printed; a node that is gone says nothing."""
+        """Have the dead worker's node say what it printed; a node that is gone says nothing, and this one needs no task."""
         from cspnas.runners.ray_worker import last_words
 
         about = found["began"]
+        arguments = about["log"], about["pid"] if found["kind"] == "timeout" else None
         if found["kind"] == "lost":
             answer = quiet_ray().put(None)
+        elif about["node"] == self._node and not self._away:
+            answer = quiet_ray().put(last_words(*arguments))
         else:
             task = quiet_ray().remote(last_words).options(num_cpus=0, max_retries=0, **on_node(about["node"]))
-            answer = task.remote(about["log"], about["pid"] if found["kind"] == "timeout" else None)
+            answer = task.remote(*arguments)
         self._words[answer] = (ticket, found, time.monotonic() + WORDS_SECONDS)
 
     def _read(self, driver: Driver) -> None:
@@ -211,11 +216,13 @@ class RayRunner:
             if answer not in ready and time.monotonic() < until:
                 continue
             del self._words[answer]
+            about = found.pop("began")
             try:
                 printed, kills = ray.get(answer, timeout=1.0) or ("", 0)
             except ray.exceptions.RayError:  # its node is gone by now, or too busy
                 printed, kills = "", 0
-            about = found.pop("began")
+            if about["shared"]:
+                printed = tail(Path(about["log"]))
             if found["kind"] == "crashed" and kills > about["kills"]:
                 found |= {"kind": "out of memory", "message": "the kernel killed the worker process for want of memory"}
             self._take(driver, ticket, {"failure": found | ({"log": printed} if printed else {})})
