@@ -22,8 +22,8 @@ from cspnas.architecture_document import architecture_from
 from cspnas.cost import cost_of
 from cspnas.families import wire
 
-# By growth rate, at a batch of 1,000 and in parts of 250: 2 needs 37 and 9 MiB, 3 needs 47 and 12, 16 needs 174 and 44, 96 needs 954
-# and 240.
+# By growth rate, at a batch of 1,000 and in parts of 250: 2 needs 37 and 9 MiB, 3 needs 47 and 12, 16 needs 174 and 44,
+# 96 needs 954 and 240.
 SPACE = """
 family: densenet
 stem: {channels: 4, stride: 2}
