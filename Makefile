@@ -4,6 +4,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+COMPARE := OMP_NUM_THREADS=1 $(BIN)/python -W ignore benchmarks/samplers/compare.py
 
 .DEFAULT_GOAL := help
 .PHONY: help .venv search dashboard test test-faults check bench-samplers format wheel clean
@@ -39,10 +40,13 @@ check: $(INSTALLED) ## all that must pass: format, lint, types, import contracts
 	$(MAKE) test
 
 bench-samplers: $(INSTALLED) ## compare the samplers on the accuracy table (hours; goes on where it was)
-	for method in random nsga2 nsga3 tpe; do $(BIN)/python benchmarks/samplers/compare.py run $$method 200 20; done
-	for workers in 1 4 8; do $(BIN)/python benchmarks/samplers/compare.py run cost-aware 100 20 $$workers; done
-	$(BIN)/python benchmarks/samplers/compare.py run gp 100 8
-	$(BIN)/python benchmarks/samplers/compare.py table
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev,bench]'
+	for truth in rows model; do \
+	  for workers in 1 4 8; do $(COMPARE) run $$truth cost-aware 100 20 $$workers || exit; done; \
+	  for method in random nsga2 nsga3 tpe; do $(COMPARE) run $$truth $$method 200 20 || exit; done; \
+	  for method in gp botorch; do $(COMPARE) run $$truth $$method 100 8 || exit; done; \
+	done
+	$(COMPARE) table
 
 format: $(INSTALLED) ## format the code and apply the linter's safe fixes
 	$(BIN)/ruff format .

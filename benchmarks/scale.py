@@ -121,13 +121,16 @@ def restart(rounds: int = 5) -> dict[str, Any]:
     return {"first_seconds": waits[0], "again_seconds": _spread(sorted(waits[1:]))}
 
 
-def ray(trainings: int = 80) -> dict[str, Any]:
-    """Share of the slots' time that is spent asleep, between the first beginning and the last end, and overall."""
+def ray(trainings: int = 64) -> dict[str, Any]:
+    """Share of the slots' time that is spent asleep, between the first beginning and the last end, and overall; the CPU
+    seconds that a training costs this process, Tune's loop and Ray's own, from the first end to the last.
+    """
     from cspnas.runners.ray_cluster import cluster
     from cspnas.runners.ray_slots import Slots
     from cspnas.runners.ray_tune import RayRunner
 
     results: list[dict[str, Any]] = []
+    spent: list[dict[str, float]] = []  # at the first end and at the last
     start = time.time()
     with tempfile.TemporaryDirectory() as folder, cluster("local", SLOTS) as nodes:
         driver, projection = _driver(Path(folder), trainings)
@@ -136,10 +139,44 @@ def ray(trainings: int = 80) -> dict[str, Any]:
             if kind == "finished":
                 results.append(result)
                 projection.update()
+                if len(results) in (1, trainings):
+                    spent.append({"seconds": time.monotonic(), "driver": time.process_time(), **_ray_processes()})
 
         slots = Slots(SLOTS, "cpu", 0.0, tuple(node.identifier for node in nodes), "scale:Sleeper")
         RayRunner(slots, Path(folder)).run(driver, on_event)
-    return {"whole_seconds": time.time() - start, **_busy(results, start, SLOTS)}
+    return {"whole_seconds": time.time() - start, **_busy(results, start, SLOTS), **_ray_model(spent, trainings)}
+
+
+def _ray_processes() -> dict[str, float]:
+    """CPU seconds so far of Tune's loop, and of Ray's servers of this machine."""
+    seconds = {"loop": 0.0, "servers": 0.0}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().partition(b"\0")[0]
+            fields = (process / "stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it is gone by now
+            continue
+        name = "loop" if command.startswith(b"ray::Loop") else "servers"
+        if name == "loop" or command.endswith((b"/gcs_server", b"/raylet")):
+            seconds[name] += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return seconds
+
+
+def _ray_model(spent: list[dict[str, float]], trainings: int) -> dict[str, Any]:
+    """The loop spends CPU on each training and, whatever runs, on looking for events: all of it counts as the trainings',
+    so that the slots it keeps busy are rather more than said.
+    """
+    first, last = spent
+    each = {name: (last[name] - first[name]) / (trainings - 1) for name in ("driver", "loop", "servers")}
+    busiest = max(each["driver"], each["loop"])
+    return {
+        "measured_seconds": last["seconds"] - first["seconds"],
+        "cpu_seconds_per_training": each,
+        "model": {
+            "slots_that_one_search_keeps_busy": SECONDS / busiest,
+            "training_seconds_that_1000_slots_need": 1000 * busiest,
+        },
+    }
 
 
 def _busy(results: list[dict[str, Any]], start: float, slots: int) -> dict[str, Any]:

@@ -100,16 +100,17 @@ class Database(Transactions):
         return self.rows(sa.select(*columns, micro_batch).where(flying).order_by(table.c.id))
 
     def evaluations(self, study_id: int, *, after: int = 0, among: list[int] | None = None) -> list[Row]:
-        """All evaluations with their documents and costs, oldest first; of the bulky `result` only what was measured.
+        """All evaluations with their costs and documents, oldest first; of the bulky `result` only what was measured.
 
-        `after`: of greater ids; `among`: of these ids.
+        A document is JSON text: of thousands few are ever looked at. `after`: of greater ids; `among`: of these ids.
         """
         result = evaluations_table.c.result
         kept = [column for column in evaluations_table.c if column is not result]
         kept += [result[name].as_float().label(name) for name in MEASURED if name not in evaluations_table.c]
         kept.append(result["micro_batch"].as_integer().label("micro_batch"))
+        document = sa.cast(architectures_table.c.document, sa.Text).label("document")
         return self.rows(
-            sa.select(*kept, architectures_table.c.document, architectures_table.c.costs)
+            sa.select(*kept, document, architectures_table.c.costs)
             .join(architectures_table)
             .where(evaluations_table.c.study_id == study_id, *self._chosen_ids(after, among))
             .order_by(evaluations_table.c.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from math import fsum, sqrt
@@ -12,6 +13,7 @@ import numpy as np
 from cspnas.architecture import Architecture
 from cspnas.architecture_document import architecture_from
 from cspnas.database import Database
+from cspnas.errors import StorageError
 from cspnas.failures import BAD_DATA, quarantined
 from cspnas.front import Reference, hypervolume, knee, losses
 from cspnas.objectives import MEASURED
@@ -21,13 +23,27 @@ from cspnas.space import Genotype
 
 @dataclass(slots=True)
 class Network:
-    """One architecture and its trainings, oldest first; `source` is what first suggested it."""
+    """One architecture and its trainings, oldest first; `source` is what first suggested it. `stored` is its document, or
+    the document's JSON text until somebody asks for it.
+    """
 
     digest: str
-    document: dict[str, Any]
+    stored: dict[str, Any] | str
     costs: dict[str, float]
     source: str
     evaluations: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The architecture as plain data. Raises StorageError where its text is no JSON."""
+        if isinstance(self.stored, str):
+            try:
+                self.stored = dict(json.loads(self.stored))
+            except (ValueError, TypeError) as error:
+                raise StorageError(
+                    f"network {self.digest[:12]}: the study database is damaged ({error}); restore it from a backup"
+                ) from None
+        return self.stored
 
     @property
     def architecture(self) -> Architecture:
@@ -195,8 +211,8 @@ class Ledger:
 
     def points(self, networks: list[Network]) -> np.ndarray:
         """(n, objectives) observed means and exact costs."""
-        rows = [[network.value(name) for name in self.reference.objectives] for network in networks]
-        return np.array(rows, float).reshape(len(rows), len(self.reference.objectives))
+        columns = [_column(networks, name) for name in self.reference.objectives]
+        return np.array(columns, float).reshape(len(columns), len(networks)).T
 
     def front(self) -> list[Network]:
         """Non-dominated networks by observed means, most accurate first."""
@@ -267,6 +283,13 @@ class Ledger:
             seeds[self._rows[digest]] += freedom
         lifted[:, self.reference.objectives.index("accuracy")] -= error / np.sqrt(seeds) / (1 - self.reference.chance)
         return np.union1d(self._front.members, self._front.undominated(lifted))
+
+
+def _column(networks: list[Network], name: str) -> list[float]:
+    """`Network.value` of each."""
+    if name in MEASURED:
+        return [network.value(name) for network in networks]
+    return [network.costs.get(name, float("nan")) for network in networks]
 
 
 def _squares(network: Network) -> tuple[float, int]:

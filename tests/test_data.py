@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 from torchvision import datasets
 
-from cspnas import data, data_sources
+from cspnas import data, data_form, data_sources
 from cspnas.errors import InputError
 from cspnas.recipe import DATASET_FORMS
 
@@ -128,6 +128,25 @@ def test_the_packaged_files_stay_under_7_megabytes() -> None:
 
 def test_loading_mini_twice_gives_one_checksum(mini: data.DataSet) -> None:
     assert data.load("fashion-mnist-mini").checksum == mini.checksum and len(mini.checksum) == 64
+
+
+def test_the_checksum_that_a_search_compares_is_the_one_of_the_data(
+    mini: data.DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the packaged files it is known without reading the images; of files that differ in one byte it is not."""
+    assert data_form.checksum_of("fashion-mnist-mini") == mini.checksum
+    assert data_form.packaged_sha256() in data_form.KNOWN
+    copy = shutil.copytree(data.PACKAGED, tmp_path / "datasets")
+    for module in (data, data_form):
+        monkeypatch.setattr(module, "PACKAGED", copy)
+    assert data_form.checksum_of("fashion-mnist-mini") == mini.checksum
+    with (copy / "fashion-mnist-mini.search.npy.xz").open("r+b") as file:
+        file.seek(1000)
+        file.write(bytes([file.read(1)[0] ^ 1]))
+    for damage in (lambda: None, (copy / "fashion-mnist-mini.json").unlink):
+        damage()
+        with pytest.raises(InputError, match="install cspnas again"):
+            data_form.checksum_of("fashion-mnist-mini")
 
 
 def test_the_checksum_changes_with_a_pixel_a_label_or_the_split(mini: data.DataSet) -> None:

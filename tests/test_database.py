@@ -25,12 +25,14 @@ from small_studies import driver_of, open_small, result_of, small_study
 from cspnas.database import Database
 from cspnas.driver import Driver
 from cspnas.errors import CspnasError, InputError, StorageError
+from cspnas.families import wire
 from cspnas.lock import StudyBusyError, StudyLock
 from cspnas.migration import SCHEMA_VERSION
 from cspnas.objectives import EXACT
 from cspnas.opening import check_unchanged
 from cspnas.projection import Projection, add_trials
-from cspnas.study_tables import evaluations_table
+from cspnas.study_tables import evaluations_table, suggestions_table
+from cspnas.summary import open_study, summarise
 from cspnas.work import Work
 
 NewUrl = Callable[[], str]
@@ -110,6 +112,47 @@ def test_damaged_json_is_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(StorageError) as caught:
         database.studies()
     _one_line(caught.value)
+
+
+@pytest.mark.parametrize("damage", ["{broken", "", "1,2", "1],[2", None])
+def test_a_value_that_is_no_json_is_found_among_sound_ones_and_sound_ones_are_read_as_they_were_written(
+    damage: str | None, tmp_path: Path
+) -> None:
+    """Oracle: what was written, an SQL NULL among it; a column is parsed as a whole, and must not lose count."""
+    url = f"sqlite:///{tmp_path / 'small.db'}"
+    database, row = open_small(url, small_study(tmp_path))
+    written = [{"a": [1, 2]}, {"state": {"params": {"ü": "],["}}}, None, {}]
+    table = suggestions_table
+    about = {"study_id": row["id"], "source": "s", "outcome": "rejected", "genotype": {}}
+    with database.transaction() as connection:
+        connection.execute(table.insert(), [{**about, "number": n, "note": note} for n, note in enumerate(written)])
+        connection.execute(sa.text("UPDATE cspnas_suggestions SET note = NULL WHERE number = 2"))
+    assert [found["note"] for found in database.suggestions(row["id"])] == written
+    if damage is not None:
+        with database.transaction() as connection:
+            connection.execute(sa.text("UPDATE cspnas_suggestions SET note = :note WHERE number = 1"), {"note": damage})
+        with pytest.raises(StorageError) as caught:
+            database.suggestions(row["id"])
+        _one_line(caught.value)
+
+
+@pytest.mark.parametrize("damage", ["{broken", "7", ""])
+def test_a_document_is_read_as_it_was_written_and_a_damaged_one_is_one_line(damage: str, tmp_path: Path) -> None:
+    """The ledger reads a document when it is asked for. Oracle: the candidate that was suggested."""
+    study = small_study(tmp_path)
+    database, row = open_small(f"sqlite:///{tmp_path / 'small.db'}", study)
+    driver = driver_of(study, database, row)
+    work = driver.suggest()
+    assert isinstance(work, Work)
+    driver.finish(work, result_of(work))
+    network = open_study(database, None).ledger.networks[work.digest]
+    assert network.document == work.unit["architecture"] and wire(network.architecture).digest() == work.digest
+    with database.transaction() as connection:
+        connection.execute(sa.text("UPDATE cspnas_architectures SET document = :text"), {"text": damage})
+    opened = open_study(database, None)
+    with pytest.raises(StorageError, match=f"network {work.digest[:12]}: the study database is damaged") as caught:
+        summarise(opened)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_folder_that_is_not_there_is_reported_in_one_line(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from cspnas.samplers.improvement import added_volume, expected_improvement, log_error_excess, normal_excess
+from cspnas.samplers.improvement import added_volume, expected_improvement, log_error_excess, normal_excess, steps
 
 Array = np.ndarray
 
@@ -22,6 +22,11 @@ def dominated(costs: Array, accuracies: Array, reference: float) -> float:
     """Hypervolume of (losses, accuracy above the reference), by moocore."""
     points = np.column_stack([costs, 1 - np.maximum(accuracies, reference)])
     return float(moocore.hypervolume(points, ref=[*[1.0] * costs.shape[1], 1 - reference]))
+
+
+def improvement(costs: Array, excess: Any, incumbents: Array, accuracies: Array, reference: float) -> Array:
+    """Expected improvements over the incumbents."""
+    return expected_improvement(costs, excess, steps(incumbents, accuracies, reference))
 
 
 def front(rng: Any, count: int, dimensions: int) -> tuple[Array, Array]:
@@ -56,7 +61,7 @@ def test_the_closed_form_is_the_mean_improvement_over_draws(dimensions: int, cou
     before = dominated(costs, accuracies, 0.1) if count else 0.0
     after = [dominated(np.vstack([costs, candidate]), np.append(accuracies, draw), 0.1) for draw in draws]
     gains = (np.array(after) - before).reshape(2, -1).mean(0)
-    found = expected_improvement(
+    found = improvement(
         candidate,
         lambda t: normal_excess(np.asarray(t), np.array([mean]), np.array([deviation])),
         costs,
@@ -81,7 +86,7 @@ def test_the_closed_form_is_the_integral_over_accuracy(seed: int, dimensions: in
 
     edges = [0.2, *sorted(set(accuracies[accuracies > 0.2])), mean + 8 * deviation]
     expected = sum(quad(density, a, b, epsabs=1e-10)[0] for a, b in pairwise(edges))
-    found = expected_improvement(
+    found = improvement(
         candidate,
         lambda t: normal_excess(np.asarray(t), np.array([mean]), np.array([deviation])),
         costs,
@@ -111,9 +116,7 @@ def test_a_certain_accuracy_gives_the_improvement_itself() -> None:
     costs, accuracies = np.array([[0.2, 0.6], [0.5, 0.3]]), np.array([0.8, 0.7])
     candidates = np.array([[0.3, 0.4], [0.6, 0.7]])
     mean = np.array([0.75, 0.65])
-    found = expected_improvement(
-        candidates, lambda t: normal_excess(np.asarray(t), mean, np.zeros(2)), costs, accuracies, 0.1
-    )
+    found = improvement(candidates, lambda t: normal_excess(np.asarray(t), mean, np.zeros(2)), costs, accuracies, 0.1)
     expected = dominated(np.vstack([costs, candidates[:1]]), np.append(accuracies, 0.75), 0.1)
     assert found == pytest.approx([expected - dominated(costs, accuracies, 0.1), 0], abs=1e-12)
 
@@ -126,9 +129,7 @@ def test_equal_and_repeated_incumbents_change_nothing() -> None:
 
     def score(points: Array, levels: Array) -> Array:
         mean, deviation = np.full(20, 0.6), np.full(20, 0.1)
-        return expected_improvement(
-            candidates, lambda t: normal_excess(np.asarray(t), mean, deviation), points, levels, 0.2
-        )
+        return improvement(candidates, lambda t: normal_excess(np.asarray(t), mean, deviation), points, levels, 0.2)
 
     once = score(costs, accuracies)
     assert score(np.vstack([costs, costs]), np.tile(accuracies, 2)) == pytest.approx(once, abs=1e-12)
@@ -140,10 +141,10 @@ def test_incumbents_below_the_reference_do_not_count() -> None:
     """Worse than chance is no incumbent."""
     candidates = np.array([[0.3], [0.9]])
     arguments = (np.full(2, 0.5), np.full(2, 0.1))
-    none = expected_improvement(
+    none = improvement(
         candidates, lambda t: normal_excess(np.asarray(t), *arguments), np.empty((0, 1)), np.empty(0), 0.1
     )
-    below = expected_improvement(
+    below = improvement(
         candidates, lambda t: normal_excess(np.asarray(t), *arguments), np.array([[0.0]]), np.array([0.05]), 0.1
     )
     assert below == pytest.approx(none)

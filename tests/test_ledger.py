@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cspnas.database import Database
@@ -66,6 +66,7 @@ def means(rows: Rows) -> dict[str, float]:
     return {digest: float(np.mean(values)) for digest, values in found.items()}
 
 
+@settings(deadline=None)
 @given(st.lists(step, max_size=20))
 def test_counts_front_and_hypervolume_are_those_of_the_rows(steps: list[tuple[int, Any]]) -> None:
     ledger, rows = played(steps)
@@ -83,6 +84,7 @@ def test_counts_front_and_hypervolume_are_those_of_the_rows(steps: list[tuple[in
     assert ledger.hypervolume() == pytest.approx(hypervolume(losses(points, REFERENCE)))
 
 
+@settings(deadline=None)
 @given(st.lists(step, max_size=20))
 def test_a_ledger_read_anew_says_what_the_one_that_heard_everything_says(steps: list[tuple[int, Any]]) -> None:
     heard, rows = played(steps)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from cspnas.errors import InputError
 from cspnas.packing import Room, check_room
 from cspnas.runners import devices
 from cspnas.runners.devices import devices_for, free_memory, own_memory
+from cspnas.runners.workplace import Here
 
 GIB, MIB = 1 << 30, 1 << 20
 
@@ -47,6 +51,7 @@ def test_what_is_admitted_fits_and_one_more_does_not(free: int, process: int, tr
 
 
 def gpus(monkeypatch: pytest.MonkeyPatch, free: dict[int, int], cores: int = 16) -> None:
+    monkeypatch.setattr(devices, "driver_found", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: len(free))
     monkeypatch.setattr(devices, "probe", lambda gpu: (free[gpu] * GIB, 500 * MIB))
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
@@ -93,6 +98,26 @@ def test_workers_on_the_cpu_by_cores_and_by_memory(monkeypatch: pytest.MonkeyPat
         devices_for("cpu", 3, None, training)
 
 
+def test_where_much_is_free_torch_is_not_imported_to_say_so() -> None:
+    """A search that goes on asks for the devices and compares the data: torch takes longer to import than all of that.
+    Oracle: the modules of a fresh process, and what the arithmetic with the process's own memory says here.
+    """
+    code = """
+import sys
+from cspnas.data_form import checksum_of
+from cspnas.runners import devices
+devices.driver_found = lambda: False
+devices.free_memory = lambda: 1 << 40
+found = devices.devices_for("auto", 2, None, lambda: 1 << 28), devices.devices_for("cpu", 0, None, lambda: 1 << 28)
+checksum_of("fashion-mnist-mini")
+assert "torch" not in sys.modules
+devices.AMPLE = 1 << 60
+assert (devices.devices_for("auto", 2, None, lambda: 1), devices.devices_for("cpu", 0, None, lambda: 1)) == found
+assert "torch" in sys.modules and devices.own_memory() < 2 << 30
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_free_memory_is_the_machines_or_the_containers(tmp_path: Path) -> None:
     (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    4096 kB\n")
     assert free_memory(tmp_path / "meminfo", tmp_path) == 4 * MIB
@@ -107,3 +132,13 @@ def test_own_memory_is_seen_to_grow() -> None:
     before = own_memory()
     held = torch.ones(16 << 20)  # 64 MiB
     assert 60 * MIB < own_memory() - before < 80 * MIB and held.numel()
+
+
+def test_workers_started_for_a_driver_that_cannot_be_made_are_ended(tmp_path: Path) -> None:
+    """They get ready while the driver is made. Oracle: the processes of the machine."""
+    place = Here(["cpu", "cpu"], tmp_path / "logs", "cspnas.runners.worker:trainer")
+    with pytest.raises(KeyError), place.started():
+        workers = multiprocessing.active_children()
+        assert len(workers) == 2 and all(worker.is_alive() for worker in workers)
+        raise KeyError
+    assert not any(worker.is_alive() for worker in workers) and not multiprocessing.active_children()

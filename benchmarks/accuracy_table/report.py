@@ -28,7 +28,8 @@ def report(rows: list[Row], provenance: dict[str, Any]) -> dict[str, Any]:
         "seed_to_seed_tau": seed_tau(repeated),
         "seed_to_seed_tau_top_fifth": seed_tau(_top(repeated)),
         "epoch_tau_with_last": epoch_taus(rows),
-        "effects_at_equal_flops_points": effects(rows),
+        "main_effects_at_equal_flops_points": _effects(rows, *_switches(rows)),
+        "effects_at_equal_flops_points": _effects(rows, *_wirings(rows)),
     }
 
 
@@ -65,11 +66,10 @@ def epoch_taus(rows: list[Row]) -> list[float]:
     return [float(kendalltau(curves[:, epoch], curves[:, -1]).statistic) for epoch in range(curves.shape[1])]
 
 
-def effects(rows: list[Row]) -> dict[str, dict[str, float]]:
-    """Points of accuracy that each wiring of a stage adds against plain, at equal FLOPs: a linear
-    model with cubic log FLOPs, 95 % intervals by a bootstrap over networks.
+def _effects(rows: list[Row], names: list[str], columns: np.ndarray) -> dict[str, dict[str, float]]:
+    """Points of accuracy that each column adds at equal FLOPs: a linear model with cubic log FLOPs, 95 % intervals by a
+    bootstrap over networks.
     """
-    names, columns = _wirings(rows)
     logs = np.log([row.costs["flops"] for row in rows])
     centred = (logs - logs.mean()) / logs.std()
     design = np.column_stack([np.ones(len(rows)), centred, centred**2, centred**3, columns])
@@ -86,8 +86,31 @@ def effects(rows: list[Row]) -> dict[str, dict[str, float]]:
     }
 
 
+def _switches(rows: list[Row]) -> tuple[list[str], np.ndarray]:
+    """CSP in each stage (fusion first, split ratio .5) against plain; other ratios and fusions against those, for each stage
+    that has them.
+    """
+    names = [
+        "stage1 CSP",
+        "stage2 CSP",
+        "stage3 CSP",
+        "split ratio 0.25",
+        "split ratio 0.75",
+        "fusion last",
+        "fusion both",
+    ]
+    table = []
+    for row in rows:
+        stages = _genes(row)
+        csp = [stage for stage in stages if stage["csp"]]
+        ratios = [sum(stage["split_ratio"] == ratio for stage in csp) for ratio in (0.25, 0.75)]
+        fusions = [sum(stage["fusion"] == fusion for stage in csp) for fusion in ("last", "both")]
+        table.append([float(value) for value in (*(stage["csp"] for stage in stages), *ratios, *fusions)])
+    return names, np.array(table)
+
+
 def _wirings(rows: list[Row]) -> tuple[list[str], np.ndarray]:
-    """One column a stage, fusion and split ratio: 1 where the stage is wired so; plain is the base."""
+    """A column for each stage, fusion and split ratio: 1 where the stage is wired so; plain is the base."""
     wirings = [[_wiring(stage) for stage in _genes(row)] for row in rows]
     names = sorted({f"stage{number}.{w}" for one in wirings for number, w in enumerate(one, 1) if w != "plain"})
     table = [[float(one[int(name[5]) - 1] == name.split(".", 1)[1]) for name in names] for one in wirings]

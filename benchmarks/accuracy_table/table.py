@@ -66,7 +66,7 @@ def export(url: str, name: str, file: Path = FILE) -> int:
             {
                 "digest": digest,
                 "genotype": genotypes[digest],
-                "architecture": evaluation["document"],
+                "architecture": json.loads(evaluation["document"]),
                 "costs": evaluation["costs"],
                 "accuracies": [],
                 "curves": [],

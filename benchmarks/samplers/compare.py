@@ -1,8 +1,10 @@
 """The samplers compared on one truth: same space, same driver, same initial points, budget counted in trainings.
 
-    python benchmarks/samplers/compare.py run METHOD TRAININGS SEEDS [WORKERS]     adds what is missing to the results
-    python benchmarks/samplers/compare.py table                                    figures and plot from the results
+    python benchmarks/samplers/compare.py run TRUTH METHOD TRAININGS SEEDS [WORKERS]    adds what is missing to the results
+    python benchmarks/samplers/compare.py rescore                                       after the table got more seeds
+    python benchmarks/samplers/compare.py table                                         figures and plot from the results
 
+TRUTH is `rows` (the accuracy table's networks alone) or `model` (the whole space, by a regression on the table).
 Every method is asked by the product's driver: what it proposes twice is reused, what breaks a constraint is rejected, and
 neither counts. The same 10 random networks come first for all methods of a seed. A run is kept in
 benchmarks/results/samplers/ as soon as it ends, so that an interrupted comparison goes on where it was.
@@ -18,17 +20,19 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peers import METHODS
-from truth import Truth, true_front
+from peers import METHODS, POOLED
+from rows_only import on_rows
+from truth import Model, Rows, Truth
 
 from cspnas.candidates import Candidate, admitted_sample, reference_of
 from cspnas.database import Database
 from cspnas.driver import Driver
-from cspnas.front import Reference, hypervolume, losses
+from cspnas.front import Reference, hypervolume, losses, non_dominated
 from cspnas.ledger import Network
 from cspnas.space_document import find_space, read_space
 from cspnas.study import Study
@@ -66,31 +70,68 @@ def regret(driver: Driver, oracle: Oracle, whole: float) -> float:
     return 1 - hypervolume(losses(points, driver.ledger.reference)) / whole
 
 
+def rescore(truth: Rows, reference: Reference, whole: float) -> None:
+    """Regrets of all runs on rows by what the table says now. What a method saw were first seeds, which stay as they are."""
+    place = {row.digest: number for number, row in enumerate(truth.rows)}
+    first, mean = (
+        losses(np.array([_values(row, value(row.accuracies), reference) for row in truth.rows]), reference)
+        for value in (lambda seeds: seeds[0], lambda seeds: float(np.mean(seeds)))
+    )
+    for file in RESULTS.glob("rows-*.json"):
+        document = json.loads(file.read_text())
+        for one in document["runs"].values():
+            trained = np.array([place[digest] for digest in one["trained"]])
+            for point in one["curve"]:
+                seen = trained[: point[0]]
+                front = seen[non_dominated(first[seen])]
+                point[1] = 1 - hypervolume(mean[front]) / whole
+        document["truth"] = truth.report
+        file.write_text(json.dumps(document) + "\n")
+
+
+def _values(row: Any, accuracy: float, reference: Reference) -> list[float]:
+    return [accuracy if name == "accuracy" else row.costs[name] for name in reference.objectives]
+
+
+def methods(truth: Truth, name: str) -> Callable[[Study], Sampler]:
+    """The method as it runs on this truth."""
+    return on_rows(METHODS[name], truth, name in POOLED) if isinstance(truth, Rows) else METHODS[name]
+
+
 def run(study: Study, method: str, oracle: Oracle, reference: Reference, whole: float, workers: int) -> dict[str, Any]:
     """One search: regret after every STEP trainings, CPU seconds of all suggestions, counts."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         database = Database(f"sqlite:///{folder}/run.db", create=True)
         facts = {"reference": reference.to_json(), "recipe_digest": "0" * 64}
         row = database.create_study("run", study.identity(), facts)
-        curve: list[list[float]] = []
-        first = _driver(replace(study, trials=INITIAL, sampler="random"), database, row, METHODS["random"])
-        _go(first, oracle, workers, lambda driver: None)
-        driver = _driver(study, database, row, METHODS[method])
+        curve, trained = list[list[float]](), list[str]()
+        first = _driver(
+            replace(study, trials=INITIAL, sampler="random"), database, row, methods(oracle.truth, "random")
+        )
+        _go(first, oracle, workers, trained, lambda driver: None)
+        driver = _driver(study, database, row, methods(oracle.truth, method))
         seconds = _go(
-            driver, oracle, workers, lambda now: curve.append([now.ledger.finished, regret(now, oracle, whole)])
+            driver,
+            oracle,
+            workers,
+            trained,
+            lambda now: curve.append([now.ledger.finished, regret(now, oracle, whole)]),
         )
         database.close()
         counts = dict(driver.outcomes)
-    trained = max(1, driver.ledger.finished - INITIAL)
-    return {"curve": curve, "cpu_seconds_per_training": seconds / trained, "outcomes": counts}
+    explored = max(1, driver.ledger.finished - INITIAL)
+    return {"curve": curve, "trained": trained, "cpu_seconds_per_training": seconds / explored, "outcomes": counts}
 
 
 def _driver(study: Study, database: Database, row: Any, method: Callable[[Study], Sampler]) -> Driver:
     return Driver(study, database, row, method(study), database.start_driver(row["id"], {}))
 
 
-def _go(driver: Driver, oracle: Oracle, workers: int, on_step: Callable[[Driver], None]) -> float:
-    """Drive to the end with so many trainings at once, first in, first out; CPU seconds of all suggestions."""
+def _go(driver: Driver, oracle: Oracle, workers: int, trained: list[str], on_step: Callable[[Driver], None]) -> float:
+    """Drive to the end with so many trainings at once, first in, first out; CPU seconds of all suggestions.
+
+    `trained` gets the digests in the order in which trainings end.
+    """
     flight, seconds = list[Work](), 0.0
     if driver.ledger.finished:
         on_step(driver)
@@ -106,6 +147,7 @@ def _go(driver: Driver, oracle: Oracle, workers: int, on_step: Callable[[Driver]
             return seconds
         assert flight or not isinstance(work, Wait)
         first = flight.pop(0)
+        trained.append(first.digest)
         driver.finish(first, oracle.train(driver.ledger.networks[first.digest], first.unit["seed"]))
         if driver.ledger.finished % STEP == 0:
             on_step(driver)
@@ -122,6 +164,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "optuna": optuna.__version__,
         "scikit-learn": sklearn.__version__,
+        "botorch": version("botorch"),
         "commit": commit.stdout.strip(),
     }
 
@@ -139,16 +182,21 @@ def main() -> None:
 
         write(RESULTS)
         return
-    method, trainings, seeds = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-    workers = int(sys.argv[5]) if len(sys.argv) > 5 else 1
-    truth = Truth()
+    if sys.argv[1] == "rescore":
+        rows = Rows()
+        reference = reference_of(base_study(rows), admitted_sample(base_study(rows)))
+        rescore(rows, reference, _whole("rows", base_study(rows), rows, reference))
+        return
+    kind, method, trainings, seeds = sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
+    workers = int(sys.argv[6]) if len(sys.argv) > 6 else 1
+    truth: Truth = Rows() if kind == "rows" else Model()
     study = base_study(truth)
     reference = reference_of(study, admitted_sample(study))
     RESULTS.mkdir(parents=True, exist_ok=True)
-    whole = _whole(study, truth, reference)
-    file = RESULTS / f"{method}-{workers}.json"
+    whole = _whole(kind, study, truth, reference)
+    file = RESULTS / f"{kind}-{method}-{workers}.json"
     document = json.loads(file.read_text()) if file.exists() else {"runs": {}}
-    document |= {"method": method, "workers": workers, "machine": machine(), "truth": truth.report}
+    document |= {"kind": kind, "method": method, "workers": workers, "machine": machine(), "truth": truth.report}
     for seed in range(seeds):
         if str(seed) in document["runs"]:
             continue
@@ -158,19 +206,20 @@ def main() -> None:
         file.write_text(json.dumps(document) + "\n")
         last = document["runs"][str(seed)]
         print(
-            f"{method} x{workers} seed {seed}: {last['curve'][-1]}, {last['cpu_seconds_per_training']:.3f} s",
+            f"{kind} {method} x{workers} seed {seed}: {last['curve'][-1]}, {last['cpu_seconds_per_training']:.3f} s",
             flush=True,
         )
 
 
-def _whole(study: Study, truth: Truth, reference: Reference) -> float:
+def _whole(kind: str, study: Study, truth: Truth, reference: Reference) -> float:
     """Hypervolume of the true front, found once for a table."""
-    file = RESULTS / "true_front.json"
-    if file.exists() and (kept := json.loads(file.read_text()))["rows"] == len(truth.rows):
+    file = RESULTS / f"true_front_{kind}.json"
+    if file.exists() and (kept := json.loads(file.read_text()))["truth"] == truth.report:
         return float(kept["hypervolume"])
-    front = true_front(study, truth, reference)
+    front = truth.front(study, reference)
     whole = hypervolume(losses(front, reference))
-    file.write_text(json.dumps({"rows": len(truth.rows), "hypervolume": whole, "points": np.round(front, 6).tolist()}))
+    document = {"truth": truth.report, "hypervolume": whole, "points": np.round(front, 6).tolist()}
+    file.write_text(json.dumps(document) + "\n")
     return whole
 
 

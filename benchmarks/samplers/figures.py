@@ -14,31 +14,66 @@ import plotly.graph_objects as go
 LEVELS = (0.05, 0.02)
 AT = (10, 20, 50, 100, 200)  # trainings at which regrets are listed
 BOOTSTRAPS = 10_000
+LEAST = 1e-5  # a regret below it is drawn and compared as this one
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
 
 
+TITLES = {"rows": "On the table's rows alone", "model": "On the whole space, by a model of the table"}
+
+
 def write(folder: Path) -> None:
-    """`samplers.md` and `samplers.png` beside the results in `folder`; the table is printed too."""
-    documents = [json.loads(file.read_text()) for file in sorted(folder.glob("*-*.json"))]
-    lines = [
-        "| Method | Workers | Seeds | " + " | ".join(f"regret at {n}" for n in AT),
-        "|---|--:|--:|" + "---|" * len(AT),
-    ]
-    lines[0] += " | " + " | ".join(f"trainings to {level}" for level in LEVELS) + " | CPU ms a training |"
-    lines[1] += "---|" * len(LEVELS) + "--:|"
-    lines += [_line(document) for document in documents]
-    best = {d["method"]: d for d in documents if d["workers"] == 1}
-    lines += [
-        "",
-        *_ratios(best),
-        "",
-        f"Truth: {json.dumps(documents[0]['truth'])}",
-        f"Machine: {json.dumps(documents[0]['machine'])}",
-    ]
-    text = "\n".join(lines) + "\n"
+    """`samplers.md` and a picture of each truth beside the results in `folder`; the tables are printed too."""
+    found = [json.loads(file.read_text()) for file in sorted(folder.glob("*-*-*.json"))]
+    parts = []
+    for kind, title in TITLES.items():
+        documents = [document for document in found if document["kind"] == kind]
+        if documents:
+            parts.append("\n".join([f"## {title}", "", *_section(documents)]))
+            best = {d["method"]: d for d in documents if d["workers"] == 1}
+            picture(plot(best), folder / f"samplers_{kind}.png")
+    text = "\n\n".join(parts) + "\n"
     (folder / "samplers.md").write_text(text)
     print(text)
-    picture(plot(best), folder / "samplers.png")
+
+
+def _section(documents: list[dict[str, Any]]) -> list[str]:
+    """Of one truth: a line a method and number of workers, then the comparisons."""
+    columns = [f"regret at {n}" for n in AT] + [f"trainings to {level}" for level in LEVELS] + ["CPU ms a training"]
+    best = {d["method"]: d for d in documents if d["workers"] == 1}
+    machines = sorted({json.dumps(document["machine"]) for document in documents})
+    return [
+        "| Method | Workers | Seeds | " + " | ".join(columns) + " |",
+        "|---|--:|--:|" + "---|" * len(columns),
+        *map(_line, documents),
+        "",
+        *_ratios(best),
+        *_parallel(documents),
+        "",
+        f"Truth: {json.dumps(documents[0]['truth'])}",
+        *(f"Machine: {machine}" for machine in machines),
+    ]
+
+
+def _parallel(documents: list[dict[str, Any]]) -> list[str]:
+    """Cost-aware's median regret with several workers over one worker's, at equal trainings, paired by seed."""
+    ours = {d["workers"]: curves(d) for d in documents if d["method"] == "cost-aware"}
+    lines, rng = [], np.random.default_rng(0)
+    for workers in sorted(ours.keys() - {1}):
+        for n in AT[2:4]:
+            seeds = [s for s in ours[workers] if n in ours[workers][s] and n in ours[1].get(s, {})]
+            pairs = np.array([[ours[workers][s][n], ours[1][s][n]] for s in seeds])
+            if len(pairs):
+                lines.append(f"- {workers} workers: {_ratio(pairs, rng)} of one worker's regret at {n} trainings")
+    return lines
+
+
+def _ratio(pairs: np.ndarray, rng: np.random.Generator) -> str:
+    """Of the medians of two columns, with a bootstrap interval over the rows."""
+    pairs = np.maximum(pairs, LEAST)
+    draws = np.median(pairs[rng.integers(len(pairs), size=(BOOTSTRAPS, len(pairs)))], axis=1)
+    first, second = np.median(pairs, axis=0)
+    low, high = np.percentile(draws[:, 0] / draws[:, 1], [2.5, 97.5])
+    return f"{first / second:.2f} (95 % interval {low:.2f}-{high:.2f}, {len(pairs)} seeds)"
 
 
 def picture(figure: go.Figure, file: Path) -> None:
@@ -97,13 +132,7 @@ def _ratios(documents: dict[str, dict[str, Any]]) -> list[str]:
             pairs = np.array([[trainings_to(c[s], level) for c in (ours, theirs)] for s in seeds])
             last = max(max(theirs[s]) for s in seeds)
             pairs[:, 1] = np.minimum(pairs[:, 1], last)  # never: at least the whole budget, which favours the peer
-            draws = np.median(pairs[rng.integers(len(pairs), size=(BOOTSTRAPS, len(pairs)))], axis=1)
-            ratio = np.median(pairs, axis=0)
-            low, high = np.percentile(draws[:, 0] / draws[:, 1], [2.5, 97.5])
-            lines.append(
-                f"- to {level}: {ratio[0] / ratio[1]:.2f} of {name}'s trainings (95 % interval {low:.2f}-{high:.2f}, "
-                f"{len(seeds)} seeds)"
-            )
+            lines.append(f"- to {level}: {_ratio(pairs, rng)} of {name}'s trainings")
     return lines
 
 
@@ -113,7 +142,8 @@ def plot(documents: dict[str, dict[str, Any]]) -> go.Figure:
     for (name, document), colour in zip(documents.items(), COLOURS, strict=False):
         found = list(curves(document).values())
         steps = sorted(set.intersection(*(set(c) for c in found)))
-        low, median, high = np.percentile([[c[n] for n in steps] for c in found], [25, 50, 75], axis=0)
+        regrets = np.maximum([[c[n] for n in steps] for c in found], LEAST)
+        low, median, high = np.percentile(regrets, [25, 50, 75], axis=0)
         figure.add_scatter(
             x=steps,
             y=median,

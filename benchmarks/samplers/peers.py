@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import optuna
 
 from cspnas.samplers import optuna_samplers
 from cspnas.samplers.cost_aware import CostAwareSampler
 from cspnas.samplers.optuna_samplers import OptunaSampler
+from cspnas.samplers.pool import Pool
 from cspnas.study import Study
 from cspnas.teaching import Sampler
 
@@ -24,8 +26,15 @@ class Variant(OptunaSampler):
         super().__init__("tpe", study.space, study.objectives, study.seed)
         self.name, self._flat, self._make = name, flat, make
 
+    def fresh(self) -> Variant:
+        """One like it that was told nothing yet."""
+        raise NotImplementedError("a comparison has one driver")
+
     def _made(self, seed: int) -> optuna.samplers.BaseSampler:
         return self._make(seed)
+
+    def _first_generation(self) -> dict[str, Any]:
+        return {optuna.samplers.NSGAIIISampler._get_generation_key(): 0}
 
 
 def nsga3(study: Study) -> Sampler:
@@ -41,11 +50,20 @@ def optunas(name: str) -> Callable[[Study], Sampler]:
     return lambda study: OptunaSampler(name, study.space, study.objectives, study.seed)
 
 
-METHODS: dict[str, Callable[[Study], Sampler]] = {
+def botorch(study: Study, *pool: Callable[[Study], Pool]) -> Sampler:
+    """qLogNEHVI; BoTorch is imported by who asks for it."""
+    from botorch_peer import BotorchSampler
+
+    return BotorchSampler(study, *pool)
+
+
+POOLED = ("cost-aware", "botorch")  # they choose from a pool, the others generate
+METHODS: dict[str, Callable[..., Sampler]] = {
     "cost-aware": CostAwareSampler,
     "tpe": optunas("tpe"),
     "nsga2": optunas("nsga2"),
     "nsga3": nsga3,
     "random": optunas("random"),
     "gp": optunas("gp"),
+    "botorch": botorch,
 }

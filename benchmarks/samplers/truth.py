@@ -1,7 +1,10 @@
-"""What a network's accuracy is in the comparison: a regression on the accuracy table, of another family than any sampler's.
+"""What a network's accuracy is in the comparison. Two truths:
 
-Gradient-boosted trees (scikit-learn) on wiring, widths and log costs; the noise of one training is the measured deviation
-between seeds. Costs are the product's own, exact.
+`Rows`: the accuracy table itself; only its networks exist, a training gives the accuracy that was measured, and a network's
+true accuracy is the mean over its seeds.
+`Model`: the whole space, by gradient-boosted trees (scikit-learn; another family than any sampler's model) on wiring, widths
+and log costs; the noise of one training is the measured deviation between seeds.
+Costs are the product's own, exact.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import hashlib
 import sys
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.stats import kendalltau, norm, spearmanr
@@ -39,8 +42,49 @@ def regressor() -> GradientBoostingRegressor:
     )
 
 
-class Truth:
-    """`accuracy(architecture, costs)` without noise, `measured` with the noise of one training."""
+class Truth(Protocol):
+    """What a benchmark is run on."""
+
+    rows: list[Row]
+    provenance: dict[str, Any]
+    report: dict[str, Any]
+
+    def accuracies(self, drawn: list[Candidate]) -> np.ndarray:
+        """(n,) without noise."""
+
+    def measured(self, noise_free: float, digest: str, seed: int) -> float:
+        """One training: the same for the same network and seed, whatever method asks."""
+
+    def front(self, study: Study, reference: Reference) -> np.ndarray:
+        """(n, objectives) noise-free points of the best front there is."""
+
+
+class Rows:
+    """The table's networks and nothing else."""
+
+    def __init__(self) -> None:
+        self.rows, self.provenance = load()
+        self.by_digest = {row.digest: row for row in self.rows}
+        self.report = {"rows": len(self.rows), "trainings": sum(len(row.accuracies) for row in self.rows)}
+
+    def accuracies(self, drawn: list[Candidate]) -> np.ndarray:
+        """(n,) means over the seeds of each."""
+        return np.array([np.mean(self.by_digest[one.digest].accuracies) for one in drawn])
+
+    def measured(self, noise_free: float, digest: str, seed: int) -> float:
+        """The first seed's accuracy."""
+        return float(self.by_digest[digest].accuracies[0])
+
+    def front(self, study: Study, reference: Reference) -> np.ndarray:
+        """Of all rows."""
+        means = [float(np.mean(row.accuracies)) for row in self.rows]
+        columns = [means if name == "accuracy" else [row.costs[name] for row in self.rows] for name in study.objectives]
+        points = np.array(columns, float).T
+        return np.asarray(points[non_dominated(losses(points, reference))])
+
+
+class Model:
+    """The whole space, from a regression on the table."""
 
     def __init__(self) -> None:
         self.rows, self.provenance = load()
@@ -79,6 +123,10 @@ class Truth:
         uniform = (int.from_bytes(text[:7], "big") + 0.5) / 2**56
         return float(np.clip(noise_free + self.deviation * norm.ppf(uniform), 0, 1))
 
+    def front(self, study: Study, reference: Reference) -> np.ndarray:
+        """See `true_front`."""
+        return true_front(study, self, reference)
+
 
 def to_target(accuracy: np.ndarray) -> np.ndarray:
     """-log(error)."""
@@ -89,7 +137,7 @@ def _features(row: Row) -> list[float]:
     return raw_features(architecture_from(row.architecture), row.costs)
 
 
-def true_front(study: Study, truth: Truth, reference: Reference) -> np.ndarray:
+def true_front(study: Study, truth: Model, reference: Reference) -> np.ndarray:
     """(n, objectives) noise-free points: the front of many random networks, moved on to its neighbours' front until no
     neighbour of a member is better than the front.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from cspnas.runners.gpu_probe import probe
 
 MOST_PER_CORE = 4
 MOST_PER_GPU = 64
+AMPLE = 2 << 30  # bytes, more than a worker's process takes
 CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -52,6 +54,9 @@ def _cpu_workers(workers: int, training: Callable[[], int]) -> int:
             where="--workers",
             do="leave it out for one per core",
         )
+    wanted = workers or cores
+    if Room("this machine", free_memory(), AMPLE, training(), cores).by_memory >= wanted:
+        return wanted  # torch, which takes longer to import than all else of a start, would only say that more fit
     import torch  # noqa: F401 (a worker holds it too: it counts in what this process holds)
 
     room = Room("this machine", free_memory(), own_memory(), training(), cores)
@@ -77,11 +82,27 @@ def free_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = CGROUP) ->
     return min(free, max(0, int(bound) - used)) if bound.isdecimal() else free
 
 
-def gpus_for(choice: str) -> list[int]:
-    """The GPUs that `auto`, `cpu`, `cuda` or `cuda:0,1` says; none: the CPU. Raises InputError for one that is not there."""
+def gpu_count() -> int:
+    """How many GPUs torch sees here; it is not imported where there is neither NVIDIA's driver nor AMD's."""
+    if not driver_found():
+        return 0
     import torch
 
-    here = list(range(torch.cuda.device_count()))
+    return torch.cuda.device_count()
+
+
+def driver_found() -> bool:
+    """Whether a GPU's driver is installed: without one torch can see none."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return Path("/dev/kfd").exists()
+    return True
+
+
+def gpus_for(choice: str) -> list[int]:
+    """The GPUs that `auto`, `cpu`, `cuda` or `cuda:0,1` says; none: the CPU. Raises InputError for one that is not there."""
+    here = [] if choice == "cpu" else list(range(gpu_count()))
     if choice == "cpu" or (choice == "auto" and not here):
         return []
     if choice not in ("auto", "cuda"):

@@ -15,15 +15,39 @@ from cspnas.output import remove
 from cspnas.runners.interrupts import interrupts
 from cspnas.runners.memory_kills import MemoryKills
 from cspnas.runners.slot import Slot, spawn
+from cspnas.runners.workplace import checkpoint_of
 from cspnas.work import Done, Work
 
 MOST_STILLBORN = 10
+
+
+def start(slots: list[Slot], devices: list[str], evaluator: str, folder: Path) -> None:
+    """Append a new worker for each device; they import what they need while this process goes on."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        memory_kills = MemoryKills()
+        for number, device in enumerate(devices):
+            log = folder / f"worker-{number}.log"
+            log.write_bytes(b"")
+            slots.append(spawn(device, evaluator, log, memory_kills))
+    except OSError as error:
+        do = "free some disk space, or choose another --storage"
+        raise StorageError(f"{error.filename or folder}: {error.strerror}; {do}") from None
+
+
+def stop(slots: list[Slot]) -> None:
+    """End all workers."""
+    for slot in slots:
+        slot.process.kill()  # all at once, then one by one
+    while slots:
+        slots.pop().stop()
 
 
 class LocalRunner:
     """`devices` has one entry a worker. `on_event(kind, work, detail)` hears of started, epoch, finished, crashed, tick.
 
     `evaluator` is MODULE:NAME of what makes an evaluator from a device; what workers print goes to files in `folder`.
+    `slots`: workers that were started before.
     """
 
     def __init__(
@@ -33,10 +57,10 @@ class LocalRunner:
         *,
         folder: Path,
         evaluator: str,
+        slots: list[Slot] | None = None,
     ) -> None:
         self._devices, self._on_event, self._folder, self._evaluator = devices, on_event, folder, evaluator
-        self._slots: list[Slot] = []
-        self._memory_kills = MemoryKills()
+        self._slots: list[Slot] = [] if slots is None else slots
         self._stillborn = 0  # workers in a row that ended before they began anything
         self._alone: dict[str, Work] = {}  # device -> what waits for it to be empty, or has it to itself
 
@@ -46,7 +70,8 @@ class LocalRunner:
         Raises KeyboardInterrupt after Ctrl-C, never in the middle of a step.
         """
         try:
-            self._start()
+            if not self._slots:
+                start(self._slots, self._devices, self._evaluator, self._folder)
             with interrupts() as interrupted:
                 while not interrupted:
                     reason = self._fill(driver)
@@ -55,21 +80,7 @@ class LocalRunner:
                     self._collect(driver)
             raise KeyboardInterrupt
         finally:
-            for slot in self._slots:
-                slot.process.kill()  # all at once, then one by one
-            for slot in self._slots:
-                slot.stop()
-
-    def _start(self) -> None:
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            for number, device in enumerate(self._devices):
-                log = self._folder / f"worker-{number}.log"
-                log.write_bytes(b"")
-                self._slots.append(spawn(device, self._evaluator, log, self._memory_kills))
-        except OSError as error:
-            do = "free some disk space, or choose another --storage"
-            raise StorageError(f"{error.filename or self._folder}: {error.strerror}; {do}") from None
+            stop(self._slots)
 
     def _fill(self, driver: Driver) -> str | None:
         """Give every idle worker something to do; the reason to stop where there is none and all are idle."""
@@ -91,12 +102,8 @@ class LocalRunner:
         return None
 
     def _give(self, slot: Slot, work: Work) -> None:
-        slot.send(work, time.monotonic(), self._checkpoint(work))
+        slot.send(work, time.monotonic(), checkpoint_of(self._folder, work))
         self._on_event("started", work, None)
-
-    def _checkpoint(self, work: Work) -> Path:
-        """Where a long training's standing is kept while it is under way."""
-        return self._folder / "checkpoints" / f"{work.digest[:16]}-{work.unit['seed']}.safetensors"
 
     def _collect(self, driver: Driver) -> None:
         """Wait for messages or deaths, at most a second, so that progress stays alive."""
@@ -136,14 +143,14 @@ class LocalRunner:
     def _replace(self, driver: Driver, slot: Slot, result: dict[str, Any]) -> None:
         """A new worker for one that is gone or hangs, whose work ends so; one that never began says nothing of its work."""
         slot.stop()
-        fresh = spawn(slot.device, self._evaluator, slot.log, self._memory_kills)
+        fresh = spawn(slot.device, self._evaluator, slot.log, slot.memory_kills)
         self._slots[self._slots.index(slot)] = fresh
         if not slot.began:
             self._count_stillborn(result)
         if slot.work is not None and slot.began:
             self._end(driver, slot, result)
         elif slot.work is not None:
-            fresh.send(slot.work, time.monotonic(), self._checkpoint(slot.work))
+            fresh.send(slot.work, time.monotonic(), checkpoint_of(self._folder, slot.work))
 
     def _count_stillborn(self, result: dict[str, Any]) -> None:
         """Raises CspnasError where no worker comes to life: that is no fault of the networks."""
@@ -164,6 +171,6 @@ class LocalRunner:
         result = checked(result)
         final = driver.finish(work, result)
         if final:
-            remove(self._checkpoint(work))
+            remove(checkpoint_of(self._folder, work))
         if final is not None:
             self._on_event("finished" if final else "crashed", work, result)

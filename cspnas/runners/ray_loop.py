@@ -14,9 +14,12 @@ from queue import Empty
 from typing import Any
 
 from ray import tune
+from ray.air.execution._internal import RayActorManager
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
+from cspnas.runners.ray_mail import MAIL, Event, Events, MailSearcher, Stopped, Training
 from cspnas.runners.ray_slots import Slots
-from cspnas.runners.ray_worker import MAIL, Event, Events, MailSearcher, Stopped, train_unit
+from cspnas.runners.ray_worker import Home, train_unit
 
 SYNC_SECONDS = 60  # a killed search loses no more of Tune's logs than this
 
@@ -31,9 +34,17 @@ class Loop:
         (self._folder / name).mkdir(parents=True, exist_ok=True)
         _write_to(self._folder / name / "tune.log")
 
-    def give(self, ticket: str, unit: str) -> None:
+    def give(self, training: Training) -> None:
         """One more training."""
-        MAIL.units.put((ticket, unit))
+        MAIL.units.put(training)
+
+    def began(self, ticket: str, about: dict[str, Any]) -> bytes | None:
+        """A worker says that it begins; the checkpoint to go on from, where it needs the bytes."""
+        return MAIL.began(ticket, about)
+
+    def kept(self, ticket: str, content: bytes) -> None:
+        """A worker without the study's folder sends where its training stands."""
+        MAIL.events.put(("kept", ticket, content))
 
     def close(self) -> None:
         """No more trainings: `fit` returns."""
@@ -53,24 +64,25 @@ class Loop:
         except Empty:
             return found
 
-    def fit(self, slots: Slots) -> None:
+    def fit(self, slots: Slots, home: Home) -> None:
         """Run Tune until closed or stopped; anything else that ends it is an event."""
+        survive_any_death()
         try:
-            self._tuner(slots).fit()
+            self._tuner(slots, home).fit()
         except Stopped:
             if MAIL.staging is not None:
                 shutil.copytree(MAIL.staging, self._folder / self._name, dirs_exist_ok=True)
         except Exception:
             MAIL.events.put(("ended", "", traceback.format_exc()[-2000:]))
 
-    def _tuner(self, slots: Slots) -> tune.Tuner:
+    def _tuner(self, slots: Slots, home: Home) -> tune.Tuner:
         evaluator, device = slots.evaluator, slots.device
 
         def trainable(config: dict[str, Any]) -> None:
-            train_unit(config, evaluator, device)
+            train_unit(config, evaluator, device, home)
 
         def ticket(trial: Any) -> str:
-            return MAIL.tickets[trial.trial_id]
+            return MAIL.trainings[trial.trial_id].ticket
 
         resources = {"cpu": 1, "gpu": slots.gpu_share}
         return tune.Tuner(
@@ -100,6 +112,20 @@ class Loop:
             archive.add(self._folder / self._name, arcname=self._name)
         shutil.rmtree(self._folder)
         return buffer.getvalue()
+
+
+def survive_any_death() -> None:
+    """Have Tune take a worker that Ray killed for want of memory as any other dead one: it knows only RayActorError
+    (2.60), and everything else ends its loop with all trainings.
+    """
+    known = RayActorManager._actor_task_failed
+
+    def failed(self: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
+        if isinstance(exception, RayError) and not isinstance(exception, RayActorError | RayTaskError):
+            exception = RayActorError(error_msg=f"{type(exception).__name__}: {exception}")
+        known(self, tracked_actor_task, exception)
+
+    setattr(RayActorManager, "_actor_task_failed", failed)  # noqa: B010 (an assignment to a method)
 
 
 def _write_to(path: Path) -> None:

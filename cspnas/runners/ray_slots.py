@@ -8,6 +8,7 @@ from cspnas.candidates import admitted_sample
 from cspnas.errors import InputError
 from cspnas.packing import Room, check_room
 from cspnas.runners.ray_cluster import Node
+from cspnas.runners.workplace import TRAINER
 from cspnas.study import Study
 
 CONTEXT_BYTES = 1 << 30  # what a process takes of a GPU beside tensors: CUDA's context, libraries' workspaces
@@ -23,7 +24,7 @@ class Slots:
     device: str
     gpu_share: float
     nodes: tuple[str, ...]
-    evaluator: str = "cspnas.runners.ray_worker:trainer"
+    evaluator: str = TRAINER
 
 
 def slots_of(nodes: list[Node], study: Study, device: str, per_gpu: int | None) -> Slots:

@@ -1,4 +1,4 @@
-"""The cluster's side of the Ray runner: Tune's loop in one actor, trainings in others. Imports Ray; knows no database.
+"""A training in a worker process of the cluster: where it writes, what it tells, what remains of it. Imports Ray.
 
 Ray must be able to import this module on every node, so that cspnas has to be installed there.
 """
@@ -7,115 +7,52 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import pkgutil
-import re
-from collections.abc import Callable
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any
 
 import ray
 from ray import tune
-from ray.tune.search import Searcher
+
+from cspnas.runners.memory_kills import memory_kills
+from cspnas.runners.printed import print_to, tail
+from cspnas.runners.ray_mail import RESULT
 
 Evaluate = Callable[[dict[str, Any], Callable[[Any], None]], dict[str, Any]]
-Event = tuple[str, str, Any]  # finished or failed, the ticket, the result or the failure; ended, "", why
 
-RESULT = "result_json"  # the key of a trial's last report that holds the whole result
-IDLE_WAIT = 5.0  # seconds: with nothing running, Tune itself would look only once a second
-BUSY_WAIT = 0.05  # seconds: the results of running trials wait as long
+WATCH_SECONDS = 1.0  # between two looks at a checkpoint that has to be carried away
+MARKER = ".here"  # a file in Tune's folder that a worker reads to know whether it has the study's folder
 
 
-class Stopped(BaseException):
-    """Leaves Tune's loop at once: its own way out waits ten seconds for trainings that are cut short anyway."""
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where the search is: the loop's actor by name, the study's `folder` and Tune's, and what the marker there says."""
 
+    actor: str
+    namespace: str
+    folder: str
+    tune: str
+    token: str
 
-class Mail:
-    """Units of work in, events out; the loop and the search's process (through the actor's methods) are at its ends."""
-
-    def __init__(self) -> None:
-        self.units: SimpleQueue[tuple[str, str] | None] = SimpleQueue()
-        self.events: SimpleQueue[Event] = SimpleQueue()
-        self.tickets: dict[str, str] = {}  # by Tune's trial id
-        self.stopped = False
-        self.staging: Path | None = None  # where Tune writes before it copies to its storage
-
-    def post(self, kind: str, trial_id: str, detail: Any) -> None:
-        """An event of a trial: its first one, for Tune can call a trial failed that it has called complete."""
-        ticket = self.tickets.pop(trial_id, None)
-        if ticket is not None:
-            self.events.put((kind, ticket, detail))
-
-    def __reduce__(self) -> str:
-        return "MAIL"  # Tune pickles and copies its settings; a process has one mail
-
-
-MAIL = Mail()
-
-
-class MailSearcher(Searcher):
-    """Suggests what the driver posted from its own process. It decides nothing and keeps nothing."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._running = 0
-
-    def suggest(self, trial_id: str) -> Any:
-        """The next unit of work; None while the driver waits or thinks; FINISHED where it is done."""
+    @property
+    def shared(self) -> bool:
+        """Whether this process has the study's folder: it is on the search's machine, or on a file system of both."""
         try:
-            posted = MAIL.units.get(timeout=BUSY_WAIT if self._running else IDLE_WAIT)
-        except Empty:
-            return None
-        if posted is None:
-            return Searcher.FINISHED
-        MAIL.tickets[trial_id], unit = posted
-        self._running += 1
-        return {"unit": unit}
+            return (Path(self.tune) / MARKER).read_text() == self.token and os.access(self.folder, os.W_OK)
+        except OSError:
+            return False
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Post the result; `Events` posts what failed, since it knows why."""
-        self._running -= 1
-        if not error and result is not None:
-            MAIL.post("finished", trial_id, json.loads(result[RESULT]))
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: the study's database is the truth."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing."""
-
-
-class Events(tune.Callback):
-    """Posts why a trial failed, and leaves the loop when told to."""
-
-    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Raises Stopped after `stop`."""
-        if MAIL.stopped:
-            raise Stopped
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Note where Tune writes."""
-        MAIL.staging = Path(trial.local_experiment_path)
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """The driver decides whether it is tried again."""
-        MAIL.post("failed", trial.trial_id, failure(Path(trial.error_file).read_text()))
-
-
-def failure(text: str) -> dict[str, str]:
-    """Kind and message of what Ray wrote about a trial whose process (crashed) or node (lost) has gone."""
-    gone = re.search(r"node (has )?(died|was terminated)|unavailable|unreachable|preempt", text, re.IGNORECASE)
-    return {"kind": "lost" if gone else "crashed", "message": text.strip()[-2000:]}
-
-
-def trainer(device: str) -> Evaluate:
-    """What evaluates by training, with one torch thread, as the local runner's workers do."""
-    import torch
-
-    torch.set_num_threads(1)
-    from cspnas.evaluation import Evaluator
-
-    return Evaluator(device)
+    def loop(self) -> Any:
+        """The actor of Tune's loop."""
+        return ray.get_actor(self.actor, self.namespace)
 
 
 @functools.cache
@@ -125,13 +62,104 @@ def evaluator(make: str, device: str) -> Evaluate:
     return found
 
 
-def train_unit(config: dict[str, Any], make: str, device: str) -> None:
+def train_unit(config: dict[str, Any], make: str, device: str, home: Home) -> None:
     """The trainable: a unit of work as JSON; an epoch a report, the whole result in the last one."""
-    evaluate = evaluator(make, device)
-    result = evaluate(json.loads(config["unit"]), lambda epoch: tune.report({"accuracy": epoch.accuracy}))
-    result["node"] = ray.get_runtime_context().get_node_id()
-    last = {"accuracy": result.get("accuracy"), "seconds": result.get("seconds"), RESULT: json.dumps(result)}
-    tune.report({key: value for key, value in last.items() if value is not None})
+    evaluate, unit, ticket = evaluator(make, device), json.loads(config["unit"]), config["ticket"]
+    node, loop, shared = ray.get_runtime_context().get_node_id(), home.loop(), home.shared
+    # Tune gives each worker a working folder in Ray's own, on its node.
+    place = Path(home.tune if shared else Path.cwd()) / ticket
+    place.mkdir(parents=True, exist_ok=True)
+    log = place / "worker.log"
+    print_to(log)
+    about = {"shared": shared, "node": node, "pid": os.getpid(), "log": str(log), "kills": memory_kills()}
+    kept = ray.get(loop.began.remote(ticket, about))
+    print(f"training with seed {unit.get('seed')}", flush=True)
+    path = Path(config["checkpoint"]) if shared else place / "checkpoint.safetensors"
+    with _carried(path, kept, None if shared else functools.partial(_carry, loop, ticket)):
+        result = _evaluated(evaluate, unit | {"checkpoint": str(path)})
+    if result.get("failure"):
+        result["failure"] = {**result["failure"], "log": tail(log)}
+    last = {"accuracy": result.get("accuracy"), "seconds": result.get("seconds")}
+    told = {RESULT: json.dumps(result | {"node": node})}
+    tune.report({key: value for key, value in last.items() if value is not None} | told)
+
+
+def _evaluated(evaluate: Evaluate, unit: dict[str, Any]) -> dict[str, Any]:
+    """The result; an evaluator that raises is a result that says so, and the worker lives on."""
+    try:
+        return evaluate(unit, lambda epoch: tune.report({"accuracy": epoch.accuracy}))
+    except Exception as error:
+        traceback.print_exc()
+        lines = "".join(traceback.format_exception(error)[-3:])[-2000:]
+        return {"failure": {"kind": "out of memory" if _wants_memory(error) else "crashed", "message": lines}}
+
+
+def _wants_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError | ray.exceptions.OutOfMemoryError):
+        return True
+    if "torch" not in sys.modules:  # then it is no error of torch's, whose import takes seconds
+        return False
+    from cspnas.evaluation import is_out_of_memory
+
+    return is_out_of_memory(error)
+
+
+def _carry(loop: Any, ticket: str, content: bytes) -> None:
+    ray.get(loop.kept.remote(ticket, content))
+
+
+@contextmanager
+def _carried(path: Path, kept: bytes | None, carry: Callable[[bytes], None] | None) -> Iterator[None]:
+    """A checkpoint on a node that has the study's folder lies there; else its bytes come from the search and go to it.
+
+    `carry` None: nothing has to be carried. Through Ray's object store and not as Tune's checkpoints, which need a file
+    system of all nodes, and are looked at only after an epoch.
+    """
+    if carry is None:
+        yield
+        return
+    if kept is not None:
+        path.write_bytes(kept)
+    done = threading.Event()
+    thread = threading.Thread(target=_watch, args=(path, carry, done), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        path.unlink(missing_ok=True)
+
+
+def _watch(path: Path, carry: Callable[[bytes], None], done: threading.Event) -> None:
+    """Carry each new state away; a file is replaced whole (`checkpoint.py`), and so is what is read here."""
+    seen = _changed(path)
+    while not done.wait(WATCH_SECONDS):
+        changed = _changed(path)
+        if changed != seen:
+            seen = changed
+            with suppress(
+                OSError, ray.exceptions.RayError
+            ):  # the training goes on without; the next state is tried again
+                carry(path.read_bytes())
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def last_words(log: str, hangs: int | None) -> tuple[str, int]:
+    """On a worker's node: the end of its log, and how often the kernel has killed for want of memory.
+
+    `hangs`: its pid where it was given up. One that is stopped does not hear Ray's request to end, and is killed.
+    """
+    with suppress(OSError):
+        if hangs is not None and b"ray::" in Path(f"/proc/{hangs}/cmdline").read_bytes():
+            os.kill(hangs, signal.SIGKILL)
+    return tail(Path(log)), memory_kills()
 
 
 def faster_precision(device: str) -> str:

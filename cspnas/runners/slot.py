@@ -14,8 +14,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from cspnas.failures import LOG_CHARACTERS, failure
+from cspnas.failures import failure
 from cspnas.runners.memory_kills import MemoryKills
+from cspnas.runners.printed import size, tail
 from cspnas.runners.worker import worker_main
 from cspnas.work import Work
 
@@ -41,7 +42,7 @@ class Slot:
 
     def send(self, work: Work, now: float, checkpoint: Path) -> None:
         """Give it something to do; one that is dead is found out by `read`."""
-        self.work, self.kills, self.log_start = work, self.memory_kills.count(), _size(self.log)
+        self.work, self.kills, self.log_start = work, self.memory_kills.count(), size(self.log)
         grace = 0.0 if self.began else START_SECONDS
         self.deadline = now + grace + (work.seconds or float("inf"))
         with suppress(OSError):
@@ -80,7 +81,7 @@ class Slot:
 
     def told(self, result: dict[str, Any]) -> dict[str, Any]:
         """`result` with what the worker printed during this work, if it failed."""
-        printed = _tail(self.log, self.log_start)
+        printed = tail(self.log, self.log_start)
         if not result.get("failure") or not printed:
             return result
         return result | {"failure": {**result["failure"], "log": printed}}
@@ -112,25 +113,6 @@ def _how(code: int | None) -> str:
         with suppress(ValueError):
             return f"by signal {signal.Signals(-code).name}"
     return f"with exit code {code}"
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
-
-def _tail(path: Path, start: int) -> str:
-    """The last of what stands in the file after `start`, from the beginning of a line."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(start, _size(path) - LOG_CHARACTERS))
-            cut = file.tell() > start
-            text = file.read(LOG_CHARACTERS).decode(errors="replace")
-    except OSError:
-        return ""
-    return (text.partition("\n")[2] or text if cut else text).replace("\0", "").strip()
 
 
 @contextmanager

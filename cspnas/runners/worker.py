@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faulthandler
 import json
 import os
 import pkgutil
@@ -13,6 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from cspnas.runners.memory_kills import offer_to_kernel
+from cspnas.runners.printed import print_to
 
 Evaluate = Callable[[dict[str, Any], Callable[[Any], None]], dict[str, Any]]
 
@@ -24,7 +24,7 @@ def worker_main(connection: Connection, lifeline: Connection, device: str, evalu
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
-    _print_to(log)
+    print_to(log)
     offer_to_kernel()
     evaluate: Evaluate = pkgutil.resolve_name(evaluator)(device)
     while True:
@@ -50,15 +50,6 @@ def trainer(device: str) -> Evaluate:
 
 def _send(connection: Connection, message: dict[str, Any]) -> None:
     connection.send_bytes(json.dumps(message).encode())
-
-
-def _print_to(log: str) -> None:
-    """Everything that this process prints from here on, Python's last words after a fatal signal included."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    os.close(descriptor)
-    faulthandler.enable()
 
 
 def _end_with_parent(lifeline: Connection) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cspnas.candidates import admitted_sample
 from cspnas.driver import Driver
@@ -14,6 +14,9 @@ from cspnas.errors import InputError
 from cspnas.spelling import nearest
 from cspnas.study import Study
 from cspnas.work import Work
+
+if TYPE_CHECKING:
+    from cspnas.runners.slot import Slot
 
 RUNNERS = ("local", "ray")
 DRAWN = 200  # networks, to say how much memory a training takes at most
@@ -62,6 +65,9 @@ class Workplace(Protocol):
     def kinds(self) -> list[str]:
         """The different names of the devices' models."""
 
+    def started(self) -> AbstractContextManager[None]:
+        """Around the making of the driver and `run`: what trains gets ready meanwhile, and nothing of it is left behind."""
+
     def run(self, driver: Driver, on_event: OnEvent) -> str:
         """Work until the driver is done; its reason. Raises KeyboardInterrupt after Ctrl-C."""
 
@@ -72,6 +78,7 @@ class Here:
     def __init__(self, devices: list[str], folder: Path, evaluator: str) -> None:
         """What the workers print goes to `folder`."""
         self.devices, self._folder, self._evaluator = devices, folder, evaluator
+        self._slots: list[Slot] = []
 
     def precision(self) -> str:
         """Measured in this process."""
@@ -89,11 +96,23 @@ class Here:
 
         return sorted({device_name(torch.device(device)) for device in self.devices})
 
+    @contextmanager
+    def started(self) -> Iterator[None]:
+        """Workers import torch, which takes them longer than a driver takes to read its study."""
+        from cspnas.runners.local import start, stop
+
+        try:
+            start(self._slots, self.devices, self._evaluator, self._folder)
+            yield
+        finally:
+            stop(self._slots)
+
     def run(self, driver: Driver, on_event: OnEvent) -> str:
         """As `LocalRunner.run`."""
         from cspnas.runners.local import LocalRunner
 
-        return LocalRunner(self.devices, on_event, folder=self._folder, evaluator=self._evaluator).run(driver)
+        runner = LocalRunner(self.devices, on_event, folder=self._folder, evaluator=self._evaluator, slots=self._slots)
+        return runner.run(driver)
 
 
 @contextmanager
@@ -113,9 +132,15 @@ def workplace(where: Where, study: Study, folder: Path) -> Iterator[Workplace]:
     from cspnas.runners.ray_tune import RayRunner
 
     with cluster(where.address or "local", study.workers) as nodes:
-        yield RayRunner(slots_of(nodes, study, where.device, where.per_gpu), folder)
+        slots = replace(slots_of(nodes, study, where.device, where.per_gpu), evaluator=where.evaluator)
+        yield RayRunner(slots, folder)
 
 
 def greatest_training(study: Study) -> int:
     """Bytes predicted for the greatest training among admitted networks drawn at random."""
     return int(max(drawn.costs["training_memory"] for drawn in admitted_sample(study, DRAWN)))
+
+
+def checkpoint_of(folder: Path, work: Work) -> Path:
+    """Where a long training's standing is kept while it is under way; `folder` is the study's."""
+    return folder / "checkpoints" / f"{work.digest[:16]}-{work.unit['seed']}.safetensors"

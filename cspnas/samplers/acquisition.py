@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cspnas.samplers.improvement import expected_improvement, improvement_bound, leading, log_error_excess
+from cspnas.samplers.improvement import Step, expected_improvement, improvement_bound, leading, log_error_excess, steps
 from cspnas.samplers.surrogate import Posterior, Surrogate, posterior, to_target
 
 Array = npt.NDArray[Any]
@@ -67,14 +67,14 @@ class Belief:
     found: Posterior
     reference: float  # accuracy from which the hypervolume counts
 
-    def gains(self, where: Array) -> Array:
-        """Exact expected improvements of the candidates at indices `where`."""
+    def gains(self, where: Array, over: Sequence[Step]) -> Array:
+        """Exact expected improvements, over the incumbents' steps, of the candidates at indices `where`."""
         mean, deviation = self.found.mean[where], self.found.deviation[where]
 
         def excess(threshold: float) -> Array:
             return log_error_excess(np.asarray(threshold), mean, deviation)
 
-        return expected_improvement(self.candidates.costs[where], excess, self.costs, self.accuracies, self.reference)
+        return expected_improvement(self.candidates.costs[where], excess, over)
 
     def ranked(self) -> Iterator[int]:
         """Candidates from the greatest expected improvement down; exact gains are computed only as far as they are asked
@@ -83,12 +83,13 @@ class Belief:
         volume, needed = improvement_bound(self.candidates.costs, self.costs, self.accuracies, self.reference)
         bound = volume * log_error_excess(needed, self.found.mean, self.found.deviation)
         order = np.argsort(-bound, kind="stable")
+        over = steps(self.costs, self.accuracies, self.reference)
         heap: list[tuple[float, float, int]] = []
         for start in range(0, len(order), CHUNK):
             while heap and -heap[0][0] >= bound[order[start]]:
                 yield heapq.heappop(heap)[2]
             where = order[start : start + CHUNK]
-            for index, gain in zip(where, self.gains(where), strict=True):
+            for index, gain in zip(where, self.gains(where, over), strict=True):
                 heapq.heappush(heap, (-float(gain), -float(self.found.mean[index]), int(index)))
         while heap:
             yield heapq.heappop(heap)[2]

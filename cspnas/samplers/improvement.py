@@ -13,6 +13,8 @@ EHVI; with known costs its integral has one dimension left.)
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -74,22 +76,44 @@ def _covered(candidates: Array, incumbents: Array) -> Array:
     return total
 
 
-def expected_improvement(costs: Array, excess: Any, incumbents: Array, accuracies: Array, reference: float) -> Array:
-    """(n,) EHVI of candidates with known losses `costs` (n, d).
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Between the accuracies `low` and `high` (infinite above the last one) these known losses (m, d) dominate."""
 
-    `excess(t)` gives psi at level t for all candidates, (n,); `incumbents` (m, d) are known losses with `accuracies` (m,);
-    levels start at `reference`. Ties, duplicates and dominated incumbents change nothing.
+    low: float
+    high: float
+    points: Array
+
+
+def steps(incumbents: Array, accuracies: Array, reference: float) -> list[Step]:
+    """Of known losses (m, d) with accuracies (m,), from the most accurate down to `reference`.
+
+    Ties, duplicates, dominated incumbents and those below the reference change nothing.
     """
-    counted = accuracies > reference
-    order = np.argsort(accuracies[counted], kind="stable")
-    points, levels = incumbents[counted][order], accuracies[counted][order]
-    levels = np.concatenate([[reference], levels])
-    beyond = [excess(level) for level in levels] + [np.zeros(len(costs))]
-    total = np.zeros(len(costs))
-    for number in range(len(levels)):
-        if number + 1 < len(levels) and levels[number + 1] == levels[number]:
-            continue  # no accuracy lies between two equal levels
-        total += added_volume(costs, _non_dominated(points[number:])) * (beyond[number] - beyond[number + 1])
+    found, high, front = list[Step](), np.inf, incumbents[:0]
+    for number in np.argsort(-accuracies, kind="stable"):
+        low = accuracies[number]
+        if low <= reference:
+            break
+        if low < high:  # no accuracy lies between two equal levels
+            found.append(Step(float(low), float(high), front))
+            high = low
+        point = incumbents[number]
+        if not (front <= point).all(1).any():
+            front = np.concatenate([front[~(point <= front).all(1)], point[None]])
+    return [*found, Step(reference, float(high), front)]
+
+
+def expected_improvement(costs: Array, excess: Callable[[float], Array], over: Sequence[Step]) -> Array:
+    """(n,) EHVI of candidates with known losses `costs` (n, d) over incumbents' `steps`.
+
+    `excess(t)` gives psi at level t for all candidates, (n,).
+    """
+    total, beyond = np.zeros(len(costs)), np.zeros(len(costs))
+    for step in over:
+        here = excess(step.low)
+        total += added_volume(costs, step.points) * (here - beyond)
+        beyond = here
     return total
 
 
@@ -105,12 +129,3 @@ def improvement_bound(costs: Array, incumbents: Array, accuracies: Array, refere
 def leading(costs: Array, accuracies: Array) -> Array:
     """(m,) booleans: the incumbents that no other one beats in accuracy and every cost; the others change nothing."""
     return non_dominated(np.column_stack([costs, -accuracies]))
-
-
-def _non_dominated(points: Array) -> Array:
-    """The points that no other dominates, each once: the others cover nothing more."""
-    if len(points) < 2:
-        return points
-    points = np.unique(points, axis=0)
-    better: Array = (points[:, None, :] <= points[None, :, :]).all(2) & ~np.eye(len(points), dtype=bool)
-    return np.asarray(points[~better.any(0)])

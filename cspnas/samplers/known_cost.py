@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,14 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from cspnas.errors import InputError
-from cspnas.samplers.acquisition import LEAST_ROWS, Points, Trained, believe, due, farthest
+from cspnas.samplers.acquisition import LEAST_ROWS, Points, Trained, believe, due, farthest, joined, telling
 from cspnas.samplers.features import Scaling
 from cspnas.samplers.surrogate import Surrogate, to_target
 
 Array = npt.NDArray[Any]
 Params = dict[str, Any]
 REFERENCE = 0.0  # accuracy from which the hypervolume counts
+PROPOSED = "cspnas:proposed"  # the system attribute of a trial that keeps its parameters until it asks for them
 
 
 class KnownCostSampler(optuna.samplers.BaseSampler):
@@ -60,23 +61,31 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
     ) -> Params:
         """All parameters of the next trial. Raises InputError where no random parameters are admitted."""
         self._fill(study)
+        ranked = self._ranked(study, trial.number)
+        taken = [params for other in study.get_trials(deepcopy=False) if (params := self._params(other))]
+        fresh = (self._pool[n] for n in ranked if not any(one.items() <= self._pool[n].items() for one in taken))
+        chosen = next(fresh, self._pool[0])
+        study._storage.set_trial_system_attr(trial._trial_id, PROPOSED, chosen)
+        return chosen
+
+    def _ranked(self, study: optuna.Study, number: int) -> Iterable[int]:
+        """Places in the pool, the best first."""
         trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING))
         done = [t for t in trials if t.state == TrialState.COMPLETE and np.isfinite(t.values[self._measured])]
-        flying = [t for t in trials if t.state == TrialState.RUNNING and t.number != trial.number]
-        taken = {self._key(t.params) for t in trials if t.number != trial.number}
-        known, pending = self._points([t.params for t in done]), self._points([t.params for t in flying])
-        accuracy = np.array([t.values[self._measured] for t in done])
+        flying = [t for t in trials if t.state == TrialState.RUNNING and t.number != number]
+        known = self._points([t.params for t in done])
+        pending = self._points([params for t in flying if (params := self._params(t))])
         if len(done) < LEAST_ROWS:
-            every = Points(np.vstack([known.features, pending.features]), np.vstack([known.costs, pending.costs]))
-            order = farthest(self._candidates, every, self._number(trial.number) % len(self._pool))
-            ranked = [self._pool[index] for index in order]
-            return next((params for params in ranked if self._key(params) not in taken), ranked[0])
-        if due(self._surrogate, len(done)):
-            self._surrogate.fit(known.features, to_target(accuracy))
-        trained = Trained(known, np.arange(len(done)), accuracy)
-        belief = believe(self._surrogate, trained, pending, self._candidates, REFERENCE)
-        ranked = [self._pool[index] for index in belief.ranked()]
-        return next((params for params in ranked if self._key(params) not in taken), ranked[0])
+            return farthest(self._candidates, joined(known, pending), self._number(number) % len(self._pool))
+        accuracy = np.array([t.values[self._measured] for t in done])
+        trained = telling(Trained(known, np.arange(len(done)), accuracy))
+        if due(self._surrogate, len(trained.accuracy)):
+            self._surrogate.fit(trained.points.features[trained.network], to_target(trained.accuracy))
+        return believe(self._surrogate, trained, pending, self._candidates, REFERENCE).ranked()
+
+    def _params(self, trial: FrozenTrial) -> Params:
+        """What a trial has, or will have: one that has just begun did not ask for its parameters yet."""
+        return trial.params if trial.state.is_finished() else trial.system_attrs.get(PROPOSED, trial.params)
 
     def _fill(self, study: optuna.Study) -> None:
         """Draw and cost the pool; find which objective is measured."""
@@ -147,10 +156,11 @@ def _draw(rng: np.random.Generator, distribution: BaseDistribution) -> Any:
     """One value, evenly (on log scale where the distribution is)."""
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[int(rng.integers(len(distribution.choices)))]
-    if isinstance(distribution, IntDistribution) and not distribution.log:
-        steps = (distribution.high - distribution.low) // distribution.step
-        return distribution.low + distribution.step * int(rng.integers(steps + 1))
     assert isinstance(distribution, FloatDistribution | IntDistribution)
+    if distribution.step is not None and not distribution.log:
+        steps = round((distribution.high - distribution.low) / distribution.step)
+        return distribution.low + distribution.step * int(rng.integers(steps + 1))
     low, high = float(distribution.low), float(distribution.high)
     value = float(np.exp(rng.uniform(np.log(low), np.log(high)))) if distribution.log else float(rng.uniform(low, high))
+    value = min(max(value, low), high)  # exp(log(x)) may be a little beyond x
     return round(value) if isinstance(distribution, IntDistribution) else value

@@ -63,6 +63,8 @@ def mutated(space: SearchSpace, genotype: Genotype, random: Random) -> Genotype:
     """One gene changed; genes that come to have an effect by it are drawn evenly."""
     genes = [gene for gene in space.genes() if gene.name in genotype]
     gene = random.choice(genes)
-    filled = {gene.name: random.choice(gene.choices) for gene in space.genes()} | genotype
-    filled[gene.name] = random.choice([choice for choice in gene.choices if choice != genotype[gene.name]])
+    filled = genotype | {gene.name: random.choice([choice for choice in gene.choices if choice != genotype[gene.name]])}
+    for other in space.genes():
+        if other.name not in filled:
+            filled[other.name] = random.choice(other.choices)
     return space.active(filled)

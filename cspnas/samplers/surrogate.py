@@ -34,8 +34,11 @@ class Posterior:
 
 
 class Surrogate:
-    """target ~ linear trend + Matern 5/2 with a length for each feature + noise; one row a training, so that a network
-    trained with several seeds has several rows and the noise between them is learned as noise.
+    """target ~ Matern 5/2 with one length for all features + noise; one row a training, so that a network trained with
+    several seeds has several rows and the noise between them is learned as noise.
+
+    A length for each feature, fitted to a search's few rows, is surer than it is right: see
+    benchmarks/accuracy_table/surrogates.py.
     """
 
     def __init__(self) -> None:
@@ -59,8 +62,9 @@ class Surrogate:
         return {"theta": [float(value) for value in self._hyperparameters], "rows": self.fitted_rows}
 
     def load(self, document: Mapping[str, Any]) -> None:
-        """Take over what `dump` gave."""
-        self._hyperparameters, self.fitted_rows = np.array(document["theta"]), document["rows"]
+        """Take over what `dump` gave; what another release fitted to another kernel is passed over, and fitted anew."""
+        if len(document["theta"]) == len(_kernel(1).theta):
+            self._hyperparameters, self.fitted_rows = np.array(document["theta"]), document["rows"]
 
     def condition(self, features: Array, target: Array) -> Any:
         """The process with these hyperparameters on all rows."""
@@ -81,6 +85,5 @@ def posterior(process: Any, features: Array) -> Posterior:
 def _kernel(dimensions: int) -> Any:
     from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-    lengths = np.full(dimensions, 2.0 * np.sqrt(dimensions) / 2)
-    smooth = ConstantKernel(1.0, (1e-2, 1e2)) * Matern(lengths, (0.3, 60.0), nu=2.5)
-    return smooth + WhiteKernel(0.1, (1e-4, 2.0))
+    smooth = ConstantKernel(0.5, (1e-3, 1e1)) * Matern(np.sqrt(dimensions), (0.5, 60.0), nu=2.5)
+    return smooth + WhiteKernel(0.3, (1e-3, 2.0))

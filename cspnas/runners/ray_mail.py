@@ -1,0 +1,199 @@
+"""Between the search's process and Ray Tune's loop, in the loop's actor: work in, events out, deadlines. Imports Ray."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.search import Searcher
+
+# began: how the worker can be found again; kept: the bytes of a checkpoint; finished: the result; failed: the failure with
+# what `began` said (None where nothing began); each with its ticket. ended, "", why
+Event = tuple[str, str, Any]
+
+RESULT = "result_json"  # the key of a trial's last report that holds the whole result
+IDLE_WAIT = 5.0  # seconds: with nothing running, Tune itself would look only once a second
+BUSY_WAIT = 0.05  # seconds: the results of running trials wait as long
+START_SECONDS = 600.0  # for a worker to begin once Ray gave it its place: imports, data, a busy machine
+LATE_SECONDS = 1.0  # past its deadline, in which a result that lies ready is heard
+MOST_STEP = 0.5  # seconds that one step of the loop counts for: while this process stands still, nothing is late
+OUT_OF_MEMORY = r"\b(OutOf)?MemoryError\b"  # Ray names the OOM killer as a possible cause of every crash
+
+
+class Stopped(BaseException):
+    """Leaves Tune's loop at once: its own way out waits ten seconds for trainings that are cut short anyway."""
+
+
+@dataclass(slots=True)
+class Training:
+    """One unit of work on its way: `seconds` that it may take, `checkpoint` the path on the search's machine, `kept` what
+    lies there, if anything does. `deadline` in seconds of the mail's clock; `late`: its worker was killed for it.
+    """
+
+    ticket: str
+    unit: str
+    checkpoint: str
+    seconds: float | None
+    kept: bytes | None = None
+    began: dict[str, Any] | None = None
+    deadline: float = float("inf")
+    late: bool = False
+
+    @property
+    def allowed(self) -> float:
+        """Seconds, infinite where nothing was said."""
+        return self.seconds or float("inf")
+
+
+class Mail:
+    """The loop and the search's process (through the actor's methods) are at its ends."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.units: SimpleQueue[Training | None] = SimpleQueue()
+        self.events: SimpleQueue[Event] = SimpleQueue()
+        self.trainings: dict[str, Training] = {}  # by Tune's trial id
+        self.by_ticket: dict[str, Training] = {}  # the same ones
+        self.stopped = False
+        self.staging: Path | None = None  # where Tune writes before it copies to its storage
+        self._clock, self._seen, self.now = clock, clock(), 0.0
+
+    def tick(self) -> None:
+        """Let the time go on that deadlines are counted in."""
+        seen = self._clock()
+        self.now += min(seen - self._seen, MOST_STEP)
+        self._seen = seen
+
+    def take(self, trial_id: str, training: Training) -> None:
+        """It is Tune's trial now."""
+        self.trainings[trial_id] = self.by_ticket[training.ticket] = training
+
+    def started(self, trial_id: str) -> None:
+        """Ray has a process for it, which is to begin."""
+        training = self.trainings.get(trial_id)
+        if training is not None and training.began is None:
+            training.deadline = self.now + START_SECONDS + training.allowed
+
+    def began(self, ticket: str, about: dict[str, Any]) -> bytes | None:
+        """The training begins now: its time is counted from here. The checkpoint to go on from where the worker has none."""
+        training = self.by_ticket.get(ticket)
+        if training is None:
+            return None
+        training.began, training.deadline = about, self.now + training.allowed
+        self.events.put(("began", ticket, None))
+        return None if about["shared"] else training.kept
+
+    def overdue(self) -> list[str]:
+        """The trials whose workers are to be killed now; each is told once."""
+        found = [
+            trial_id
+            for trial_id, training in self.trainings.items()
+            if not training.late and self.now > training.deadline + LATE_SECONDS
+        ]
+        for trial_id in found:
+            self.trainings[trial_id].late = True
+        return found
+
+    def post(self, kind: str, trial_id: str, detail: Any) -> None:
+        """How a trial ended: the first one counts, for Tune can call a trial failed that it has called complete."""
+        training = self.trainings.pop(trial_id, None)
+        if training is None:
+            return
+        del self.by_ticket[training.ticket]
+        if kind == "failed":
+            detail = (_timeout(training) if training.late else detail) | {"began": training.began}
+        self.events.put((kind, training.ticket, detail))
+
+    def __reduce__(self) -> str:
+        return "MAIL"  # Tune pickles and copies its settings; a process has one mail
+
+
+MAIL = Mail()
+
+
+class MailSearcher(Searcher):
+    """Suggests what the driver posted from its own process. It decides nothing and keeps nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._running = 0
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next unit of work; None while the driver waits or thinks; FINISHED where it is done."""
+        try:
+            posted = MAIL.units.get(timeout=BUSY_WAIT if self._running else IDLE_WAIT)
+        except Empty:
+            return None
+        if posted is None:
+            return Searcher.FINISHED
+        MAIL.take(trial_id, posted)
+        self._running += 1
+        return {"unit": posted.unit, "ticket": posted.ticket, "checkpoint": posted.checkpoint}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Post the result; `Events` posts what failed, since it knows why."""
+        self._running -= 1
+        if not error and result is not None:
+            MAIL.post("finished", trial_id, json.loads(result[RESULT]))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the study's database is the truth."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing."""
+
+
+class Events(tune.Callback):
+    """Kills the workers of trainings that are past their time, posts why a trial failed, leaves the loop when told to."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, Any] = {}
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """At least every few tenths of a second. Raises Stopped after `stop`."""
+        if MAIL.stopped:
+            raise Stopped
+        MAIL.tick()
+        for trial_id in MAIL.overdue():
+            actor = self._running[trial_id].temporary_state.ray_actor
+            if actor is not None:
+                ray.kill(actor)  # from outside, for it may hang; Tune hears that its actor is dead
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Note where Tune writes."""
+        MAIL.staging = Path(trial.local_experiment_path)
+        self._running[trial.trial_id] = trial
+        MAIL.started(trial.trial_id)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """The searcher has posted it."""
+        self._running.pop(trial.trial_id, None)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """The driver decides whether it is tried again."""
+        self._running.pop(trial.trial_id, None)
+        MAIL.post("failed", trial.trial_id, failure(Path(trial.error_file).read_text()))
+
+
+def failure(text: str) -> dict[str, Any]:
+    """Kind and message of what Ray wrote about a trial: its memory did not suffice, or its process (crashed) or its node
+    (lost) has gone.
+    """
+    kind = "crashed"
+    if re.search(OUT_OF_MEMORY, text):
+        kind = "out of memory"
+    elif re.search(r"node (has )?(died|was terminated)|unavailable|unreachable|preempt", text, re.IGNORECASE):
+        kind = "lost"
+    return {"kind": kind, "message": text.strip()[-2000:]}
+
+
+def _timeout(training: Training) -> dict[str, Any]:
+    message = f"no result after {training.allowed:.0f} s (search.timeout); its worker was replaced"
+    return {"kind": "timeout", "message": message}
