@@ -112,7 +112,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 def test_one_worker_trains_what_the_local_runner_trains(start: Callable[..., Search], tmp_path: Path) -> None:
-    arguments = ["--trials", "6", "--epochs", "1", "--workers", "1"]
+    arguments = ["--trials", "4", "--epochs", "1", "--workers", "1"]
     local = start(*arguments, "--study", "local")
     through_ray = start(*arguments, "--runner", "ray", "--study", "through-ray")
     output, errors = through_ray.communicate(timeout=PATIENCE)
@@ -123,15 +123,15 @@ def test_one_worker_trains_what_the_local_runner_trains(start: Callable[..., Sea
         [(row["digest"], row["seed"], row["accuracy"], row["state"], row["result"]["correct"]) for row in rows]
         for rows in (_rows(tmp_path, "through-ray"), _rows(tmp_path, "local"))
     ]
-    assert seen[0] == seen[1] and len(seen[0]) == 6
+    assert seen[0] == seen[1] and len(seen[0]) == 4
     assert len({row["result"]["node"] for row in _rows(tmp_path, "through-ray")}) == 1
     lines = errors.splitlines()
-    assert lines[0].startswith("6 trainings, 1 workers on ray:cpu") and lines[-1].startswith("done: ")
-    assert [line.split("]")[0] for line in lines[1:-1]] == [f"[{number}/6" for number in range(1, 7)]
+    assert lines[0].startswith("4 trainings, 1 workers on ray:cpu") and lines[-1].startswith("done: ")
+    assert [line.split("]")[0] for line in lines[1:-1]] == [f"[{number}/4" for number in range(1, 5)]
     assert "ray" not in output.replace("through-ray", "").lower()
     (logs,) = (tmp_path / "studies" / "through-ray").iterdir()
     curves = sorted(path.parent.name[:5] for path in logs.glob("*/events.out.tfevents.*"))
-    assert curves == [f"{number:05}" for number in range(1, 7)]
+    assert curves == [f"{number:05}" for number in range(1, 5)]
     assert "TERMINATED" in (logs / "tune.log").read_text()
 
 
@@ -139,7 +139,7 @@ def test_ctrl_c_ends_a_search_over_ray_client_and_keeps_what_is_finished(
     start: Callable[..., Search], cluster: Cluster, tmp_path: Path
 ) -> None:
     search = start(
-        "--trials", "6", "--epochs", "4", "--runner", "ray", "--address", f"ray://127.0.0.1:{cluster.client_port}"
+        "--trials", "6", "--epochs", "2", "--runner", "ray", "--address", f"ray://127.0.0.1:{cluster.client_port}"
     )
     until(search, "[1/6]")
     began = time.monotonic()
@@ -158,9 +158,9 @@ def test_ctrl_c_ends_a_search_over_ray_client_and_keeps_what_is_finished(
 def test_a_node_killed_in_the_middle_costs_no_training(
     start: Callable[..., Search], cluster: Cluster, tmp_path: Path
 ) -> None:
-    search = start("--trials", "8", "--epochs", "3", "--runner", "ray", "--address", cluster.address)
-    for number in range(1, 7):
-        until(search, f"[{number}/8]")
+    search = start("--trials", "6", "--epochs", "2", "--runner", "ray", "--address", cluster.address)
+    for number in range(1, 5):
+        until(search, f"[{number}/6]")
         if cluster.second in _nodes(tmp_path):
             break
     time.sleep(0.5)  # by now the free slot has its next training: both nodes are at work
@@ -169,9 +169,9 @@ def test_a_node_killed_in_the_middle_costs_no_training(
     assert search.returncode == 0, errors
     assert errors.count("failed (lost, trying again)") == 1
     rows = _rows(tmp_path)
-    assert [row["state"] for row in rows] == ["trained"] * 8
-    assert len({(row["digest"], row["seed"]) for row in rows}) == 8
-    assert sorted(row["attempt"] for row in rows) == [1] * 7 + [2]
+    assert [row["state"] for row in rows] == ["trained"] * 6
+    assert len({(row["digest"], row["seed"]) for row in rows}) == 6
+    assert sorted(row["attempt"] for row in rows) == [1] * 5 + [2]
     assert set(_nodes(tmp_path)) == {cluster.head, cluster.second}
     again = next(row for row in rows if row["attempt"] == 2)
     assert again["result"]["node"] == cluster.head
@@ -274,7 +274,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint_to_the_bits_of_one_never_
     recipe = asdict(studied.run.study.recipe)
     whole = Evaluator("cpu")({"architecture": row["document"], "recipe": recipe, "seed": row["seed"]})
     told = row["result"]
-    assert "going on from epoch 1, step 157" in told["printed"]
+    assert "going on from epoch 1, step " in told["printed"]
     assert (told["accuracy"], told["correct"]) == (whole["accuracy"], whole["correct"])
     assert [epoch["loss"] for epoch in told["curve"]] == [epoch["loss"] for epoch in whole["curve"]]
     assert not any((tmp_path / "checkpoints").iterdir())
