@@ -216,7 +216,7 @@ def test_trainings_that_hang_die_or_want_memory_are_each_told_apart_and_their_sl
     """
     studied = Studied(tmp_path, SMALL, 6, timeout=3.0)
     rows = studied.search(cluster.address, "Faulty")
-    found = {kind_of({"architecture": row["document"]}): row for row in rows}
+    found = {kind_of({"architecture": json.loads(row["document"])}): row for row in rows}
     assert set(found) == set(KINDS)
     ends = {kind: (row["failure_kind"], row["attempt"], row["micro_batch"]) for kind, row in found.items()}
     assert ends == {
@@ -272,7 +272,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint_to_the_bits_of_one_never_
         ("finished", 1, None),
     ]
     recipe = asdict(studied.run.study.recipe)
-    whole = Evaluator("cpu")({"architecture": row["document"], "recipe": recipe, "seed": row["seed"]})
+    whole = Evaluator("cpu")({"architecture": json.loads(row["document"]), "recipe": recipe, "seed": row["seed"]})
     told = row["result"]
     assert "going on from epoch 1, step " in told["printed"]
     assert (told["accuracy"], told["correct"]) == (whole["accuracy"], whole["correct"])
