@@ -47,12 +47,14 @@ def played(steps: list[tuple[int, Any]]) -> tuple[Ledger, Rows]:
         digest = str(number)
         repeat = sum(row["digest"] == digest for row in rows.rows)
         row = {"id": identifier, "digest": digest, "repeat": repeat, "state": "in_flight", "accuracy": None}
+        row |= {"failure_kind": None}
         rows.rows.append(row)
         costs = rows.evaluations(1)[-1]["costs"]
         ledger.add({"digest": digest, "document": {}, "costs": costs}, dict(row), "s", {"g": 1})
         if result is not None:
             failed = result == "failed"
             changes = {"state": "failed" if failed else "trained", "accuracy": None if failed else result}
+            changes["failure_kind"] = "diverged" if failed else None
             row.update(changes)
             ledger.finish(digest, identifier, changes)
     return ledger, rows
