@@ -114,7 +114,7 @@ def test_a_hung_search_loses_what_it_had_under_way_and_its_late_result_counts_on
     studied: Studied, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stopped process keeps its lock; only the time since its last sign of life tells. Then it goes on, and ends."""
-    monkeypatch.setenv("CSPNAS_HEARTBEAT", "6")
+    monkeypatch.setenv("CSPNAS_HEARTBEAT", "10")
     hung = studied.start()
     hung.until("[1/8]")
     under_way = studied.stop_in_a_training(hung)
