@@ -10,11 +10,9 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import sqlalchemy as sa
-from commands import commands
-from PIL import Image
+from commands import commands, draw_images
 from searches import PATIENCE
 from servers import Server
 from small_studies import driven, small_study
@@ -39,9 +37,7 @@ def url(postgresql: Server) -> Iterator[str]:
 @pytest.fixture
 def cspnas(tmp_path: Path) -> Iterator[Run]:
     """Runs `cspnas WORDS`: exit code, stdout, stderr; none of them may hold the password."""
-    for number, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (24, 12, 12), np.uint8)):
-        (tmp_path / "images" / str(number % 2)).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(tmp_path / "images" / str(number % 2) / f"{number}.png")
+    draw_images(tmp_path / "images", 24, 12)
     with commands(tmp_path) as make:
 
         def run(*words: str) -> tuple[int, str, str]:

@@ -30,7 +30,7 @@ class Studied:
 
     def start(self, *more: str) -> Command:
         """One more search with one worker on the same study."""
-        common = ("--trials", str(TRIALS), "--epochs", "1", "--workers", "1", "--storage", self.url)
+        common = ("--trials", str(TRIALS), "--workers", "1", "--storage", self.url)
         return self._make(*common, *more)
 
     def query(self, statement: str) -> list[Any]:

@@ -15,7 +15,7 @@ import pytest
 from commands import Command, searching
 from searches import PATIENCE
 
-COMMAND = ("--trials", "6", "--epochs", "1", "--workers", "2")
+COMMAND = ("--trials", "6", "--workers", "2")
 
 
 @pytest.fixture
