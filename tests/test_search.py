@@ -129,7 +129,7 @@ def test_changed_images_are_refused_and_the_old_ones_go_on(folder: Path, cspnas:
     draw(folder / "images", 1)
     now = data.load("folder:images").checksum[:12]
     line = refused(cspnas, "search", "space.yaml", "--trials", "4")
-    assert all(text in line for text in ("study 'space'", "folder:images", before, now, "--study NEW_NAME"))
+    assert all(text in line for text in ("study space", "folder:images", before, now, "--study NEW_NAME"))
     draw(folder / "images", 0)
     assert "all 4 trainings are done" in searched(cspnas, "--trials", "4")
 
