@@ -379,9 +379,10 @@ def test_a_failure_is_a_crash_of_the_process_the_loss_of_a_node_or_want_of_memor
         "The actor 0fc94621 is unavailable: The actor is temporarily unavailable: RpcError: RPC error: Socket closed"
     )
     died = "The actor died because its node has died. Node Id: 8b90a99c the actor's node was terminated unexpectedly"
-    memory = "RayActorError: OutOfMemoryError: Task was killed due to the node running low on memory."
+    memory = "RayActorError: OutOfMemoryError: Memory on the node was 8.3GB / 8.2GB" + "\n8240\t6.38\tray::train" * 200
     kinds = [failure(text)["kind"] for text in (crash, closed, died, memory)]
     assert kinds == ["crashed", "lost", "lost", "out of memory"]
+    assert failure(memory)["message"].startswith("OutOfMemoryError: Memory on the node")
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ BUSY_WAIT = 0.05  # seconds: the results of running trials wait as long
 START_SECONDS = 600.0  # for a worker to begin once Ray gave it its place: imports, data, a busy machine
 LATE_SECONDS = 1.0  # past its deadline, in which a result that lies ready is heard
 MOST_STEP = 0.5  # seconds that one step of the loop counts for: while this process stands still, nothing is late
+MESSAGE_CHARACTERS = 2000
 OUT_OF_MEMORY = r"\b(OutOf)?MemoryError\b"  # Ray names the OOM killer as a possible cause of every crash
 
 
@@ -186,12 +187,11 @@ def failure(text: str) -> dict[str, Any]:
     """Kind and message of what Ray wrote about a trial: its memory did not suffice, or its process (crashed) or its node
     (lost) has gone.
     """
-    kind = "crashed"
-    if re.search(OUT_OF_MEMORY, text):
-        kind = "out of memory"
-    elif re.search(r"node (has )?(died|was terminated)|unavailable|unreachable|preempt", text, re.IGNORECASE):
-        kind = "lost"
-    return {"kind": kind, "message": text.strip()[-2000:]}
+    found = re.search(OUT_OF_MEMORY, text)
+    if found:
+        return {"kind": "out of memory", "message": text[found.start() :].strip()[:MESSAGE_CHARACTERS]}
+    gone = re.search(r"node (has )?(died|was terminated)|unavailable|unreachable|preempt", text, re.IGNORECASE)
+    return {"kind": "lost" if gone else "crashed", "message": text.strip()[-MESSAGE_CHARACTERS:]}
 
 
 def _timeout(training: Training) -> dict[str, Any]:
