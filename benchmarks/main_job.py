@@ -200,7 +200,7 @@ def _front_updates(database: Database, row: dict[str, Any]) -> dict[str, float]:
     def hear(case: str, network: Network, digest: str, accuracy: float) -> None:
         repeat = 0 if digest not in ledger.networks else 1
         evaluation = {"id": -1, "repeat": repeat, "state": "in_flight", "accuracy": None, "failure_kind": None}
-        architecture = {"digest": digest, "document": network.document, "costs": network.costs}
+        architecture = network.row() | {"digest": digest}
         start = time.perf_counter()
         ledger.add(architecture, evaluation, "random", {})
         ledger.finish(digest, -1, {"state": "trained", "accuracy": accuracy})

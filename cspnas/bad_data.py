@@ -23,14 +23,16 @@ class BadData:
         if failure and failure["kind"] == BAD_DATA:
             self._found[digest] = failure["message"]
 
-    @property
-    def ends(self) -> bool:
-        """Whether nothing more is to be begun: the next network would fail of it, too, and cost its share of the budget."""
-        return len(self._found) >= ENOUGH
+    def ends(self, *, under_way: bool) -> bool:
+        """Whether nothing more is to be begun: the next network would fail of it, too, and cost its share of the budget.
 
-    def error(self) -> InputError:
-        """The search's last line."""
-        return InputError(
+        Raises InputError, the search's last line, where nothing is under way any more.
+        """
+        if len(self._found) < ENOUGH:
+            return False
+        if under_way:
+            return True
+        raise InputError(
             f"bad data for {len(self._found)} networks ({list(self._found.values())[-1]})",
             expected="those that the search began with",
             where=self._dataset,

@@ -17,14 +17,13 @@ from cspnas.failures import BAD_DATA, MAX_ATTEMPTS, checked, quarantined
 from cspnas.front import Reference
 from cspnas.ledger import Ledger
 from cspnas.limits import training_seconds
-from cspnas.recipe import training_seed
 from cspnas.resume import cut_short, idle, missing_baselines, suggestion_of
 from cspnas.sharing import Others
 from cspnas.study import Study
 from cspnas.teaching import Sampler, Teacher
 from cspnas.transactions import Row
 from cspnas.untried import Untried
-from cspnas.work import CONFIRM, Done, Suggestion, Wait, Work, ended, unit_of
+from cspnas.work import CONFIRM, Done, Suggestion, Wait, Work, ended, evaluation_key, unit_of
 
 ANY_IMAGES = 60_000  # in a study that does not say how many it trains on
 PATIENCE = 50  # suggestions in a row without a training, then candidates are drawn evenly among the untried ones
@@ -132,8 +131,9 @@ class Driver:
         return work
 
     def _suggest(self) -> Work | Wait | Done:
-        if self._bad_data.ends:
-            return self._end_of_bad_data()
+        # What is under way read its data when they were whole, and may end.
+        if self._bad_data.ends(under_way=any(work not in self._restarts for work in self._open.values())):
+            return Wait()
         work = self._again()
         if work is not None:
             self.database.restart(work.evaluation_id, work.attempt, self.driver_id, work.micro_batch)
@@ -150,12 +150,6 @@ class Driver:
         if self._restarts:
             return self._restarts[0]
         return self._others.orphan(self._open) if self.database.shared else None
-
-    def _end_of_bad_data(self) -> Wait:
-        """What is under way read its data when they were whole, and may end. Raises InputError when it has."""
-        if any(work not in self._restarts for work in self._open.values()):
-            return Wait()
-        raise self._bad_data.error()
 
     def _out_of(self, reason: str) -> Wait | Done:
         return Wait() if self.ledger.in_flight else Done(reason)
@@ -174,16 +168,12 @@ class Driver:
             work = self._ask()
             if work is not None:
                 return work
-        while (
-            drawn := self._untried.draw(self.ledger.networks, self.study.seed * 1_000_003 + self._number)
-        ) is not None:
+        while drawn := self._untried.draw(self.ledger.networks, self.study.seed * 1_000_003 + self._number):
             work = self._consider(Suggestion(self._number, "uniform", drawn.genotype), drawn)
             if work is not None:
                 return work
-        tried = len(self.ledger.networks)
-        return self._confirm() or self._out_of(
-            f"no untried architecture is left: all {tried} admitted ones found are trained"
-        )
+        reason = f"no untried architecture is left: all {len(self.ledger.networks)} admitted ones found are trained"
+        return self._confirm() or self._out_of(reason)
 
     def _ask(self) -> Work | None:
         genotype, state = self.sampler.suggest(self._number)
@@ -209,17 +199,14 @@ class Driver:
 
     def _late(self) -> bool:
         """Whether what is left of the trainings, or of the time, is for confirmations."""
-        late = self.ledger.explored >= self.study.trials - self._quota
-        if self.study.time_limit is not None:
-            elapsed = self._clock() - self._started
-            late = late or elapsed > (1 - self.study.confirm_share) * self.study.time_limit
-        return late
+        limit, elapsed = self.study.time_limit, self._clock() - self._started
+        late = limit is not None and elapsed > (1 - self.study.confirm_share) * limit
+        return late or self.ledger.explored >= self.study.trials - self._quota
 
     def _confirm(self) -> Work | None:
         """None where the quota is filled, or no network can be confirmed now."""
         while self.ledger.confirmations < self._quota and (network := self.ledger.to_confirm()) is not None:
-            architecture = {"digest": network.digest, "document": network.document, "costs": network.costs}
-            work = self._start(Suggestion(self._number, CONFIRM, {}), architecture, len(network.evaluations))
+            work = self._start(Suggestion(self._number, CONFIRM, {}), network.row(), len(network.evaluations))
             if work is not None:
                 return work
         return None
@@ -260,12 +247,7 @@ class Driver:
 
     def _evaluation(self, digest: str, repeat: int) -> Row:
         """A new row: in flight, or with the result that another study has."""
-        key = {
-            "digest": digest,
-            "recipe_digest": self.recipe_digest,
-            "seed": training_seed(self.study.seed, digest, repeat),
-            "fidelity": self.study.recipe.epochs,
-        }
+        key = evaluation_key(self.study, self.recipe_digest, digest, repeat)
         row = {**key, "study_id": self.study_id, "repeat": repeat, "attempt": 1, "driver_id": self.driver_id}
         row |= {"started": time.time(), "state": "in_flight", "accuracy": None, "failure_kind": None}
         found = self._reuse(key)
@@ -284,16 +266,8 @@ class Driver:
         """Write a suggestion with what it starts, in one transaction; the id of its evaluation, if it has one."""
         if suggestion.state:
             note["state"] = suggestion.state
-        row = {
-            "study_id": self.study_id,
-            "number": suggestion.number,
-            "source": suggestion.source,
-            "outcome": outcome,
-            "digest": digest,
-            "evaluation_id": evaluation_id,
-            "genotype": suggestion.genotype,
-            "note": note or None,
-        }
+        about = {"outcome": outcome, "digest": digest, "evaluation_id": evaluation_id, "note": note or None}
+        row = {"study_id": self.study_id, **suggestion.columns(), **about}
         identifier = self.database.record_suggestion(row, **(parts or {}))
         self._teacher.known.add(identifier)
         self._number += 1

@@ -45,6 +45,10 @@ class Network:
                 ) from None
         return self.stored
 
+    def row(self) -> dict[str, Any]:
+        """The architecture as the study database keeps it."""
+        return {"digest": self.digest, "document": self.document, "costs": self.costs}
+
     @property
     def architecture(self) -> Architecture:
         """The architecture as a value."""

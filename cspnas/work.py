@@ -30,6 +30,10 @@ class Suggestion:
     state: Mapping[str, Any] | None = None
     asked: bool = False
 
+    def columns(self) -> dict[str, Any]:
+        """What the study database keeps of it as columns."""
+        return {"number": self.number, "source": self.source, "genotype": self.genotype}
+
 
 @dataclass(slots=True)
 class Work:
@@ -75,6 +79,12 @@ class Done:
     """The search is over, and why."""
 
     reason: str
+
+
+def evaluation_key(study: Study, recipe_digest: str, digest: str, repeat: int) -> dict[str, Any]:
+    """What makes an evaluation the same one in any study: another result of this key is this result."""
+    seed = training_seed(study.seed, digest, repeat)
+    return {"digest": digest, "recipe_digest": recipe_digest, "seed": seed, "fidelity": study.recipe.epochs}
 
 
 def unit_of(study: Study, network: Network, repeat: int) -> dict[str, Any]:

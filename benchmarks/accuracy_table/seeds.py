@@ -42,8 +42,7 @@ class Repeating(Driver):
         chosen = choice(list(self.ledger.networks.values()), self.ledger.reference, self.count)
         for network in sorted(chosen, key=lambda one: len(one.evaluations)):
             if len(network.evaluations) < self.seeds:
-                architecture = {"digest": network.digest, "document": network.document, "costs": network.costs}
-                started = self._start(Suggestion(self._number, CONFIRM, {}), architecture, len(network.evaluations))
+                started = self._start(Suggestion(self._number, CONFIRM, {}), network.row(), len(network.evaluations))
                 if started is not None:
                     return started
         return Wait() if self.ledger.in_flight else Done(f"{len(chosen)} networks have {self.seeds} seeds")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import version
 from random import Random
 from typing import Any
 
@@ -42,9 +43,7 @@ class CostAwareSampler:
 
     def about(self) -> dict[str, str]:
         """Name and versions, recorded with each driver."""
-        import sklearn
-
-        return {"sampler": self.name, "scikit-learn": sklearn.__version__}
+        return {"sampler": self.name, "scikit-learn": version("scikit-learn")}  # its import takes a second
 
     def fresh(self) -> CostAwareSampler:
         """One like it that was told nothing yet."""

@@ -78,10 +78,9 @@ def _covered(candidates: Array, incumbents: Array) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Between the accuracies `low` and `high` (infinite above the last one) these known losses (m, d) dominate."""
+    """From the accuracy `low` up to that of the step before (of the first one: without end) these losses (m, d) dominate."""
 
     low: float
-    high: float
     points: Array
 
 
@@ -96,12 +95,12 @@ def steps(incumbents: Array, accuracies: Array, reference: float) -> list[Step]:
         if low <= reference:
             break
         if low < high:  # no accuracy lies between two equal levels
-            found.append(Step(float(low), float(high), front))
+            found.append(Step(float(low), front))
             high = low
         point = incumbents[number]
         if not (front <= point).all(1).any():
             front = np.concatenate([front[~(point <= front).all(1)], point[None]])
-    return [*found, Step(reference, float(high), front)]
+    return [*found, Step(reference, front)]
 
 
 def expected_improvement(costs: Array, excess: Callable[[float], Array], over: Sequence[Step]) -> Array:
