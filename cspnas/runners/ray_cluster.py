@@ -116,19 +116,30 @@ def _nodes(ray: Any) -> list[Node]:
         raise RayError("found no node with a CPU in the Ray cluster; add one")
     probe = ray.remote(num_cpus=0, max_retries=0)(_probe)
     answers = [probe.options(**on_node(node["NodeID"])).remote() for node in alive]
-    return [_node(ray, node, answer) for node, answer in zip(alive, answers, strict=True)]
+    found = [_node(ray, node, answer) for node, answer in zip(alive, answers, strict=True)]
+    nodes = [node for node in found if node is not None]
+    if not nodes:
+        raise RayError("all nodes of the Ray cluster went away as they were asked; see `ray status`")
+    return nodes
 
 
-def _node(ray: Any, node: dict[str, Any], answer: Any) -> Node:
+def _node(ray: Any, node: dict[str, Any], answer: Any) -> Node | None:
+    """What it offers; None where it is gone, which a cluster notices some seconds after a machine's end."""
     try:
         version, gpu_bytes = ray.get(answer, timeout=PROBE_SECONDS)
     except (ray.exceptions.RayError, ImportError) as error:
+        if isinstance(error, ray.exceptions.TaskUnschedulableError) or not _is_alive(ray, node["NodeID"]):
+            return None
         last = str(error).strip().rpartition("\n")[2]
         raise RayError(f"node {node['NodeManagerAddress']}: cspnas does not start there ({last})") from None
     if version != __version__:
         raise RayError(f"node {node['NodeManagerAddress']}: found cspnas {version}, expected {__version__}")
     resources = node["Resources"]
     return Node(node["NodeID"], int(resources["CPU"]), int(resources.get("GPU", 0)), gpu_bytes)
+
+
+def _is_alive(ray: Any, identifier: str) -> bool:
+    return any(node["NodeID"] == identifier and node["Alive"] for node in ray.nodes())
 
 
 def on_node(identifier: str) -> dict[str, Any]:

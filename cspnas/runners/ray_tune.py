@@ -40,6 +40,7 @@ OnEvent = Callable[[str, Work | None, Any], None]
 THREADS = 16  # of the loop's actor: Tune, the search that listens, workers that begin or send a checkpoint
 MOST_STILLBORN = 10
 WORDS_SECONDS = 20.0  # for a dead worker's node to say what it printed
+IDLE_SECONDS = 3.0  # without a training before Tune's places are given back: a new start takes as long
 CLOSE_SECONDS = 60.0  # for Tune to write its logs at the end
 STOP_SECONDS = 4.0  # for the same after Ctrl-C
 
@@ -55,7 +56,8 @@ class RayRunner:
         self._words: dict[Any, tuple[str, dict[str, Any], float]] = {}  # by the task that reads them; until when
         self._stillborn = 0  # workers in a row that ended before they began anything
         self._alone: Work | None = None  # waits for all others to end, or runs without them: memory did not suffice
-        self._loop: Any = None
+        self._loop: Any = None  # while there is something to train
+        self._idle_since = float("inf")
 
     def precision(self) -> str:
         """The faster precision where the trainings run."""
@@ -69,7 +71,10 @@ class RayRunner:
 
         task = self._task(device_kind)
         kinds = [task.options(**on_node(node)).remote(self.slots.device) for node in self.slots.nodes]
-        return sorted(set(quiet_ray().get(kinds)))
+        try:
+            return sorted(set(quiet_ray().get(kinds)))
+        except quiet_ray().exceptions.RayError as error:  # a node went away just now
+            raise self._broken(str(error)) from None
 
     def _task(self, function: Callable[[str], str]) -> Any:
         return quiet_ray().remote(num_cpus=1, num_gpus=self.slots.gpu_share, max_retries=0)(function)
@@ -87,7 +92,6 @@ class RayRunner:
         seconds = STOP_SECONDS
         try:
             with interrupts() as interrupted:
-                self._start()
                 while not interrupted:
                     reason = self._fill(driver)
                     if reason is not None:
@@ -113,6 +117,7 @@ class RayRunner:
         context = ray.get_runtime_context()
         self._node = context.get_node_id()
         options = {"num_cpus": 0, "max_concurrency": THREADS, "name": actor_name, **on_node(self._node)}
+        self._idle_since = float("inf")
         self._loop = ray.remote(Loop).options(**options).remote(None if self._away else str(folder), tune.name)
         home = Home(actor_name, context.namespace, str(folder), str(tune), token)
         self._fit = self._loop.fit.remote(self.slots, home)
@@ -141,6 +146,8 @@ class RayRunner:
     def _give(self, work: Work) -> None:
         from cspnas.runners.ray_mail import Training
 
+        if self._loop is None:
+            self._start()
         ticket = (
             f"{work.evaluation_id:05}-{work.digest[:12]}-attempt{work.attempt}{'-alone' if work.micro_batch else ''}"
         )
@@ -156,6 +163,10 @@ class RayRunner:
     def _collect(self, driver: Driver) -> None:
         """Wait for events, at most a second, so that progress stays alive; then look for last words."""
         ray = quiet_ray()
+        if not self._in_flight:
+            self._rest()
+            return
+        self._idle_since = float("inf")
         ready, _ = ray.wait([self._poll], timeout=1.0)
         heard = ray.get(self._poll) if ready else []
         if ready:
@@ -166,6 +177,16 @@ class RayRunner:
             self._read(driver)
         if not heard:
             self._on_event("tick", None, None)
+
+    def _rest(self) -> None:
+        """Nothing can be trained before another search has finished something: after some seconds let go of the places
+        that Tune keeps for the next training, since that search may wait for them.
+        """
+        self._idle_since = min(self._idle_since, time.monotonic())
+        if self._loop is not None and time.monotonic() - self._idle_since > IDLE_SECONDS:
+            self._end(CLOSE_SECONDS)
+        time.sleep(1.0)
+        self._on_event("tick", None, None)
 
     def _hear(self, driver: Driver, kind: str, ticket: str, detail: Any) -> None:
         if kind == "ended":
@@ -250,15 +271,16 @@ class RayRunner:
 
     def _end(self, seconds: float) -> None:
         """Let Tune write its logs for at most `seconds`, fetch them where they are away, and end everything."""
-        ray = quiet_ray()
-        if self._loop is None:
+        ray, loop = quiet_ray(), self._loop
+        if loop is None:
             return
+        self._loop = None
         try:
-            (self._loop.close if seconds == CLOSE_SECONDS else self._loop.stop).remote()
+            (loop.close if seconds == CLOSE_SECONDS else loop.stop).remote()
             ray.wait([self._fit], timeout=seconds)
             if self._away:
-                _unpack(ray.get(self._loop.packed.remote(), timeout=seconds), self.folder)
-            ray.kill(self._loop)
+                _unpack(ray.get(loop.packed.remote(), timeout=seconds), self.folder)
+            ray.kill(loop)
         except (ConnectionError, ray.exceptions.RayError):
             return  # it is gone with the cluster
 
