@@ -62,9 +62,9 @@ def admitted(study: Study, costs: dict[str, float]) -> bool:
     return all(excess <= 0 for excess in violations(study, costs).values())
 
 
-def valid_candidates(study: Study, random: Random) -> Iterator[Candidate]:
+def valid_candidates(study: Study, random: Random, table: CostTable | None = None) -> Iterator[Candidate]:
     """Random valid candidates for ever, admitted or not; ends after 10,000 invalid draws in a row."""
-    failures, table = 0, CostTable()
+    failures, table = 0, table or CostTable()
     while failures < 10_000:
         try:
             yield candidate(study, study.space.sample(random), table)

@@ -22,7 +22,6 @@ from botorch.models.transforms.input import ChainedInputTransform, FilterFeature
 from botorch.sampling.get_sampler import get_sampler
 from gpytorch.mlls import ExactMarginalLogLikelihood
 
-from cspnas.candidates import Candidate
 from cspnas.samplers.acquisition import Points, Trained
 from cspnas.samplers.cost_aware import KERNEL_ENTRIES, CostAwareSampler
 from cspnas.samplers.surrogate import to_target
@@ -48,8 +47,8 @@ class BotorchSampler(CostAwareSampler):
     def _refit(self, trained: Trained) -> dict[str, Any]:
         return {}
 
-    def _candidates(self, rows: int, random: Random) -> tuple[list[Candidate], Points]:
-        return super()._candidates(max(rows, KERNEL_ENTRIES // CANDIDATES), random)
+    def _batches(self, rows: int, random: Random) -> list[int]:
+        return super()._batches(max(rows, KERNEL_ENTRIES // CANDIDATES), random)
 
     def _ranked(self, trained: Trained, pending: Points, candidates: Points) -> Iterator[int]:
         x = _inputs(trained.points)[trained.network]

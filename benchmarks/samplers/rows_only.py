@@ -13,7 +13,7 @@ from cspnas.architecture_document import architecture_from
 from cspnas.candidates import Candidate
 from cspnas.ledger import Ledger
 from cspnas.samplers.features import raw_features
-from cspnas.samplers.pool import Pool
+from cspnas.samplers.pool import Batch, Pool
 from cspnas.space import Genotype, SearchSpace
 from cspnas.study import Study
 from cspnas.teaching import Sampler
@@ -22,10 +22,16 @@ from cspnas.teaching import Sampler
 class RowsPool(Pool):
     """The rows as the pool of a sampler that chooses from one."""
 
+    batches = 1
+
     def __init__(self, study: Study, rows: Rows) -> None:
         self.study = study
-        self.candidates = candidates_of(rows)
-        self.features = [raw_features(one.architecture, one.costs) for one in self.candidates]
+        drawn = candidates_of(rows)
+        self._all = Batch(drawn, [raw_features(one.architecture, one.costs) for one in drawn])
+
+    def batch(self, number: int) -> Batch:
+        """All of them."""
+        return self._all
 
     def mutations(self, parents: Any, count: int, random: Random) -> list[Candidate]:
         """None: nothing else exists."""

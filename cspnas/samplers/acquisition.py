@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -37,24 +38,19 @@ class Trained:
     accuracy: Array
 
 
-def telling(trained: Trained, most: int = MODEL_NETWORKS) -> Trained:
-    """At most `most` of the networks: the front, then what is the front without it, and so on up to half of them, which tell
-    where a gain begins; the rest evenly over the order of training, which tells of the whole space.
+def telling(costs: Array, best: Array, most: int = MODEL_NETWORKS) -> Array:
+    """Indices, in order, of at most `most` of the networks with known losses `costs` (n, k) and best accuracies (n,): the
+    front, then what is the front without it, and so on up to half of them, which tell where a gain begins; the rest evenly
+    over the order of training, which tells of the whole space.
     """
-    count = len(trained.points.costs)
-    if count <= most:
-        return trained
-    best = np.full(count, -np.inf)
-    np.maximum.at(best, trained.network, trained.accuracy)
-    left, near = np.arange(count), np.empty(0, int)
+    left, near = np.arange(len(costs)), np.empty(0, int)
+    if len(left) <= most:
+        return left
     while len(near) < most // 2:
-        front = leading(trained.points.costs[left], best[left])
+        front = leading(costs[left], best[left])
         near, left = np.concatenate([near, left[front]]), left[~front]
     spread = left[np.linspace(0, len(left) - 1, most - len(near)).astype(int)] if len(near) < most else left[:0]
-    kept = np.sort(np.concatenate([near, spread])[:most])
-    rows = np.isin(trained.network, kept)
-    points = Points(trained.points.features[kept], trained.points.costs[kept])
-    return Trained(points, np.searchsorted(kept, trained.network[rows]), trained.accuracy[rows])
+    return np.asarray(np.sort(np.concatenate([near, spread])[:most]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +113,17 @@ def due(surrogate: Surrogate, rows: int) -> bool:
     return rows >= GROWTH * surrogate.fitted_rows
 
 
-def farthest(candidates: Points, known: Points, start: int) -> list[int]:
-    """All candidates, those first whose costs are farthest from all known ones; `start` first where none is known."""
+def farthest(candidates: Points, known: Points, random: Random) -> list[int]:
+    """All candidates, those first whose costs are farthest from all known ones; any one first where none is known."""
+    count = len(candidates.costs)
     if not len(known.costs):
-        return [start, *(number for number in range(len(candidates.costs)) if number != start)]
+        start = random.randrange(count)
+        return [start, *(number for number in range(count) if number != start)]
     distance = np.square(candidates.costs[:, None, :] - known.costs[None, :, :]).sum(2).min(1)
     return [int(number) for number in np.argsort(-distance, kind="stable")]
 
 
-def joined(first: Points, second: Points) -> Points:
-    """The points of both, in order."""
-    features = np.concatenate([first.features, second.features])
-    return Points(features, np.concatenate([first.costs, second.costs]))
+def joined(*parts: Points) -> Points:
+    """The points of all, in order."""
+    features = np.concatenate([part.features for part in parts])
+    return Points(features, np.concatenate([part.costs for part in parts]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from random import Random
 from typing import Any
@@ -16,13 +16,14 @@ from cspnas.ledger import Ledger, Network
 from cspnas.objectives import MEASURED, check_one_measured
 from cspnas.samplers.acquisition import LEAST_ROWS, Points, Trained, believe, due, farthest, joined, telling
 from cspnas.samplers.features import Scaling, raw_features
-from cspnas.samplers.pool import Pool
+from cspnas.samplers.pool import SIZE, Pool
 from cspnas.samplers.surrogate import Surrogate, to_target
 from cspnas.space import Genotype
 from cspnas.study import Study
 
 Array = npt.NDArray[Any]
 MUTATIONS = 500  # of the front's networks, costed anew for each suggestion
+MOST_BATCHES = 10
 KERNEL_ENTRIES = 3_000_000  # candidates times trainings at once: about half a second of one core
 
 
@@ -39,7 +40,8 @@ class CostAwareSampler:
         check_one_measured(study.objectives, "objectives")
         self.study, self._make_pool = study, pool
         self._surrogate, self._seen = Surrogate(), dict[str, list[float]]()
-        self._pool: Pool | None = None
+        self._scaling: Scaling | None = None  # there once the pool is
+        self._points: dict[int, Points] = {}  # of the pool's batches
 
     def about(self) -> dict[str, str]:
         """Name and versions, recorded with each driver."""
@@ -78,36 +80,47 @@ class CostAwareSampler:
     def suggest(self, number: int) -> tuple[Genotype, dict[str, Any]]:
         """The genotype of suggestion `number`; its state keeps the hyperparameters where they were fitted for it."""
         random = Random(f"{self.study.seed}/{number}")
-        pool = self._filled()
-        if not pool.candidates:
+        if not self._scale():
             return self.study.space.sample(random), {}  # the driver finds what is left, or that nothing is
         trained, pending = self._trained(), self._in_flight()
+        known = joined(trained.points, pending)
         if len(trained.accuracy) < LEAST_ROWS:
-            return self._apart(joined(trained.points, pending), random), {}
+            return self._first_unknown(lambda points: farthest(points, known, random), [0], random), {}
         state = self._refit(trained)
-        candidates, points = self._candidates(len(trained.accuracy), random)
-        known = self._ledger.networks
-        ranked = self._ranked(trained, pending, points)
-        chosen = next((n for n in ranked if candidates[n].digest not in known), None)
-        return candidates[0 if chosen is None else chosen].genotype, state
+        batches = self._batches(len(trained.accuracy), random)
+        mutations = self._mutations(random)
+        return self._first_unknown(
+            lambda points: self._ranked(trained, pending, points), batches, random, mutations
+        ), state
+
+    def _first_unknown(
+        self,
+        ranked: Callable[[Points], Iterable[int]],
+        batches: Sequence[int],
+        random: Random,
+        more: Sequence[Candidate] = (),
+    ) -> Genotype:
+        """The best unknown candidate of these batches and `more`; of the other batches where they have none."""
+        others = [number for number in range(self._pool.batches) if number not in batches]
+        for numbers, beside in ((batches, more), *(([other], ()) for other in others)):
+            candidates, points = self._candidates(numbers, beside)
+            for n in ranked(points) if candidates else ():
+                if candidates[n].digest not in self._ledger.networks:
+                    return candidates[n].genotype
+        return self.study.space.sample(random)
 
     def _ranked(self, trained: Trained, pending: Points, candidates: Points) -> Iterator[int]:
         """Candidates from the best to the least."""
         return believe(self._surrogate, trained, pending, candidates, self._ledger.reference.chance).ranked()
 
-    def _filled(self) -> Pool:
-        if self._pool is None:
+    def _scale(self) -> bool:
+        """Whether there is any candidate; the first batch that has some gives features their scale."""
+        if self._scaling is None:
             self._pool = self._make_pool(self.study)
-            self._scaling = Scaling(self._pool.features)
-            self._points = self._points_of(self._pool.features, self._pool.candidates)
-        return self._pool
-
-    def _apart(self, known: Points, random: Random) -> Genotype:
-        """An unknown candidate with costs far from all known ones: before there is a model."""
-        pool = self._filled().candidates
-        order = farthest(self._points, known, random.randrange(len(pool)))
-        unknown = (pool[n] for n in order if pool[n].digest not in self._ledger.networks)
-        return next(unknown, pool[0]).genotype
+            batches = (self._pool.batch(number).features for number in range(self._pool.batches))
+            found = next((features for features in batches if features), None)
+            self._scaling = None if found is None else Scaling(found)
+        return self._scaling is not None
 
     def _refit(self, trained: Trained) -> dict[str, Any]:
         if not due(self._surrogate, len(trained.accuracy)):
@@ -115,26 +128,35 @@ class CostAwareSampler:
         self._surrogate.fit(trained.points.features[trained.network], to_target(trained.accuracy))
         return {"hyperparameters": self._surrogate.dump()}
 
-    def _candidates(self, rows: int, random: Random) -> tuple[list[Candidate], Points]:
-        """As many of the pool as `rows` trainings leave time for, and mutations of the front."""
-        pool = self._filled()
+    def _batches(self, rows: int, random: Random) -> list[int]:
+        """As many of the pool's as `rows` trainings leave time for."""
+        count = min(MOST_BATCHES, KERNEL_ENTRIES // (SIZE * rows), self._pool.batches)
+        return random.sample(range(self._pool.batches), max(1, count))
+
+    def _mutations(self, random: Random) -> list[Candidate]:
         genotypes = (self._ledger.genotypes.get(network.digest) for network in self._ledger.front())
-        mutations = pool.mutations([found for found in genotypes if found], MUTATIONS, random)
-        where = list(range(len(pool.candidates)))
-        if len(where) > KERNEL_ENTRIES // rows:
-            where = random.sample(where, KERNEL_ENTRIES // rows)
-        features = [raw_features(drawn.architecture, drawn.costs) for drawn in mutations]
-        points = Points(self._points.features[where], self._points.costs[where])
-        return [pool.candidates[n] for n in where] + mutations, joined(points, self._points_of(features, mutations))
+        return self._pool.mutations([found for found in genotypes if found], MUTATIONS, random)
+
+    def _candidates(self, batches: Sequence[int], more: Sequence[Candidate]) -> tuple[list[Candidate], Points]:
+        """All of these batches, then `more`."""
+        for number in batches:
+            if number not in self._points:
+                batch = self._pool.batch(number)
+                self._points[number] = self._points_of(batch.features, batch.candidates)
+        features = [raw_features(drawn.architecture, drawn.costs) for drawn in more]
+        points = joined(*(self._points[number] for number in batches), self._points_of(features, more))
+        return [one for number in batches for one in self._pool.batch(number).candidates] + list(more), points
 
     # What is known -------------------------------------------------------------------------------------------------
 
     def _trained(self) -> Trained:
+        """Of the networks that tell most, every training."""
         measured = self._ledger.measured()
-        seeds = [len(network.accuracies) for network in measured]
-        accuracies = [accuracy for network in measured for accuracy in network.accuracies]
-        points = self._points_of(self._features(measured), measured)
-        return telling(Trained(points, np.repeat(np.arange(len(measured)), seeds), np.array(accuracies)))
+        best = np.array([max(network.accuracies) for network in measured])
+        kept = [measured[n] for n in telling(known_losses(measured, self._ledger.reference), best)]
+        network = np.repeat(np.arange(len(kept)), [len(network.accuracies) for network in kept])
+        accuracies = np.array([accuracy for network in kept for accuracy in network.accuracies])
+        return Trained(self._points_of(self._features(kept), kept), network, accuracies)
 
     def _in_flight(self) -> Points:
         networks = self._ledger.networks.values()
@@ -142,6 +164,7 @@ class CostAwareSampler:
         return self._points_of(self._features(flying), flying)
 
     def _points_of(self, features: Sequence[Sequence[float]], drawn: Sequence[Network | Candidate]) -> Points:
+        assert self._scaling is not None
         return Points(self._scaling(features), known_losses(drawn, self._ledger.reference))
 
     def _features(self, networks: Sequence[Network]) -> list[list[float]]:

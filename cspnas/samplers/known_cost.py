@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -76,9 +76,11 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
         known = self._points([t.params for t in done])
         pending = self._points([params for t in flying if (params := self._params(t))])
         if len(done) < LEAST_ROWS:
-            return farthest(self._candidates, joined(known, pending), self._number(number) % len(self._pool))
+            return farthest(self._candidates, joined(known, pending), Random(f"{self._seed}/{number}"))
         accuracy = np.array([t.values[self._measured] for t in done])
-        trained = telling(Trained(known, np.arange(len(done)), accuracy))
+        kept = telling(known.costs, accuracy)
+        points = Points(known.features[kept], known.costs[kept])
+        trained = Trained(points, np.arange(len(kept)), accuracy[kept])
         if due(self._surrogate, len(trained.accuracy)):
             self._surrogate.fit(trained.points.features[trained.network], to_target(trained.accuracy))
         return believe(self._surrogate, trained, pending, self._candidates, REFERENCE).ranked()
@@ -147,9 +149,6 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
 
     def _key(self, params: Params) -> str:
         return repr([(name, params.get(name)) for name in self._space])
-
-    def _number(self, trial: int) -> int:
-        return int.from_bytes(hashlib.sha256(f"{self._seed}/{trial}".encode()).digest()[:4], "big")
 
 
 def _draw(rng: np.random.Generator, distribution: BaseDistribution) -> Any:

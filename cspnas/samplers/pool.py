@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from random import Random
 
@@ -13,26 +14,53 @@ from cspnas.samplers.features import raw_features
 from cspnas.space import Genotype, SearchSpace
 from cspnas.study import Study
 
-SIZE = 10_000  # random admitted candidates; of a space of fewer genotypes, all admitted ones
+BATCHES = 10
+SIZE = (
+    1000  # random admitted candidates of a batch; a space of fewer than all these genotypes is dealt out among batches
+)
 DRAWS = 20  # at most so many draws for each of them
 STEPS = (1, 1, 2, 3)  # genes that a mutation changes, drawn evenly
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Distinct admitted candidates and the features of each, unscaled."""
+
+    candidates: list[Candidate]
+    features: list[list[float]]
+
+
 class Pool:
-    """`candidates`: distinct admitted genotypes, the same ones for the same study; `features` of each, unscaled."""
+    """Batches of candidates, each made when it is first asked for: a search that goes on needs few to begin with. The same
+    ones for the same study, in whatever order they are asked for.
+    """
 
-    def __init__(self, study: Study, size: int = SIZE) -> None:
+    batches = BATCHES
+
+    def __init__(self, study: Study) -> None:
         self.study, self._table = study, CostTable()
-        self.candidates = list(islice(self._distinct(), size))
-        self.features = [raw_features(drawn.architecture, drawn.costs) for drawn in self.candidates]
+        self._made: dict[int, Batch] = {}
+        self._dealt: list[Genotype] | None = None
+        if study.space.size <= BATCHES * SIZE:
+            self._dealt = list(study.space.enumerate())
+            Random(f"{study.seed}/pool").shuffle(self._dealt)
+            self.batches = -(-len(self._dealt) // SIZE)
 
-    def _distinct(self) -> Iterator[Candidate]:
-        """All admitted candidates of a small space, else random ones."""
-        if self.study.space.size <= SIZE:
-            yield from self._admitted(self.study.space.enumerate())
-            return
+    def batch(self, number: int) -> Batch:
+        """Batch `number`, from 0."""
+        if number not in self._made:
+            drawn = list(self._drawn(number))
+            self._made[number] = Batch(drawn, [raw_features(one.architecture, one.costs) for one in drawn])
+        return self._made[number]
+
+    def _drawn(self, number: int) -> Iterator[Candidate]:
+        if self._dealt is None:
+            return islice(self._distinct(Random(f"{self.study.seed}/pool/{number}")), SIZE)
+        return self._admitted(self._dealt[number :: self.batches])
+
+    def _distinct(self, random: Random) -> Iterator[Candidate]:
         seen = set()
-        for drawn in islice(valid_candidates(self.study, Random(f"{self.study.seed}/pool")), DRAWS * SIZE):
+        for drawn in islice(valid_candidates(self.study, random, self._table), DRAWS * SIZE):
             key = tuple(drawn.genotype.items())
             if key not in seen and admitted(self.study, drawn.costs):
                 seen.add(key)
