@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cspnas.samplers.improvement import Step, expected_improvement, improvement_bound, leading, log_error_excess, steps
-from cspnas.samplers.surrogate import Posterior, Surrogate, posterior, to_target
+from cspnas.samplers.surrogate import Posterior, Surrogate, expected_target, posterior, to_accuracy, to_target
 
 Array = npt.NDArray[Any]
 CHUNK = 512  # candidates whose exact gain is computed at once
@@ -100,10 +100,10 @@ def believe(surrogate: Surrogate, trained: Trained, pending: Points, candidates:
     process = surrogate.condition(features, target)
     known, costs = trained.points.features, trained.points.costs
     if len(pending.features):
-        believed = posterior(process, pending.features).mean
+        believed = expected_target(process, pending.features)
         process = surrogate.condition(np.concatenate([features, pending.features]), np.concatenate([target, believed]))
         known, costs = np.concatenate([known, pending.features]), np.concatenate([costs, pending.costs])
-    accuracies = posterior(process, known).accuracy
+    accuracies = to_accuracy(expected_target(process, known))
     kept = leading(costs, accuracies)
     return Belief(costs[kept], accuracies[kept], candidates, posterior(process, candidates.features), reference)
 

@@ -23,8 +23,8 @@ from cspnas.study import Study
 
 Array = npt.NDArray[Any]
 MUTATIONS = 500  # of the front's networks, costed anew for each suggestion
-MOST_BATCHES = 10
-KERNEL_ENTRIES = 3_000_000  # candidates times trainings at once: about half a second of one core
+MOST_BATCHES = 3  # for a suggestion, at random: with all ten no better (docs/LOG.md), and slower
+KERNEL_ENTRIES = 2_000_000  # candidates times trainings at once: about half a second of one core
 
 
 class CostAwareSampler:
