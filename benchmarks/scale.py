@@ -211,7 +211,7 @@ def _driver(folder: Path, trainings: int, sampler: str = "nsga2") -> tuple[Drive
     from cspnas.database import Database
     from cspnas.driver import Driver
     from cspnas.projection import Projection
-    from cspnas.samplers.optuna_samplers import OptunaSampler
+    from cspnas.samplers.by_name import sampler_of
     from cspnas.space_document import find_space, read_space
 
     study = read_space(find_space("densenet"), {"search.trials": trainings, "search.sampler": sampler})
@@ -219,8 +219,7 @@ def _driver(folder: Path, trainings: int, sampler: str = "nsga2") -> tuple[Drive
     reference = reference_of(study, admitted_sample(study)).to_json()
     facts = {"reference": reference, "recipe_digest": "0", "space": "densenet", "data": {}, "precision": "float32"}
     row = database.create_study("densenet", study.identity(), facts)
-    proposes = OptunaSampler(study.sampler, study.space, study.objectives, study.seed)
-    driver = Driver(study, database, row, proposes, database.start_driver(row["id"], {}))
+    driver = Driver(study, database, row, sampler_of(study), database.start_driver(row["id"], {}))
     return driver, Projection(database, "densenet", study.space, driver.ledger)
 
 
