@@ -1,0 +1,62 @@
+"""The batches of candidates that the cost-aware sampler chooses from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from driven import SPACE, Run, Start
+
+from cspnas.candidates import admitted
+from cspnas.samplers import pool as pools
+from cspnas.samplers.pool import Batch, Pool
+
+LARGE = SPACE.replace(
+    "  - csp: [true, false]", "  - {growth_rate: [2, 4, 6, 8], depth: [1, 2, 3]}\n  - csp: [true, false]"
+)
+
+
+def keys(batch: Batch) -> list[tuple[Any, ...]]:
+    return [tuple(one.genotype.items()) for one in batch.candidates]
+
+
+@pytest.mark.parametrize("text", [SPACE, LARGE])
+def test_a_batch_is_the_same_in_whatever_order_batches_are_asked_for(
+    start: Start, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """A restarted search asks in another order, and is to propose the same. LARGE is drawn at random, SPACE dealt out."""
+    monkeypatch.setattr(pools, "SIZE", 20)
+    study = start(text, sampler="cost-aware").study
+    first, second = Pool(study), Pool(study)
+    assert first.batches == second.batches > 2
+    up = [keys(first.batch(number)) for number in range(first.batches)]
+    down = [keys(second.batch(number)) for number in reversed(range(second.batches))]
+    assert up == down[::-1] and len({tuple(batch) for batch in up}) == len(up)
+    assert all(len(batch.candidates) == len(batch.features) for batch in (first.batch(0), first.batch(1)))
+
+
+def test_every_admitted_network_of_a_small_space_is_in_one_batch(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "SIZE", 20)
+    study = start(sampler="cost-aware").study
+    pool = Pool(study)
+    dealt = [key for number in range(pool.batches) for key in keys(pool.batch(number))]
+    monkeypatch.setattr(pools, "SIZE", 10_000)
+    whole = Pool(study)
+    assert whole.batches == 1 and pool.batches == -(-study.space.size // 20)
+    assert len(set(dealt)) == len(dealt) and set(dealt) == set(keys(whole.batch(0)))
+    assert all(admitted(study, one.costs) for one in whole.batch(0).candidates)
+
+
+def test_where_the_drawn_batches_hold_nothing_new_the_others_are_looked_at(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one batch a suggestion and a budget for the whole space, the sampler itself proposes every network."""
+    monkeypatch.setattr(pools, "SIZE", 20)
+    monkeypatch.setattr("cspnas.samplers.cost_aware.MOST_BATCHES", 1)
+    monkeypatch.setattr("cspnas.samplers.cost_aware.MUTATIONS", 0)
+    run: Run = start(sampler="cost-aware", trials=500, confirm_share=0.0)
+    _, reason, _ = run.go()
+    assert reason is not None and reason.startswith("no untried architecture is left: all ")
+    by_sampler = [row["outcome"] for row in run.suggestions if row["source"] == "cost-aware"]
+    admitted_ones = sum(len(keys(Pool(run.study).batch(number))) for number in range(Pool(run.study).batches))
+    assert by_sampler.count("training") >= admitted_ones - 4  # the baselines came first
