@@ -34,9 +34,11 @@ def version_of(connection: sa.Connection) -> int | None:
 
 def check_schema(connection: sa.Connection, shown: str, *, write: bool) -> None:
     """Raises InputError for a database of another version; an earlier one is brought up to this where `write` is set."""
-    if not sa.inspect(connection).has_table("cspnas_schema"):
+    version = version_of(connection) if sa.inspect(connection).has_table("cspnas_schema") else None
+    if (
+        version is None
+    ):  # none, or a search was killed as it made them: SQLite makes each at once, the version comes last
         raise NoTablesError("a database without cspnas tables", expected="a study made by cspnas search", where=shown)
-    version = version_of(connection)
     if version == SCHEMA_VERSION or (version in READABLE and not write):
         return
     if version != 1:

@@ -11,7 +11,9 @@ import sqlalchemy as sa
 from small_studies import driver_of, result_of, small_study
 
 from cspnas.database import Database
-from cspnas.migration import SCHEMA_VERSION
+from cspnas.library import Place
+from cspnas.migration import SCHEMA_VERSION, NoTablesError
+from cspnas.opening import known_row, opened
 from cspnas.projection import Projection
 from cspnas.study_tables import metadata
 from cspnas.summary import open_study, summarise
@@ -75,3 +77,19 @@ def test_a_search_brings_it_up_to_date_and_goes_on(old: Path, tmp_path: Path, cu
     trials = optuna.load_study(study_name="small", storage=database.url).trials
     assert len(trials) == len(driver.ledger.networks)
     database.close()
+
+
+@pytest.mark.parametrize("made", range(4))
+def test_a_search_killed_as_it_made_its_tables_is_no_obstacle_to_the_next(tmp_path: Path, made: int) -> None:
+    """SQLite makes each table at once and the version comes last: some tables, or all without a version."""
+    path = tmp_path / "small.db"
+    engine = sa.create_engine(f"sqlite:///{path}")
+    metadata.create_all(engine, tables=metadata.sorted_tables[: made * 3])
+    engine.dispose()
+    study, place = small_study(tmp_path), Place(f"sqlite:///{path}", "small")
+    with pytest.raises(NoTablesError):
+        Database(place.url, read_only=True)
+    assert known_row(study, place) is None
+    with opened(study, place, {}) as (database, row):
+        assert row["name"] == "small" and database.studies() == [row]
+    assert version(path) == SCHEMA_VERSION
