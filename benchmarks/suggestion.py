@@ -2,8 +2,9 @@
 
     python benchmarks/suggestion.py [TRAININGS ...]    100 and 1000 unless told
 
-Milliseconds, each and the median of 20 suggestions; `first` are those before the whole pool was made (a tenth of it costs
-about 100 ms), `fit` is a fit of the hyperparameters, which comes at growing intervals.
+Milliseconds of 20 suggestions each: `alone` with nothing kept from the one before, as after a result that changed the front;
+`next` on the same results, as when several slots are free (every eighth draws new candidates); `first` before the whole pool was
+made (a tenth of it costs about 100 ms). `fit` is a fit of the hyperparameters, which comes at growing intervals.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 from cspnas.candidates import admitted_sample, reference_of
 from cspnas.database import Database
 from cspnas.driver import Driver
+from cspnas.samplers.acquisition import Model
 from cspnas.samplers.by_name import sampler_of
 from cspnas.samplers.cost_aware import CostAwareSampler
 from cspnas.samplers.surrogate import to_target
@@ -64,14 +66,22 @@ def measure(trainings: int) -> dict[str, Any]:
         sampler = trained(study, trainings, database).sampler
         assert isinstance(sampler, CostAwareSampler)
         first = [_milliseconds(partial(sampler.suggest, 10**6 + number)) for number in range(20)]
-        later = [_milliseconds(partial(sampler.suggest, 10**7 + number)) for number in range(20)]
+        more = [_milliseconds(partial(sampler.suggest, 10**7 + number)) for number in range(20)]
+        alone = []
+        for number in range(20):
+            sampler._model, sampler._told, sampler._drawn = Model(sampler._surrogate), None, None
+            alone.append(_milliseconds(partial(sampler.suggest, 10**8 + number)))
         rows = sampler._trained()
         fit = _milliseconds(
             partial(sampler._surrogate.fit, rows.points.features[rows.network], to_target(rows.accuracy))
         )
         database.close()
-    spread = {"median": statistics.median(later), "least": min(later), "greatest": max(later)}
-    return {"objectives": list(study.objectives), "suggestion": spread, "first": first, "fit": fit}
+    found = {name: _spread(values) for name, values in (("alone", alone), ("next", more), ("first", first))}
+    return {"objectives": list(study.objectives), **found, "fit": fit}
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "least": min(values), "greatest": max(values)}
 
 
 def _milliseconds(work: Callable[[], Any]) -> float:

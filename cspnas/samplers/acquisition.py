@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cspnas.samplers.conditioned import Conditioned
 from cspnas.samplers.improvement import Step, expected_improvement, improvement_bound, leading, log_error_excess, steps
-from cspnas.samplers.surrogate import Posterior, Surrogate, expected_target, posterior, to_accuracy, to_target
+from cspnas.samplers.surrogate import Posterior, Surrogate, to_accuracy, to_target
 
 Array = npt.NDArray[Any]
 CHUNK = 512  # candidates whose exact gain is computed at once
@@ -91,21 +92,36 @@ class Belief:
             yield heapq.heappop(heap)[2]
 
 
-def believe(surrogate: Surrogate, trained: Trained, pending: Points, candidates: Points, reference: float) -> Belief:
-    """Incumbents are the posterior medians of trained networks and of those in flight, which the model takes for measured
-    at its own mean.
-    """
-    features = trained.points.features[trained.network]
-    target = to_target(trained.accuracy)
-    process = surrogate.condition(features, target)
-    known, costs = trained.points.features, trained.points.costs
-    if len(pending.features):
-        believed = expected_target(process, pending.features)
-        process = surrogate.condition(np.concatenate([features, pending.features]), np.concatenate([target, believed]))
-        known, costs = np.concatenate([known, pending.features]), np.concatenate([costs, pending.costs])
-    accuracies = to_accuracy(expected_target(process, known))
-    kept = leading(costs, accuracies)
-    return Belief(costs[kept], accuracies[kept], candidates, posterior(process, candidates.features), reference)
+class Model:
+    """Beliefs of one surrogate. What the same trainings and the same candidates gave is kept (the same objects, that is)."""
+
+    def __init__(self, surrogate: Surrogate) -> None:
+        self._surrogate = surrogate
+        self._known: tuple[Trained, dict[str, Any]] | None = None
+        self._candidates: Points | None = None
+
+    def believe(self, trained: Trained, pending: Points, candidates: Points, reference: float) -> Belief:
+        """Incumbents are the posterior medians of trained networks and of those in flight, which the model takes for measured
+        at its own mean.
+        """
+        self._learn(trained)
+        if candidates is not self._candidates:
+            self._candidates, self._described = candidates, self._process.describe(candidates.features)
+        flying = self._process.describe(pending.features)
+        costs = np.concatenate([trained.points.costs, pending.costs])
+        accuracies = np.concatenate([self._accuracies, to_accuracy(flying.mean)])
+        kept = leading(costs, accuracies)
+        found = self._process.beside(self._described, flying)
+        return Belief(costs[kept], accuracies[kept], candidates, found, reference)
+
+    def _learn(self, trained: Trained) -> None:
+        fitted = self._surrogate.dump()
+        if self._known is not None and self._known[0] is trained and self._known[1] == fitted:
+            return
+        self._known, self._candidates = (trained, fitted), None
+        features = trained.points.features
+        self._process = Conditioned(self._surrogate, features[trained.network], to_target(trained.accuracy))
+        self._accuracies = to_accuracy(self._process.mean(features))
 
 
 def due(surrogate: Surrogate, rows: int) -> bool:

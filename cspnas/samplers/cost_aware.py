@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from random import Random
 from typing import Any
@@ -14,7 +15,7 @@ from cspnas.candidates import Candidate
 from cspnas.front import Reference, losses
 from cspnas.ledger import Ledger, Network
 from cspnas.objectives import MEASURED, check_one_measured
-from cspnas.samplers.acquisition import LEAST_ROWS, Points, Trained, believe, due, farthest, joined, telling
+from cspnas.samplers.acquisition import LEAST_ROWS, Model, Points, Trained, due, farthest, joined, telling
 from cspnas.samplers.features import Scaling, raw_features
 from cspnas.samplers.pool import SIZE, Pool
 from cspnas.samplers.surrogate import Surrogate, to_target
@@ -22,9 +23,19 @@ from cspnas.space import Genotype
 from cspnas.study import Study
 
 Array = npt.NDArray[Any]
-MUTATIONS = 500  # of the front's networks, costed anew for each suggestion
+BLOCK = 8  # suggestions that choose from the same candidates, so that many slots can be filled at once
+MUTATIONS = 500  # of the front's networks, costed for each block, and when the front has changed
 MOST_BATCHES = 3  # for a suggestion, at random: with all ten no better (docs/LOG.md), and slower
 KERNEL_ENTRIES = 2_000_000  # candidates times trainings at once: about half a second of one core
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Candidates to choose from, `batches` of the pool and perhaps others, and what they are to the model."""
+
+    batches: Sequence[int]
+    candidates: list[Candidate]
+    points: Points
 
 
 class CostAwareSampler:
@@ -40,6 +51,9 @@ class CostAwareSampler:
         check_one_measured(study.objectives, "objectives")
         self.study, self._make_pool = study, pool
         self._surrogate, self._seen = Surrogate(), dict[str, list[float]]()
+        self._model = Model(self._surrogate)
+        self._told: tuple[tuple[str, bytes], Trained] | None = None
+        self._drawn: tuple[tuple[Any, ...], Drawn] | None = None
         self._scaling: Scaling | None = None  # there once the pool is
         self._points: dict[int, Points] = {}  # of the pool's batches
 
@@ -85,33 +99,23 @@ class CostAwareSampler:
         trained, pending = self._trained(), self._in_flight()
         known = joined(trained.points, pending)
         if len(trained.accuracy) < LEAST_ROWS:
-            return self._first_unknown(lambda points: farthest(points, known, random), [0], random), {}
+            return self._first_unknown(lambda points: farthest(points, known, random), self._of([0], []), random), {}
         state = self._refit(trained)
-        batches = self._batches(len(trained.accuracy), random)
-        mutations = self._mutations(random)
-        return self._first_unknown(
-            lambda points: self._ranked(trained, pending, points), batches, random, mutations
-        ), state
+        candidates = self._block(number // BLOCK, len(trained.accuracy))
+        return self._first_unknown(lambda points: self._ranked(trained, pending, points), candidates, random), state
 
-    def _first_unknown(
-        self,
-        ranked: Callable[[Points], Iterable[int]],
-        batches: Sequence[int],
-        random: Random,
-        more: Sequence[Candidate] = (),
-    ) -> Genotype:
-        """The best unknown candidate of these batches and `more`; of the other batches where they have none."""
-        others = [number for number in range(self._pool.batches) if number not in batches]
-        for numbers, beside in ((batches, more), *(([other], ()) for other in others)):
-            candidates, points = self._candidates(numbers, beside)
-            for n in ranked(points) if candidates else ():
-                if candidates[n].digest not in self._ledger.networks:
-                    return candidates[n].genotype
+    def _first_unknown(self, ranked: Callable[[Points], Iterable[int]], drawn: Drawn, random: Random) -> Genotype:
+        """The best unknown candidate of those drawn; of the pool's other batches where they have none."""
+        others = [number for number in range(self._pool.batches) if number not in drawn.batches]
+        for some in (drawn, *(self._of([number], []) for number in others)):
+            for n in ranked(some.points) if some.candidates else ():
+                if some.candidates[n].digest not in self._ledger.networks:
+                    return some.candidates[n].genotype
         return self.study.space.sample(random)
 
     def _ranked(self, trained: Trained, pending: Points, candidates: Points) -> Iterator[int]:
         """Candidates from the best to the least."""
-        return believe(self._surrogate, trained, pending, candidates, self._ledger.reference.chance).ranked()
+        return self._model.believe(trained, pending, candidates, self._ledger.reference.chance).ranked()
 
     def _scale(self) -> bool:
         """Whether there is any candidate; the first batch that has some gives features their scale."""
@@ -133,11 +137,18 @@ class CostAwareSampler:
         count = min(MOST_BATCHES, KERNEL_ENTRIES // (SIZE * rows), self._pool.batches)
         return random.sample(range(self._pool.batches), max(1, count))
 
-    def _mutations(self, random: Random) -> list[Candidate]:
-        genotypes = (self._ledger.genotypes.get(network.digest) for network in self._ledger.front())
-        return self._pool.mutations([found for found in genotypes if found], MUTATIONS, random)
+    def _block(self, number: int, rows: int) -> Drawn:
+        """Candidates for the suggestions of block `number`: batches of the pool, and mutations of the front as it stands."""
+        random = Random(f"{self.study.seed}/block/{number}")
+        batches = self._batches(rows, random)
+        front = [network.digest for network in self._ledger.front()]
+        key = (number, tuple(batches), tuple(front))
+        if self._drawn is None or self._drawn[0] != key:
+            parents = [genotype for digest in front if (genotype := self._ledger.genotypes.get(digest))]
+            self._drawn = (key, self._of(batches, self._pool.mutations(parents, MUTATIONS, random)))
+        return self._drawn[1]
 
-    def _candidates(self, batches: Sequence[int], more: Sequence[Candidate]) -> tuple[list[Candidate], Points]:
+    def _of(self, batches: Sequence[int], more: Sequence[Candidate]) -> Drawn:
         """All of these batches, then `more`."""
         for number in batches:
             if number not in self._points:
@@ -145,18 +156,22 @@ class CostAwareSampler:
                 self._points[number] = self._points_of(batch.features, batch.candidates)
         features = [raw_features(drawn.architecture, drawn.costs) for drawn in more]
         points = joined(*(self._points[number] for number in batches), self._points_of(features, more))
-        return [one for number in batches for one in self._pool.batch(number).candidates] + list(more), points
+        candidates = [one for number in batches for one in self._pool.batch(number).candidates]
+        return Drawn(batches, [*candidates, *more], points)
 
     # What is known -------------------------------------------------------------------------------------------------
 
     def _trained(self) -> Trained:
-        """Of the networks that tell most, every training."""
+        """Of the networks that tell most, every training; the same object as long as there is nothing new."""
         measured = self._ledger.measured()
         best = np.array([max(network.accuracies) for network in measured])
         kept = [measured[n] for n in telling(known_losses(measured, self._ledger.reference), best)]
         network = np.repeat(np.arange(len(kept)), [len(network.accuracies) for network in kept])
         accuracies = np.array([accuracy for network in kept for accuracy in network.accuracies])
-        return Trained(self._points_of(self._features(kept), kept), network, accuracies)
+        key = ("".join(network.digest for network in kept), accuracies.tobytes())
+        if self._told is None or self._told[0] != key:
+            self._told = (key, Trained(self._points_of(self._features(kept), kept), network, accuracies))
+        return self._told[1]
 
     def _in_flight(self) -> Points:
         networks = self._ledger.networks.values()

@@ -14,7 +14,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from cspnas.errors import InputError
-from cspnas.samplers.acquisition import LEAST_ROWS, Points, Trained, believe, due, farthest, joined, telling
+from cspnas.samplers.acquisition import LEAST_ROWS, Model, Points, Trained, due, farthest, joined, telling
 from cspnas.samplers.features import Scaling
 from cspnas.samplers.surrogate import Surrogate, to_target
 
@@ -42,6 +42,7 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
     ) -> None:
         self._space, self._costs, self._size, self._seed = dict(search_space), costs, pool, seed
         self._surrogate = Surrogate()
+        self._model = Model(self._surrogate)
         self._pool: list[Params] = []
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -83,7 +84,7 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
         trained = Trained(points, np.arange(len(kept)), accuracy[kept])
         if due(self._surrogate, len(trained.accuracy)):
             self._surrogate.fit(trained.points.features[trained.network], to_target(trained.accuracy))
-        return believe(self._surrogate, trained, pending, self._candidates, REFERENCE).ranked()
+        return self._model.believe(trained, pending, self._candidates, REFERENCE).ranked()
 
     def _params(self, trial: FrozenTrial) -> Params:
         """What a trial has, or will have: one that has just begun did not ask for its parameters yet."""

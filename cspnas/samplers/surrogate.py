@@ -75,18 +75,6 @@ class Surrogate:
         return process.fit(features, target)
 
 
-def posterior(process: Any, features: Array) -> Posterior:
-    """Of the target at `features` (n, d), noise taken off."""
-    mean, deviation = process.predict(features, return_std=True)
-    noise = process.kernel_.k2.noise_level * float(process._y_train_std) ** 2
-    return Posterior(mean, np.sqrt(np.maximum(np.square(deviation) - noise, 1e-12)))
-
-
-def expected_target(process: Any, features: Array) -> Array:
-    """The posterior's mean alone, (n,), which costs a fraction of the whole."""
-    return np.asarray(process.predict(features))
-
-
 def _kernel(dimensions: int) -> Any:
     from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
