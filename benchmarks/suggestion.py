@@ -3,8 +3,8 @@
     python benchmarks/suggestion.py [TRAININGS ...]    100 and 1000 unless told
 
 Milliseconds of 20 suggestions each: `alone` with nothing kept from the one before, as after a result that changed the front;
-`next` on the same results, as when several slots are free (every eighth draws new candidates); `first` before the whole pool was
-made (a tenth of it costs about 100 ms). `fit` is a fit of the hyperparameters, which comes at growing intervals.
+`next` on the same results, as when several slots are free (every eighth draws new candidates); `first` before the whole pool
+was made (a tenth of it costs about 100 ms). `fit` is a fit of the hyperparameters, which comes at growing intervals.
 """
 
 from __future__ import annotations

@@ -60,3 +60,17 @@ def test_where_the_drawn_batches_hold_nothing_new_the_others_are_looked_at(
     by_sampler = [row["outcome"] for row in run.suggestions if row["source"] == "cost-aware"]
     admitted_ones = sum(len(keys(Pool(run.study).batch(number))) for number in range(Pool(run.study).batches))
     assert by_sampler.count("training") >= admitted_ones - 4  # the baselines came first
+
+
+def test_a_suggestion_makes_no_batch_that_it_does_not_choose_from(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first ones need one of ten, those by the model three: a search begins and goes on the sooner."""
+    monkeypatch.setattr(pools, "SIZE", 20)
+    made: list[int] = []
+    whole = Pool.batch
+    monkeypatch.setattr(Pool, "batch", lambda self, number: made.append(number) or whole(self, number))
+    start(LARGE, sampler="cost-aware", trials=6, confirm_share=0.0).go()  # four baselines first
+    assert set(made) == {0}
+    start(LARGE, sampler="cost-aware", trials=8, confirm_share=0.0).go()
+    assert 1 < len(set(made)) <= 4

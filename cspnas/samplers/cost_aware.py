@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import chain
 from random import Random
 from typing import Any
 
@@ -106,8 +107,8 @@ class CostAwareSampler:
 
     def _first_unknown(self, ranked: Callable[[Points], Iterable[int]], drawn: Drawn, random: Random) -> Genotype:
         """The best unknown candidate of those drawn; of the pool's other batches where they have none."""
-        others = [number for number in range(self._pool.batches) if number not in drawn.batches]
-        for some in (drawn, *(self._of([number], []) for number in others)):
+        others = (self._of([number], []) for number in range(self._pool.batches) if number not in drawn.batches)
+        for some in chain([drawn], others):
             for n in ranked(some.points) if some.candidates else ():
                 if some.candidates[n].digest not in self._ledger.networks:
                     return some.candidates[n].genotype
