@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from itertools import chain
 from random import Random
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import ThreadpoolController
 
 from cspnas.candidates import Candidate
 from cspnas.front import Reference, losses
@@ -101,9 +103,10 @@ class CostAwareSampler:
         known = joined(trained.points, pending)
         if len(trained.accuracy) < LEAST_ROWS:
             return self._first_unknown(lambda points: farthest(points, known, random), self._of([0], []), random), {}
-        state = self._refit(trained)
-        candidates = self._block(number // BLOCK, len(trained.accuracy))
-        return self._first_unknown(lambda points: self._ranked(trained, pending, points), candidates, random), state
+        with _linear_algebra().limit(limits=1):  # the other cores train; and threads cost more than they bring here
+            state = self._refit(trained)
+            drawn = self._block(number // BLOCK, len(trained.accuracy))
+            return self._first_unknown(lambda points: self._ranked(trained, pending, points), drawn, random), state
 
     def _first_unknown(self, ranked: Callable[[Points], Iterable[int]], drawn: Drawn, random: Random) -> Genotype:
         """The best unknown candidate of those drawn; of the pool's other batches where they have none."""
@@ -188,6 +191,14 @@ class CostAwareSampler:
             if network.digest not in self._seen:
                 self._seen[network.digest] = raw_features(network.architecture, network.costs)
         return [self._seen[network.digest] for network in networks]
+
+
+@cache
+def _linear_algebra() -> ThreadpoolController:
+    """The libraries that the model computes with, after they are loaded."""
+    import sklearn.gaussian_process  # noqa: F401
+
+    return ThreadpoolController()
 
 
 def known_losses(drawn: Sequence[Network | Candidate], reference: Reference) -> Array:
