@@ -69,7 +69,7 @@ def measure(trainings: int) -> dict[str, Any]:
         more = [_milliseconds(partial(sampler.suggest, 10**7 + number)) for number in range(20)]
         alone = []
         for number in range(20):
-            sampler._model, sampler._told, sampler._drawn = Model(sampler._surrogate), None, None
+            sampler._model, sampler._told, sampler._draws()._last = Model(sampler._surrogate), None, None
             alone.append(_milliseconds(partial(sampler.suggest, 10**8 + number)))
         rows = sampler._trained()
         fit = _milliseconds(

@@ -52,8 +52,8 @@ def test_where_the_drawn_batches_hold_nothing_new_the_others_are_looked_at(
 ) -> None:
     """With one batch a suggestion and a budget for the whole space, the sampler itself proposes every network."""
     monkeypatch.setattr(pools, "SIZE", 20)
-    monkeypatch.setattr("cspnas.samplers.cost_aware.MOST_BATCHES", 1)
-    monkeypatch.setattr("cspnas.samplers.cost_aware.MUTATIONS", 0)
+    monkeypatch.setattr("cspnas.samplers.drawing.MOST_BATCHES", 1)
+    monkeypatch.setattr("cspnas.samplers.drawing.MUTATIONS", 0)
     run: Run = start(sampler="cost-aware", trials=500, confirm_share=0.0)
     _, reason, _ = run.go()
     assert reason is not None and reason.startswith("no untried architecture is left: all ")
@@ -74,3 +74,15 @@ def test_a_suggestion_makes_no_batch_that_it_does_not_choose_from(
     assert set(made) == {0}
     start(LARGE, sampler="cost-aware", trials=8, confirm_share=0.0).go()
     assert 1 < len(set(made)) <= 4
+
+
+def test_a_space_that_admits_nothing_is_drawn_from_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking for the first candidate in vain takes seconds in a large space."""
+    monkeypatch.setattr(pools, "SIZE", 5)
+    monkeypatch.setattr(pools, "admitted", lambda study, costs: False)
+    made: list[int] = []
+    whole = Pool.batch
+    monkeypatch.setattr(Pool, "batch", lambda self, number: made.append(number) or whole(self, number))
+    run = start(LARGE, sampler="cost-aware", trials=8, confirm_share=0.0)
+    _, reason, _ = run.go()
+    assert reason == "all 8 trainings are done" and made == list(range(pools.BATCHES))

@@ -7,7 +7,6 @@ Daulton, Balandat and Bakshy 2021 (NEHVI); Ament et al. 2023 (its logarithm).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from random import Random
 from typing import Any
 
 import numpy as np
@@ -23,11 +22,10 @@ from botorch.sampling.get_sampler import get_sampler
 from gpytorch.mlls import ExactMarginalLogLikelihood
 
 from cspnas.samplers.acquisition import Points, Trained
-from cspnas.samplers.cost_aware import KERNEL_ENTRIES, CostAwareSampler
+from cspnas.samplers.cost_aware import CostAwareSampler
 from cspnas.samplers.surrogate import to_target
 
 DRAWS = 32  # of the Monte Carlo mean; each partitions its own front, which is most of the time
-CANDIDATES = 3000  # of the pool, a new draw for each suggestion; with all 10,000 a suggestion takes 10 s
 BATCH = 1024  # candidates at once
 
 torch.set_num_threads(1)
@@ -46,9 +44,6 @@ class BotorchSampler(CostAwareSampler):
 
     def _refit(self, trained: Trained) -> dict[str, Any]:
         return {}
-
-    def _batches(self, rows: int, random: Random) -> list[int]:
-        return super()._batches(max(rows, KERNEL_ENTRIES // CANDIDATES), random)
 
     def _ranked(self, trained: Trained, pending: Points, candidates: Points) -> Iterator[int]:
         x = _inputs(trained.points)[trained.network]

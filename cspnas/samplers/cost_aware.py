@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import version
 from itertools import chain
@@ -14,31 +13,17 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
-from cspnas.candidates import Candidate
-from cspnas.front import Reference, losses
-from cspnas.ledger import Ledger, Network
-from cspnas.objectives import MEASURED, check_one_measured
+from cspnas.ledger import Ledger
+from cspnas.objectives import check_one_measured
 from cspnas.samplers.acquisition import LEAST_ROWS, Model, Points, Trained, due, farthest, joined, telling
-from cspnas.samplers.features import Scaling, raw_features
-from cspnas.samplers.pool import SIZE, Pool
+from cspnas.samplers.drawing import Drawing, Drawn, known_losses, parents
+from cspnas.samplers.pool import Pool
 from cspnas.samplers.surrogate import Surrogate, to_target
 from cspnas.space import Genotype
 from cspnas.study import Study
 
 Array = npt.NDArray[Any]
 BLOCK = 8  # suggestions that choose from the same candidates, so that many slots can be filled at once
-MUTATIONS = 500  # of the front's networks, costed for each block, and when the front has changed
-MOST_BATCHES = 3  # for a suggestion, at random: with all ten no better (docs/LOG.md), and slower
-KERNEL_ENTRIES = 2_000_000  # candidates times trainings at once: about half a second of one core
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """Candidates to choose from, `batches` of the pool and perhaps others, and what they are to the model."""
-
-    batches: Sequence[int]
-    candidates: list[Candidate]
-    points: Points
 
 
 class CostAwareSampler:
@@ -53,12 +38,10 @@ class CostAwareSampler:
     def __init__(self, study: Study, pool: Callable[[Study], Pool] = Pool) -> None:
         check_one_measured(study.objectives, "objectives")
         self.study, self._make_pool = study, pool
-        self._surrogate, self._seen = Surrogate(), dict[str, list[float]]()
+        self._surrogate = Surrogate()
         self._model = Model(self._surrogate)
         self._told: tuple[tuple[str, bytes], Trained] | None = None
-        self._drawn: tuple[tuple[Any, ...], Drawn] | None = None
-        self._scaling: Scaling | None = None  # there once the pool is
-        self._points: dict[int, Points] = {}  # of the pool's batches
+        self._drawing: Drawing | None = None  # made for the first suggestion
 
     def about(self) -> dict[str, str]:
         """Name and versions, recorded with each driver."""
@@ -96,22 +79,26 @@ class CostAwareSampler:
 
     def suggest(self, number: int) -> tuple[Genotype, dict[str, Any]]:
         """The genotype of suggestion `number`; its state keeps the hyperparameters where they were fitted for it."""
-        random = Random(f"{self.study.seed}/{number}")
-        if not self._scale():
+        random, drawing = Random(f"{self.study.seed}/{number}"), self._draws()
+        if not drawing:
             return self.study.space.sample(random), {}  # the driver finds what is left, or that nothing is
         trained, pending = self._trained(), self._in_flight()
-        known = joined(trained.points, pending)
         if len(trained.accuracy) < LEAST_ROWS:
-            return self._first_unknown(lambda points: farthest(points, known, random), self._of([0], []), random), {}
+            known = joined(trained.points, pending)
+            return self._first_unknown(lambda points: farthest(points, known, random), drawing.of([0]), random), {}
         with _linear_algebra().limit(limits=1):  # the other cores train; and threads cost more than they bring here
             state = self._refit(trained)
-            drawn = self._block(number // BLOCK, len(trained.accuracy))
+            drawn = drawing.block(number // BLOCK, len(trained.accuracy), parents(self._ledger))
             return self._first_unknown(lambda points: self._ranked(trained, pending, points), drawn, random), state
+
+    def _draws(self) -> Drawing:
+        if self._drawing is None:
+            self._drawing = Drawing(self._make_pool(self.study), self._ledger.reference, self.study.seed)
+        return self._drawing
 
     def _first_unknown(self, ranked: Callable[[Points], Iterable[int]], drawn: Drawn, random: Random) -> Genotype:
         """The best unknown candidate of those drawn; of the pool's other batches where they have none."""
-        others = (self._of([number], []) for number in range(self._pool.batches) if number not in drawn.batches)
-        for some in chain([drawn], others):
+        for some in chain([drawn], self._draws().others(drawn)):
             for n in ranked(some.points) if some.candidates else ():
                 if some.candidates[n].digest not in self._ledger.networks:
                     return some.candidates[n].genotype
@@ -121,47 +108,11 @@ class CostAwareSampler:
         """Candidates from the best to the least."""
         return self._model.believe(trained, pending, candidates, self._ledger.reference.chance).ranked()
 
-    def _scale(self) -> bool:
-        """Whether there is any candidate; the first batch that has some gives features their scale."""
-        if self._scaling is None:
-            self._pool = self._make_pool(self.study)
-            batches = (self._pool.batch(number).features for number in range(self._pool.batches))
-            found = next((features for features in batches if features), None)
-            self._scaling = None if found is None else Scaling(found)
-        return self._scaling is not None
-
     def _refit(self, trained: Trained) -> dict[str, Any]:
         if not due(self._surrogate, len(trained.accuracy)):
             return {}
         self._surrogate.fit(trained.points.features[trained.network], to_target(trained.accuracy))
         return {"hyperparameters": self._surrogate.dump()}
-
-    def _batches(self, rows: int, random: Random) -> list[int]:
-        """As many of the pool's as `rows` trainings leave time for."""
-        count = min(MOST_BATCHES, KERNEL_ENTRIES // (SIZE * rows), self._pool.batches)
-        return random.sample(range(self._pool.batches), max(1, count))
-
-    def _block(self, number: int, rows: int) -> Drawn:
-        """Candidates for the suggestions of block `number`: batches of the pool, and mutations of the front as it stands."""
-        random = Random(f"{self.study.seed}/block/{number}")
-        batches = self._batches(rows, random)
-        front = [network.digest for network in self._ledger.front()]
-        key = (number, tuple(batches), tuple(front))
-        if self._drawn is None or self._drawn[0] != key:
-            parents = [genotype for digest in front if (genotype := self._ledger.genotypes.get(digest))]
-            self._drawn = (key, self._of(batches, self._pool.mutations(parents, MUTATIONS, random)))
-        return self._drawn[1]
-
-    def _of(self, batches: Sequence[int], more: Sequence[Candidate]) -> Drawn:
-        """All of these batches, then `more`."""
-        for number in batches:
-            if number not in self._points:
-                batch = self._pool.batch(number)
-                self._points[number] = self._points_of(batch.features, batch.candidates)
-        features = [raw_features(drawn.architecture, drawn.costs) for drawn in more]
-        points = joined(*(self._points[number] for number in batches), self._points_of(features, more))
-        candidates = [one for number in batches for one in self._pool.batch(number).candidates]
-        return Drawn(batches, [*candidates, *more], points)
 
     # What is known -------------------------------------------------------------------------------------------------
 
@@ -174,23 +125,13 @@ class CostAwareSampler:
         accuracies = np.array([accuracy for network in kept for accuracy in network.accuracies])
         key = ("".join(network.digest for network in kept), accuracies.tobytes())
         if self._told is None or self._told[0] != key:
-            self._told = (key, Trained(self._points_of(self._features(kept), kept), network, accuracies))
+            self._told = (key, Trained(self._draws().points(kept), network, accuracies))
         return self._told[1]
 
     def _in_flight(self) -> Points:
         networks = self._ledger.networks.values()
         flying = [n for n in networks if not n.accuracies and n.evaluations[0]["state"] == "in_flight"]
-        return self._points_of(self._features(flying), flying)
-
-    def _points_of(self, features: Sequence[Sequence[float]], drawn: Sequence[Network | Candidate]) -> Points:
-        assert self._scaling is not None
-        return Points(self._scaling(features), known_losses(drawn, self._ledger.reference))
-
-    def _features(self, networks: Sequence[Network]) -> list[list[float]]:
-        for network in networks:
-            if network.digest not in self._seen:
-                self._seen[network.digest] = raw_features(network.architecture, network.costs)
-        return [self._seen[network.digest] for network in networks]
+        return self._draws().points(flying)
 
 
 @cache
@@ -199,12 +140,3 @@ def _linear_algebra() -> ThreadpoolController:
     import sklearn.gaussian_process  # noqa: F401
 
     return ThreadpoolController()
-
-
-def known_losses(drawn: Sequence[Network | Candidate], reference: Reference) -> Array:
-    """(n, k) losses of the k exact objectives, in the reference's order."""
-    names = reference.objectives
-    values = np.array([[one.costs.get(name, np.nan) for name in names] for one in drawn]).reshape(
-        len(drawn), len(names)
-    )
-    return losses(values, reference)[:, [column for column, name in enumerate(names) if name not in MEASURED]]

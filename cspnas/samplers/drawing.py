@@ -1,0 +1,105 @@
+"""What a suggestion of the cost-aware sampler chooses from, and what it is to the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cspnas.candidates import Candidate
+from cspnas.front import Reference, losses
+from cspnas.ledger import Ledger, Network
+from cspnas.objectives import MEASURED
+from cspnas.samplers.acquisition import Points, joined
+from cspnas.samplers.features import Scaling, raw_features
+from cspnas.samplers.pool import SIZE, Pool
+from cspnas.space import Genotype
+
+Array = npt.NDArray[Any]
+MUTATIONS = 500  # of the front's networks, costed for each block, and when the front has changed
+MOST_BATCHES = 3  # of the pool, at random: with all ten no better (docs/LOG.md), and slower
+KERNEL_ENTRIES = 2_000_000  # candidates times trainings at once: about half a second of one core
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Candidates to choose from, `batches` of the pool and perhaps others, and what they are to the model."""
+
+    batches: Sequence[int]
+    candidates: list[Candidate]
+    points: Points
+
+
+class Drawing:
+    """Draws from a pool, whose first batch that holds anything gives features their scale. Falsy where none does."""
+
+    def __init__(self, pool: Pool, reference: Reference, seed: int) -> None:
+        self._pool, self._reference, self._seed = pool, reference, seed
+        batches = (pool.batch(number).features for number in range(pool.batches))
+        found = next((features for features in batches if features), None)
+        self._scaling = Scaling(found) if found else None
+        self._points: dict[int, Points] = {}  # of the pool's batches
+        self._seen: dict[str, list[float]] = {}  # features of networks
+        self._last: tuple[Any, Drawn] | None = None
+
+    def __bool__(self) -> bool:
+        """Whether there is any candidate."""
+        return self._scaling is not None
+
+    def block(self, number: int, rows: int, front: Mapping[str, Genotype]) -> Drawn:
+        """For the suggestions of block `number` after `rows` trainings: some batches, and mutations of the front. The same
+        object as long as the front, genotypes by digest, stays.
+        """
+        random = Random(f"{self._seed}/block/{number}")
+        count = min(MOST_BATCHES, KERNEL_ENTRIES // (SIZE * rows), self._pool.batches)
+        batches = random.sample(range(self._pool.batches), max(1, count))
+        key = (number, batches, list(front))
+        if self._last is None or self._last[0] != key:
+            mutations = self._pool.mutations(list(front.values()), MUTATIONS, random)
+            self._last = (key, self.of(batches, mutations))
+        return self._last[1]
+
+    def others(self, drawn: Drawn) -> Iterator[Drawn]:
+        """Every batch that is not among those drawn, one by one."""
+        return (self.of([number]) for number in range(self._pool.batches) if number not in drawn.batches)
+
+    def of(self, batches: Sequence[int], more: Sequence[Candidate] = ()) -> Drawn:
+        """All of these batches, then `more`."""
+        for number in batches:
+            if number not in self._points:
+                batch = self._pool.batch(number)
+                self._points[number] = self._as_points(batch.features, batch.candidates)
+        features = [raw_features(drawn.architecture, drawn.costs) for drawn in more]
+        points = joined(*(self._points[number] for number in batches), self._as_points(features, more))
+        candidates = [one for number in batches for one in self._pool.batch(number).candidates]
+        return Drawn(batches, [*candidates, *more], points)
+
+    def points(self, networks: Sequence[Network]) -> Points:
+        """Networks of the ledger."""
+        for network in networks:
+            if network.digest not in self._seen:
+                self._seen[network.digest] = raw_features(network.architecture, network.costs)
+        return self._as_points([self._seen[network.digest] for network in networks], networks)
+
+    def _as_points(self, features: Sequence[Sequence[float]], drawn: Sequence[Network | Candidate]) -> Points:
+        assert self._scaling is not None
+        return Points(self._scaling(features), known_losses(drawn, self._reference))
+
+
+def parents(ledger: Ledger) -> dict[str, Genotype]:
+    """The front's genotypes by digest; a baseline may have none."""
+    found = {network.digest: ledger.genotypes.get(network.digest) for network in ledger.front()}
+    return {digest: genotype for digest, genotype in found.items() if genotype}
+
+
+def known_losses(drawn: Sequence[Network | Candidate], reference: Reference) -> Array:
+    """(n, k) losses of the k exact objectives, in the reference's order."""
+    names = reference.objectives
+    values = np.array([[one.costs.get(name, np.nan) for name in names] for one in drawn]).reshape(
+        len(drawn), len(names)
+    )
+    return losses(values, reference)[:, [column for column, name in enumerate(names) if name not in MEASURED]]
