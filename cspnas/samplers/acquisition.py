@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cspnas.samplers.conditioned import Conditioned
 from cspnas.samplers.improvement import Step, expected_improvement, improvement_bound, leading, log_error_excess, steps
 from cspnas.samplers.surrogate import Posterior, Surrogate, to_accuracy, to_target
 
@@ -115,6 +114,10 @@ class Model:
         return Belief(costs[kept], accuracies[kept], candidates, found, reference)
 
     def _learn(self, trained: Trained) -> None:
+        from cspnas.samplers.conditioned import (
+            Conditioned,  # scipy's linear algebra, which the first suggestions do without
+        )
+
         fitted = self._surrogate.dump()
         if self._known is not None and self._known[0] is trained and self._known[1] == fitted:
             return

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.spatial.distance import cdist
 
 from cspnas.samplers.surrogate import Posterior, Surrogate
 
 Array = npt.NDArray[Any]
 LEAST_VARIANCE = 1e-12
+JITTER = 1e-8  # beside the noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,31 +34,43 @@ class Described:
 
 
 class Conditioned:
-    """A Gaussian process after scikit-learn has conditioned it on trainings: features (n, d), targets (n,)."""
+    """The surrogate's Gaussian process on trainings: features (n, d), targets (n,).
+
+    Rasmussen and Williams 2006, algorithm 2.1. `Surrogate.condition` has scikit-learn do the same, whose import takes longer
+    than all else that a search needs to go on.
+    """
 
     def __init__(self, surrogate: Surrogate, features: Array, target: Array) -> None:
-        self._process = surrogate.condition(features, target)
-        kernel = self._process.kernel_
-        self._signal, self._noise = kernel.k1, float(kernel.k2.noise_level)
-        self._mean, self._scale = float(self._process._y_train_mean), float(self._process._y_train_std)
+        self._amplitude, self._length, self._noise = surrogate.hyperparameters
+        self._noise += JITTER
+        self._features, self._centre, self._scale = features, float(target.mean()), float(target.std()) or 1.0
+        covariance = self._signal(features, features)
+        covariance[np.diag_indices_from(covariance)] += self._noise
+        self._root = cholesky(covariance, lower=True, check_finite=False)
+        self._weights = cho_solve((self._root, True), (target - self._centre) / self._scale, check_finite=False)
+
+    def _signal(self, one: Array, other: Array) -> Array:
+        """(m, n) covariances without noise: Matern 5/2."""
+        distance = cdist(one, other) * (np.sqrt(5) / self._length)
+        return np.asarray(self._amplitude * (1 + distance + np.square(distance) / 3) * np.exp(-distance))
 
     def mean(self, features: Array) -> Array:
         """(m,) of the target."""
-        return np.asarray(self._process.predict(features))
+        return np.asarray(self._centre + self._scale * self._signal(features, self._features) @ self._weights)
 
     def describe(self, features: Array) -> Described:
-        """Rasmussen and Williams 2006, algorithm 2.1."""
-        cross = self._signal(features, self._process.X_train_)
-        root = solve_triangular(self._process.L_, cross.T, lower=True, check_finite=False)
-        variance = self._signal.diag(features) - np.square(root).sum(0)
-        return Described(features, self._mean + self._scale * cross @ self._process.alpha_, variance, root)
+        """What the trainings say of these points."""
+        cross = self._signal(features, self._features)
+        root = solve_triangular(self._root, cross.T, lower=True, check_finite=False)
+        variance = self._amplitude - np.square(root).sum(0)
+        return Described(features, self._centre + self._scale * cross @ self._weights, variance, root)
 
     def beside(self, candidates: Described, pending: Described) -> Posterior:
         """Of the target at the candidates, noise taken off, as if the pending points were measured at their mean too."""
         variance = candidates.variance
         if len(pending.features):
             shared = self._signal(pending.features, candidates.features) - pending.root.T @ candidates.root
-            own = self._signal(pending.features) - pending.root.T @ pending.root
+            own = self._signal(pending.features, pending.features) - pending.root.T @ pending.root
             own[np.diag_indices_from(own)] += self._noise
             told = solve_triangular(cholesky(own, lower=True), shared, lower=True, check_finite=False)
             variance = variance - np.square(told).sum(0)

@@ -136,7 +136,5 @@ class CostAwareSampler:
 
 @cache
 def _linear_algebra() -> ThreadpoolController:
-    """The libraries that the model computes with, after they are loaded."""
-    import sklearn.gaussian_process  # noqa: F401
-
+    """The libraries that the model computes with, which are loaded by now."""
     return ThreadpoolController()

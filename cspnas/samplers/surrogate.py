@@ -13,6 +13,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 FIT_ROWS = 256  # hyperparameters are fitted on at most this many rows, the latest; the posterior uses all
 LEAST_ERROR = 1e-4
+HYPERPARAMETERS = 3  # their logarithms are kept
 
 
 def to_target(accuracy: Array) -> Array:
@@ -63,11 +64,17 @@ class Surrogate:
 
     def load(self, document: Mapping[str, Any]) -> None:
         """Take over what `dump` gave; what another release fitted to another kernel is passed over, and fitted anew."""
-        if len(document["theta"]) == len(_kernel(1).theta):
+        if len(document["theta"]) == HYPERPARAMETERS:
             self._hyperparameters, self.fitted_rows = np.array(document["theta"]), document["rows"]
 
+    @property
+    def hyperparameters(self) -> tuple[float, float, float]:
+        """Variance of the signal, length, variance of the noise; of the target in units of its deviation."""
+        amplitude, length, noise = (float(value) for value in np.exp(self._hyperparameters))
+        return amplitude, length, noise
+
     def condition(self, features: Array, target: Array) -> Any:
-        """The process with these hyperparameters on all rows."""
+        """scikit-learn's process with these hyperparameters on all rows."""
         from sklearn.gaussian_process import GaussianProcessRegressor
 
         kernel = _kernel(features.shape[1]).clone_with_theta(self._hyperparameters)
