@@ -114,9 +114,7 @@ class Model:
         return Belief(costs[kept], accuracies[kept], candidates, found, reference)
 
     def _learn(self, trained: Trained) -> None:
-        from cspnas.samplers.conditioned import (
-            Conditioned,  # scipy's linear algebra, which the first suggestions do without
-        )
+        from cspnas.samplers.conditioned import Conditioned  # needs linear algebra, the first suggestions do not
 
         fitted = self._surrogate.dump()
         if self._known is not None and self._known[0] is trained and self._known[1] == fitted:
