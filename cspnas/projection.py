@@ -75,8 +75,8 @@ class Projection:
                 study.set_metric_names(list(self._objectives))
         return study
 
-    def _shown(self, only: list[str] | None = None) -> dict[str, tuple[int, int]]:
-        """Digest to (trial id, trainings that the trial shows), of all networks or of these; by one query, for `get_trials`
+    def _shown(self, only: sa.ColumnElement[bool] | None = None) -> dict[str, tuple[int, int]]:
+        """Digest to (trial id, trainings that the trial shows), of all trials or of some; by one query, for `get_trials`
         reads every row there is.
         """
         digest, trainings = ATTRIBUTES.alias(), ATTRIBUTES.alias()
@@ -86,7 +86,7 @@ class Projection:
             .join(trainings, trainings.c.trial_id == digest.c.trial_id)
             .where(TRIALS.c.study_id == self._study._study_id)
             .where(digest.c.key == "digest", trainings.c.key == "trainings")
-            .where(sa.true() if only is None else digest.c.value_json.in_(map(json.dumps, only)))
+            .where(sa.true() if only is None else only)
         )
         return {json.loads(row["digest"]): (row["trial_id"], json.loads(row["trainings"])) for row in rows}
 
@@ -116,9 +116,15 @@ class Projection:
         if changed:
             with self._database.step(STEP_ON_OPTUNA - self._ledger.study_id) as shared:
                 if shared:  # other drivers project as well
-                    self._trials = self._shown(changed)
+                    self._trials |= self._shown(self._news(changed))
                 self._write(changed)
         self._ledger.changed = []
+
+    def _news(self, changed: list[str]) -> sa.ColumnElement[bool]:
+        """Trials that others may have made or rewritten since, by their ids: these grow, and have an index."""
+        newest = max((trial_id for trial_id, _ in self._trials.values()), default=-1)
+        known = [self._trials[digest][0] for digest in changed if digest in self._trials]
+        return sa.or_(TRIALS.c.trial_id > newest, TRIALS.c.trial_id.in_(known))
 
     def _write(self, changed: list[str]) -> None:
         new: list[tuple[Network, int]] = []
