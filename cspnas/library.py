@@ -126,10 +126,10 @@ def existing_place(text: str, where: str = "STUDY") -> Place:
     else:
         place = Place(f"{SQLITE}{FOLDER / check_name(text, where)}.db", text)
     if not _is_file(place.file):
-        names = [path.stem for path in sorted(FOLDER.glob("*.db"))]
+        names = [path.stem for path in sorted(FOLDER.glob("*.db")) if _is_file(path)]
         listed = f"one of {', '.join(names)}" if names else "a study made by cspnas search"
         raise InputError(
-            f"no study {_short(text)} ({_short(str(place.file))[1:-1]} is not there)",
+            f"no study {_short(text)} ({_short(str(place.file))[1:-1]} {_missing(place.file)})",
             expected=listed,
             where=where,
             do=nearest(text, names) or "cspnas studies lists them",
@@ -208,6 +208,13 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):  # longer than a name may be, in a folder that may not be read, a zero byte
         return False
+
+
+def _missing(path: Path) -> str:
+    try:
+        return "is a folder" if path.is_dir() else "is not there"
+    except (OSError, ValueError):
+        return "is not there"
 
 
 def _short(text: str) -> str:
