@@ -35,9 +35,8 @@ def version_of(connection: sa.Connection) -> int | None:
 def check_schema(connection: sa.Connection, shown: str, *, write: bool) -> None:
     """Raises InputError for a database of another version; an earlier one is brought up to this where `write` is set."""
     version = version_of(connection) if sa.inspect(connection).has_table("cspnas_schema") else None
-    if (
-        version is None
-    ):  # none, or a search was killed as it made them: SQLite makes each at once, the version comes last
+    # A search that was killed as it made them leaves some, or all: SQLite makes each at once, and the version comes last.
+    if version is None:
         raise NoTablesError("a database without cspnas tables", expected="a study made by cspnas search", where=shown)
     if version == SCHEMA_VERSION or (version in READABLE and not write):
         return

@@ -15,7 +15,7 @@ FEATURES, ACCURACY = RNG.normal(size=(30, 5)), RNG.uniform(0.7, 0.9, 30)
 TARGET, NEW = -np.log(1 - ACCURACY), RNG.normal(size=(40, 5))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def surrogate() -> Surrogate:
     fitted = Surrogate()
     fitted.fit(FEATURES, TARGET)

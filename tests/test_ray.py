@@ -178,6 +178,22 @@ def test_a_node_killed_in_the_middle_costs_no_training(
     assert again["result"]["node"] == cluster.head
 
 
+def test_a_node_that_died_a_moment_ago_and_is_still_listed_is_left_out(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray's list lags behind: here it says for good that the killed node is alive, and a task really cannot run there."""
+    import ray
+
+    from cspnas.runners import ray_cluster
+
+    cluster.kill_second()
+    listed = ray.nodes
+    monkeypatch.setattr(ray, "nodes", lambda: [node | {"Alive": True, "Resources": {"CPU": 1.0}} for node in listed()])
+    with ray_cluster.cluster(cluster.address, 0) as nodes:
+        assert cluster.second in {node["NodeID"] for node in ray.nodes()}
+        assert [node.identifier for node in nodes] == [cluster.head]
+
+
 class Studied:
     """A study in a file, driven by a real driver through the real runner, in this process; `texts` is what was printed."""
 

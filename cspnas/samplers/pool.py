@@ -14,10 +14,8 @@ from cspnas.samplers.features import raw_features
 from cspnas.space import Genotype, SearchSpace
 from cspnas.study import Study
 
-BATCHES = 10
-SIZE = (
-    1000  # random admitted candidates of a batch; a space of fewer than all these genotypes is dealt out among batches
-)
+BATCHES = 10  # a space of fewer genotypes than all of them hold is dealt out among as many as it needs
+SIZE = 1000  # random admitted candidates of a batch
 DRAWS = 20  # at most so many draws for each of them
 STEPS = (1, 1, 2, 3)  # genes that a mutation changes, drawn evenly
 

@@ -74,7 +74,7 @@ class Surrogate:
         return amplitude, length, noise
 
     def condition(self, features: Array, target: Array) -> Any:
-        """scikit-learn's process with these hyperparameters on all rows."""
+        """scikit-learn's process with these hyperparameters on all rows: what `conditioned.py` is measured against."""
         from sklearn.gaussian_process import GaussianProcessRegressor
 
         kernel = _kernel(features.shape[1]).clone_with_theta(self._hyperparameters)
