@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,31 @@ def test_trials_that_ran_at_the_same_time_or_failed_or_gave_nan_are_no_obstacle(
         for trial, value in zip(asked[2:], values[2:], strict=True):
             study.tell(trial, value)
     assert len(study.best_trials) >= 1
+
+
+def test_a_study_in_a_database_goes_on_with_the_very_trials_it_would_have_had(tmp_path: Path) -> None:
+    """A new process (a new study, storage and sampler) for every few trials, in between fits of the model, too."""
+    whole = study_of(KnownCostSampler(SPACE, costs, pool=100))
+    whole.optimize(objective, n_trials=18)
+    for _ in range(6):
+        sampler = KnownCostSampler(SPACE, costs, pool=100)
+        storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/study.db")
+        directions = ["minimize", "maximize"]
+        parts = optuna.create_study(
+            directions=directions, sampler=sampler, storage=storage, study_name="parts", load_if_exists=True
+        )
+        parts.optimize(objective, n_trials=3)
+    assert [trial.params for trial in parts.trials] == [trial.params for trial in whole.trials]
+
+
+def test_once_all_are_tried_they_are_tried_again_evenly() -> None:
+    """Of 12 parameters 8 are admitted: 16 trials are those 8, twice."""
+    space: dict[str, BaseDistribution] = {"width": IntDistribution(1, 12)}
+    study = study_of(KnownCostSampler(space, lambda p: (float(p["width"]), None) if p["width"] < 9 else None, pool=50))
+    rng = np.random.default_rng(0)
+    study.optimize(lambda t: (t.suggest_int("width", 1, 12), 0.9 - 0.5 / t.params["width"] + rng.normal(0, 0.05)), 16)
+    widths = [trial.params["width"] for trial in study.trials]
+    assert sorted(widths[:8]) == sorted(widths[8:]) == list(range(1, 9))
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ Array = npt.NDArray[Any]
 Params = dict[str, Any]
 REFERENCE = 0.0  # accuracy from which the hypervolume counts
 PROPOSED = "cspnas:proposed"  # the system attribute of a trial that keeps its parameters until it asks for them
+FITTED = "cspnas:hyperparameters"  # the system attribute of the trial for which they were fitted
 
 
 class KnownCostSampler(optuna.samplers.BaseSampler):
@@ -30,6 +31,7 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
     `search_space` names every parameter with its distribution; conditional ones too: what a trial does not ask for has no
     effect. `costs(params)` gives all objectives in the study's order, with None for the measured one, which is an accuracy
     (a fraction, maximised); or None for parameters that are not admitted. Constraints therefore belong into `costs`.
+    Nothing is proposed twice before all of the pool have been; then, those first that were tried least, the best come again.
     """
 
     def __init__(
@@ -62,15 +64,14 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
     ) -> Params:
         """All parameters of the next trial. Raises InputError where no random parameters are admitted."""
         self._fill(study)
-        ranked = self._ranked(study, trial.number)
         taken = [params for other in study.get_trials(deepcopy=False) if (params := self._params(other))]
-        fresh = (self._pool[n] for n in ranked if not any(one.items() <= self._pool[n].items() for one in taken))
-        chosen = next(fresh, self._pool[0])
+        chosen = _least_tried((self._pool[n] for n in self._ranked(study, trial)), taken)
         study._storage.set_trial_system_attr(trial._trial_id, PROPOSED, chosen)
         return chosen
 
-    def _ranked(self, study: optuna.Study, number: int) -> Iterable[int]:
+    def _ranked(self, study: optuna.Study, trial: FrozenTrial) -> Iterable[int]:
         """Places in the pool, the best first."""
+        number = trial.number
         trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING))
         done = [t for t in trials if t.state == TrialState.COMPLETE and np.isfinite(t.values[self._measured])]
         flying = [t for t in trials if t.state == TrialState.RUNNING and t.number != number]
@@ -82,9 +83,18 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
         kept = telling(known.costs, accuracy)
         points = Points(known.features[kept], known.costs[kept])
         trained = Trained(points, np.arange(len(kept)), accuracy[kept])
+        self._refit(study, trial, trained)
+        return self._model.believe(trained, pending, self._candidates, REFERENCE).ranked()
+
+    def _refit(self, study: optuna.Study, trial: FrozenTrial, trained: Trained) -> None:
+        """The hyperparameters are the study's: what was fitted last, by whatever process, unless new ones are due."""
+        others = study.get_trials(deepcopy=False)
+        kept = [other.system_attrs[FITTED] for other in others if FITTED in other.system_attrs]
+        if kept:
+            self._surrogate.load(kept[-1])
         if due(self._surrogate, len(trained.accuracy)):
             self._surrogate.fit(trained.points.features[trained.network], to_target(trained.accuracy))
-        return self._model.believe(trained, pending, self._candidates, REFERENCE).ranked()
+            study._storage.set_trial_system_attr(trial._trial_id, FITTED, self._surrogate.dump())
 
     def _params(self, trial: FrozenTrial) -> Params:
         """What a trial has, or will have: one that has just begun did not ask for its parameters yet."""
@@ -150,6 +160,17 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
 
     def _key(self, params: Params) -> str:
         return repr([(name, params.get(name)) for name in self._space])
+
+
+def _least_tried(ranked: Iterable[Params], taken: Sequence[Params]) -> Params:
+    """The first that no trial had, else the first of those that the fewest had."""
+    seen: list[tuple[int, Params]] = []
+    for params in ranked:
+        tries = sum(other.items() <= params.items() for other in taken)
+        if not tries:
+            return params
+        seen.append((tries, params))
+    return min(seen, key=lambda one: one[0])[1]
 
 
 def _draw(rng: np.random.Generator, distribution: BaseDistribution) -> Any:
