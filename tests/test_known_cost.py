@@ -12,9 +12,11 @@ import numpy as np
 import optuna
 import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.study import StudyDirection
 
 from cspnas.errors import InputError
 from cspnas.samplers.known_cost import KnownCostSampler
+from cspnas.samplers.known_space import KnownSpace
 
 SPACE: dict[str, BaseDistribution] = {
     "width": IntDistribution(1, 60),
@@ -117,12 +119,55 @@ def test_once_all_are_tried_they_are_tried_again_evenly() -> None:
     assert sorted(widths[:8]) == sorted(widths[8:]) == list(range(1, 9))
 
 
+def test_threads_of_one_study_propose_nothing_twice() -> None:
+    study = study_of(KnownCostSampler(SPACE, costs, pool=60))
+    study.optimize(objective, n_trials=16, n_jobs=4)
+    assert len({repr(trial.params) for trial in study.trials}) == 16
+
+
+def test_a_history_of_duplicates_missing_foreign_and_enqueued_parameters_is_no_obstacle() -> None:
+    """Rows that users add: the same one ten times, without a parameter or without any, of a wider range, infinite."""
+    study = study_of(KnownCostSampler(SPACE, costs, pool=60))
+    whole: dict[str, Any] = {"width": 5, "rate": 0.1, "csp": True, "ratio": 0.5}
+    wider: dict[str, BaseDistribution] = {"width": IntDistribution(1, 999), "else": IntDistribution(0, 1)}
+    for number in range(10):
+        study.add_trial(optuna.create_trial(params=whole, distributions=SPACE, values=(8.4, 0.5 + 0.01 * number)))
+    for params in ({"width": 6}, {}, {"width": 400, "else": 1}):
+        of_them = {name: wider[name] for name in params}
+        study.add_trial(optuna.create_trial(params=params, distributions=of_them, values=(9.0, 0.6)))
+    study.add_trial(optuna.create_trial(params=whole, distributions=SPACE, values=(8.4, math.inf)))
+    study.enqueue_trial({"width": 7, "csp": False})
+    study.optimize(objective, n_trials=5)
+    assert next(trial.params["width"] for trial in study.trials if trial.params.get("csp") is False) == 7
+    assert len(study.trials) == 19
+
+
+@pytest.mark.parametrize("offset", [0.0, 5.0])
+def test_costs_below_and_above_zero_keep_their_order(offset: float) -> None:
+    """A known objective that is small, zero or negative in the pool: what costs less has the lower loss."""
+    known = KnownSpace(
+        {"width": IntDistribution(1, 40)},
+        lambda params: (params["width"] / 10 - offset, None),
+        [StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE],
+        40,
+        0,
+    )
+    losses = known.candidates.costs[:, 0]
+    assert np.argsort(losses).tolist() == np.argsort([params["width"] for params in known.pool]).tolist()
+    assert losses.min() == 0 and losses.max() == 1
+
+
 @pytest.mark.parametrize(
     ("given", "directions", "message"),
     [
         (lambda params: None, ["minimize", "maximize"], "no admitted parameters"),
         (lambda params: (1.0, 2.0), ["minimize", "maximize"], "one of them None"),
         (lambda params: (None, None), ["minimize", "maximize"], "one of them None"),
+        (lambda params: 5.0, ["minimize", "maximize"], "costs gives 5.0 for"),
+        (lambda params: ("1", None), ["minimize", "maximize"], "the others finite numbers"),
+        (lambda params: (math.nan, None), ["minimize", "maximize"], "the others finite numbers"),
+        (lambda params: (1.0, None) if params["csp"] else (None, 1.0), ["minimize", "maximize"], "one of them None"),
+        (lambda params: (None,), ["maximize"], "expected 2 values"),
         (lambda params: (1.0, None), ["minimize", "minimize"], "a measured objective that is minimised"),
     ],
 )
