@@ -1,0 +1,74 @@
+"""The accuracy table that is shipped with the benchmarks, and the statistics that are told of it."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cspnas.architecture_document import architecture_from
+from cspnas.cost import cost_of
+from cspnas.families import wire
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Imports one of the benchmarks' modules."""
+    for folder in ("accuracy_table", "samplers"):
+        monkeypatch.syspath_prepend(BENCHMARKS / folder)
+    return importlib.import_module
+
+
+def test_the_shipped_rows_have_the_digests_and_costs_that_the_product_gives_today(load: Any) -> None:
+    """At least 400 networks, 100 of them with three seeds; every fifth one wired and costed anew."""
+    rows, provenance = load("table").load()
+    assert len({row.digest for row in rows}) == len(rows) >= 400
+    assert sum(len(row.accuracies) >= 3 for row in rows) == 100
+    assert provenance["trainings"] == sum(len(row.accuracies) for row in rows)
+    assert {"cspnas", "torch", "python"} <= provenance["versions"].keys()
+    for row in rows[::5]:
+        graph = wire(architecture_from(row.architecture))
+        assert graph.digest() == row.digest
+        now = cost_of(graph)
+        assert {name: getattr(now, name) for name in ("flops", "params", "peak_memory")}.items() <= row.costs.items()
+        assert all(curve[-1] == accuracy for curve, accuracy in zip(row.curves, row.accuracies, strict=True))
+
+
+def row_of(load: Any, accuracies: np.ndarray) -> Any:
+    """A row of which only the accuracies matter."""
+    return load("table").Row("", {}, {}, {}, tuple(accuracies), (), ())
+
+
+def test_seeds_that_are_noise_alone_agree_by_chance_among_the_best_too(load: Any) -> None:
+    """Chosen by their own mean the best fifth of pure noise has a tau of about -.4: each pair is chosen by a third seed."""
+    noise = np.random.default_rng(0).normal(size=(600, 3))
+    rows = [row_of(load, one) for one in noise]
+    for share in (1.0, 0.2):
+        found = load("report").seed_tau(rows, share)
+        assert abs(found["tau"]) < 0.15
+        assert found["low"] < 0 < found["high"]
+        assert found["networks"] == round(share * 600)
+
+
+def test_seeds_that_agree_have_a_tau_of_one(load: Any) -> None:
+    rows = [row_of(load, np.array([n, 2 * n, n + 5])) for n in range(50)]
+    assert [load("report").seed_tau(rows, share)["tau"] for share in (1.0, 0.2)] == pytest.approx([1, 1])
+    assert load("report").seed_tau(rows[:4]) is None
+
+
+@pytest.mark.parametrize(
+    ("curve", "reached"),
+    [
+        ({10: 0.5, 20: 0.04, 30: 0.03}, 20),
+        ({10: 0.04, 20: 0.06, 30: 0.03}, 30),  # a front of lucky seeds may fall back: it has to stay there
+        ({10: 0.01, 20: 0.01}, 10),
+        ({10: 0.5, 20: 0.06}, float("inf")),
+    ],
+)
+def test_trainings_to_a_regret_count_from_where_it_stays(load: Any, curve: dict[int, float], reached: float) -> None:
+    assert load("figures").trainings_to(curve, 0.05) == reached
