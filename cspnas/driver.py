@@ -73,7 +73,7 @@ class Driver:
         self._teacher.restore(suggestions)
         self.outcomes = Counter(row["outcome"] for row in suggestions)
         self._number = suggestions[-1]["number"] + 1 if suggestions else 0
-        self._idle = idle(suggestions)
+        self._idle, self._all_tried = idle(suggestions), False
         self._baselines = missing_baselines(self.study, suggestions)
         self._others.load()
         return suggestions
@@ -164,7 +164,7 @@ class Driver:
 
     def _explore(self) -> Work | Wait | Done:
         """The sampler's choice, or an even draw where that has brought nothing to train for long."""
-        while self._idle < PATIENCE:
+        while self._idle < PATIENCE and not self._all_tried:
             work = self._ask()
             if work is not None:
                 return work
@@ -172,6 +172,7 @@ class Driver:
             work = self._consider(Suggestion(self._number, "uniform", drawn.genotype), drawn)
             if work is not None:
                 return work
+        self._all_tried = True
         reason = f"no untried architecture is left: all {len(self.ledger.networks)} admitted ones found are trained"
         return self._confirm() or self._out_of(reason)
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 from driven import SPACE, TINY, Start, failing, train
+from optuna.trial import TrialState
 
 from cspnas import front
 from cspnas.candidates import baseline_curves, candidate
@@ -27,7 +29,7 @@ from cspnas.front import Reference
 from cspnas.recipe import training_seed
 from cspnas.samplers import optuna_samplers
 from cspnas.samplers.optuna_samplers import OptunaSampler
-from cspnas.space_document import SAMPLERS
+from cspnas.space_document import SAMPLERS, read_space
 from cspnas.study_tables import evaluations_table
 from cspnas.work import Work
 
@@ -102,6 +104,15 @@ def test_a_tiny_space_is_trained_whole_and_then_the_search_ends(start: Start, sa
     before = len(run.suggestions)
     _, again, handed = run.go()
     assert (again, handed, len(run.suggestions)) == (reason, [], before)
+
+
+def test_once_all_networks_are_tried_confirmations_come_without_asking_in_vain(start: Start) -> None:
+    """A confirmation is a training, after which the sampler would be asked for long again for a network that is not there."""
+    run = start(TINY, "random", trials=30, confirm_share=0.5)
+    run.go()
+    sources = [row["source"] for row in run.suggestions]
+    confirmations = sources[sources.index("confirm") :]
+    assert len(confirmations) > 3 and set(confirmations) == {"confirm"}
 
 
 @pytest.mark.parametrize("kind", ["diverged", "timeout"])
@@ -389,6 +400,31 @@ def test_a_restored_trial_is_the_one_that_was_told(start: Start, sampler: str) -
             "constraints",
         ):
             assert getattr(one, key) == getattr(other, key), key
+
+
+@pytest.mark.parametrize("after", ["nsga2", "tpe", "gp"])
+@pytest.mark.parametrize("before", ["random", "nsga2"])
+def test_another_sampler_goes_on_with_what_one_began(
+    tmp_path: Path, before: str, after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Samplers that see every gene and those that see the active ones alone learn from each other's trials: each restored
+    trial has all the parameters that this sampler sees, so that none of them is lost to its model.
+    """
+    monkeypatch.setattr(optuna_samplers, "POPULATION", 4)
+    (file := tmp_path / "space.yaml").write_text(SPACE)
+    study = read_space(file, {})
+    first, second = (OptunaSampler(name, study.space, study.objectives, 0) for name in (before, after))
+    for number in range(9):
+        genotype, state = first.suggest(number)
+        values = {"accuracy": 0.5 + 0.01 * number, "flops": 80_000.0 - number, "peak_memory": 900.0}
+        first.tell(number, values, {})
+        second.restore(number, genotype, json.loads(json.dumps(state)), values, {})
+    genes = study.space.genes()
+    for trial in second._study.get_trials(states=(TrialState.COMPLETE,)):
+        seen = {gene.name for gene in genes if after != "tpe" or study.space.exists(gene, trial.params)}
+        assert trial.params.keys() == seen
+    for number in range(9, 12):
+        assert second.suggest(number)[0]
 
 
 def test_a_baseline_beyond_the_choices_does_not_blind_the_sampler(start: Start) -> None:

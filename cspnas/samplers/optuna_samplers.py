@@ -111,7 +111,10 @@ class OptunaSampler:
             self._told.parents[int(generation)] = parents
         if self.name == "random" or values is None:  # which no result, or this result, would change
             return
-        params = dict((state or {}).get("params") or self._encode(genotype))
+        params = self._encode(genotype)
+        asked = (state or {}).get("params") or {}
+        # What an earlier driver's sampler asked for may be more or less than what this one sees: see the class.
+        params |= asked if self._flat else {name: asked[name] for name in params.keys() & asked.keys()}
         if self._genes and not params:  # beyond the choices: no parameters would end every sampler's search space
             return
         self._add(number, params, (state or {}).get("system_attrs"), self._transformed(values), violations)
