@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -190,3 +191,53 @@ def test_it_needs_no_torch() -> None:
 
     code = "import sys; import cspnas.samplers.known_cost; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_sampler_can_be_sent_to_another_process() -> None:
+    """Pickled before its first trial and after it (our own object), it goes on as it would have."""
+    study = study_of(KnownCostSampler(SPACE, costs, pool=60))
+    study.sampler = pickle.loads(pickle.dumps(study.sampler))
+    study.optimize(objective, n_trials=1)
+    study.sampler = pickle.loads(pickle.dumps(study.sampler))
+    study.optimize(objective, n_trials=2)
+    whole = study_of(KnownCostSampler(SPACE, costs, pool=60))
+    whole.optimize(objective, n_trials=3)
+    assert [trial.params for trial in study.trials] == [trial.params for trial in whole.trials]
+
+
+def test_a_sampler_of_two_studies_fits_each_its_own_model() -> None:
+    """After a study of 12 trials, a new one with the same sampler goes as with a new sampler."""
+    used = KnownCostSampler(SPACE, costs, pool=60)
+    study_of(used).optimize(objective, n_trials=12)
+    again, fresh = study_of(used), study_of(KnownCostSampler(SPACE, costs, pool=60))
+    for study in (again, fresh):
+        study.optimize(objective, n_trials=10)
+    assert [trial.params for trial in again.trials] == [trial.params for trial in fresh.trials]
+
+
+def test_percentages_are_named() -> None:
+    study = study_of(KnownCostSampler(SPACE, costs, pool=60))
+    with pytest.raises(InputError, match="trial 0: found an accuracy of 93"):
+        study.optimize(lambda trial: (objective(trial)[0], 93.0), n_trials=2)
+
+
+def test_a_parameter_that_the_search_space_has_otherwise_is_named() -> None:
+    study = study_of(KnownCostSampler(SPACE, costs, pool=60))
+    with pytest.raises(
+        InputError, match=r"'width' asked for as IntDistribution\(high=99,.*expected IntDistribution\(high=60"
+    ):
+        study.ask().suggest_int("width", 61, 99)
+
+
+def test_a_parameter_on_log_scale_is_one_to_the_model() -> None:
+    """Equal ratios are equally far apart."""
+    space: dict[str, BaseDistribution] = {"rate": FloatDistribution(1e-6, 1, log=True)}
+    known = KnownSpace(
+        space,
+        lambda params: (1.0, None),
+        [optuna.study.StudyDirection.MINIMIZE, optuna.study.StudyDirection.MAXIMIZE],
+        50,
+        0,
+    )
+    low, middle, high = known.points([{"rate": rate} for rate in (1e-6, 1e-3, 1.0)], [(1.0, None)] * 3).features[:, 0]
+    assert high - middle == pytest.approx(middle - low)

@@ -18,6 +18,7 @@ from cspnas.samplers.known_space import Costs, KnownSpace, Params
 from cspnas.samplers.surrogate import Surrogate, to_target
 
 REFERENCE = 0.0  # accuracy from which the hypervolume counts
+ROUNDING = 1e-6  # an accuracy may be so much above 1
 PROPOSED = "cspnas:proposed"  # the system attribute of a trial that keeps its parameters until it asks for them
 FITTED = "cspnas:hyperparameters"  # the system attribute of the trial for which they were fitted
 ENQUEUED = "fixed_params"  # Optuna's, of a trial whose parameters its user has set
@@ -44,6 +45,13 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
         self._known: KnownSpace | None = None
         self._one_at_a_time = Lock()  # two threads must not choose before either has said what
 
+    def __getstate__(self) -> dict[str, Any]:  # a lock goes to no other process
+        return {name: value for name, value in self.__dict__.items() if name != "_one_at_a_time"}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._one_at_a_time = Lock()
+
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Every parameter, single choices too."""
         return self._search_space
@@ -51,7 +59,10 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """A parameter that `search_space` lacks. Raises InputError: the method needs to know the cost of all of them."""
+        """A parameter that `search_space` lacks or has otherwise. Raises InputError: the cost of all has to be known."""
+        if param_name in self._search_space:
+            found, expected = f"{param_name!r} asked for as {param_distribution}", f"{self._search_space[param_name]}"
+            raise InputError(found, expected=expected, where="search_space", do="ask for what it says")
         expected = f"one of {', '.join(self._search_space)}"
         raise InputError(f"parameter {param_name!r}", expected=expected, where="search_space", do="add it")
 
@@ -88,6 +99,9 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
         done = [trial for trial in trials if np.isfinite(trial.values).all()]
         points = known.points([trial.params for trial in done], [trial.values for trial in done])
         accuracy = np.array([trial.values[known.measured] for trial in done])
+        if (beyond := np.flatnonzero(accuracy > 1 + ROUNDING)).size:  # all would count as the same, about 1
+            found, where = f"an accuracy of {accuracy[beyond[0]]:g}", f"trial {done[beyond[0]].number}"
+            raise InputError(found, expected="a fraction, at most 1", where=where, do="divide percentages by 100")
         kept = telling(points.costs, accuracy)
         return Trained(Points(points.features[kept], points.costs[kept]), np.arange(len(kept)), accuracy[kept])
 
@@ -105,6 +119,8 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
         kept = [other.system_attrs[FITTED] for other in others if FITTED in other.system_attrs]
         if kept:
             self._surrogate.load(kept[-1])
+        else:  # what is there was fitted to another study
+            self._surrogate.fitted_rows = 0
         if due(self._surrogate, len(trained.accuracy)):
             self._surrogate.fit(trained.points.features[trained.network], to_target(trained.accuracy))
             study._storage.set_trial_system_attr(trial._trial_id, FITTED, self._surrogate.dump())

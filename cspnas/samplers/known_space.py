@@ -104,7 +104,7 @@ class KnownSpace:
         return np.where(self._on_log_scale, logs, known * self._signs[self._others])
 
     def _features(self, params: Sequence[Params], losses: Array) -> list[list[float]]:
-        """Numbers as they are, categories as switches, parameters that are not there as 0, then the known losses."""
+        """Numbers (log ones on log scale), categories as switches, parameters that are not there as 0, then known losses."""
         return [self._genes(one) + of_one.tolist() for one, of_one in zip(params, losses, strict=True)]
 
     def _genes(self, params: Params) -> list[float]:
@@ -113,9 +113,15 @@ class KnownSpace:
             value = params.get(name)
             if isinstance(distribution, CategoricalDistribution):
                 found += [float(name in params and value == choice) for choice in distribution.choices]
+            elif value is None:
+                found.append(0.0)
             else:
-                found.append(float(value) if value is not None else 0.0)
+                found.append(float(np.log(max(value, np.finfo(float).tiny))) if _is_log(distribution) else float(value))
         return found
+
+
+def _is_log(distribution: BaseDistribution) -> bool:
+    return isinstance(distribution, FloatDistribution | IntDistribution) and distribution.log
 
 
 def _is_sequence(values: Any) -> bool:
