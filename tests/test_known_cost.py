@@ -16,6 +16,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.study import StudyDirection
 
 from cspnas.errors import InputError
+from cspnas.samplers.improvement import added_volume
 from cspnas.samplers.known_cost import KnownCostSampler
 from cspnas.samplers.known_space import KnownSpace
 
@@ -141,6 +142,41 @@ def test_a_history_of_duplicates_missing_foreign_and_enqueued_parameters_is_no_o
     study.optimize(objective, n_trials=5)
     assert next(trial.params["width"] for trial in study.trials if trial.params.get("csp") is False) == 7
     assert len(study.trials) == 19
+
+
+def test_a_trial_that_is_not_admitted_takes_no_gain_from_any_candidate() -> None:
+    """Two that the user added, within the pool's costs: the one of an odd width, which is not admitted, dominates nothing."""
+
+    def even(params: dict[str, Any]) -> Sequence[float | None] | None:
+        return (float(params["width"]), None) if params["width"] % 2 == 0 else None
+
+    space: dict[str, BaseDistribution] = {"width": IntDistribution(1, 60)}
+    study = study_of(sampler := KnownCostSampler(space, even, pool=30))
+    for width in (3, 4):
+        study.add_trial(optuna.create_trial(params={"width": width}, distributions=space, values=(float(width), 0.99)))
+    candidates, incumbents = sampler._space_of(study).candidates.costs, sampler._trained(study).points.costs
+    whole = added_volume(candidates, incumbents[:0])
+    assert (added_volume(candidates, incumbents[:1]) == whole).all()
+    assert (added_volume(candidates, incumbents[1:]) < whole).any()
+
+
+def test_a_parameter_without_effect_is_to_the_model_what_it_was_when_it_was_proposed() -> None:
+    """A trial asks for no ratio where csp is false: its features stay those of the candidate that it was. Costs are asked
+    about whole parameters, and once about the same ones.
+    """
+    asked: list[str] = []
+
+    def counted(params: dict[str, Any]) -> Sequence[float | None] | None:
+        asked.append(repr(params))
+        return costs(params)
+
+    study = study_of(sampler := KnownCostSampler(SPACE, counted, pool=60))
+    study.optimize(objective, n_trials=12)
+    known = sampler._space_of(study)
+    candidates = {tuple(row) for row in known.candidates.features.round(9).tolist()}
+    assert any("ratio" not in trial.params for trial in study.trials)
+    assert {tuple(row) for row in sampler._trained(study).points.features.round(9).tolist()} <= candidates
+    assert len(asked) == len(set(asked))
 
 
 @pytest.mark.parametrize("offset", [0.0, 5.0])

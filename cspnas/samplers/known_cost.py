@@ -19,6 +19,7 @@ from cspnas.samplers.surrogate import Surrogate, to_target
 
 REFERENCE = 0.0  # accuracy from which the hypervolume counts
 ROUNDING = 1e-6  # an accuracy may be so much above 1
+BEYOND = 2.0  # a known loss of what is not admitted: past the reference, 1, so that it takes no gain from any candidate
 PROPOSED = "cspnas:proposed"  # the system attribute of a trial that keeps its parameters until it asks for them
 FITTED = "cspnas:hyperparameters"  # the system attribute of the trial for which they were fitted
 ENQUEUED = "fixed_params"  # Optuna's, of a trial whose parameters its user has set
@@ -97,7 +98,9 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
         known = self._space_of(study)
         trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         done = [trial for trial in trials if np.isfinite(trial.values).all()]
-        points = known.points([trial.params for trial in done], [trial.values for trial in done])
+        params = [{**trial.system_attrs.get(PROPOSED, {}), **trial.params} for trial in done]
+        points = known.points(params, [trial.values for trial in done])
+        points.costs[[not known.admits(one) for one in params]] = BEYOND
         accuracy = np.array([trial.values[known.measured] for trial in done])
         if (beyond := np.flatnonzero(accuracy > 1 + ROUNDING)).size:  # all would count as the same, about 1
             found, where = f"an accuracy of {accuracy[beyond[0]]:g}", f"trial {done[beyond[0]].number}"

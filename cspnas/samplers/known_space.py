@@ -36,7 +36,7 @@ class KnownSpace:
         size: int,
         seed: int,
     ) -> None:
-        self._space, self._costs = space, costs
+        self._space, self._costs, self._asked = space, costs, dict[str, Values | None]()
         self._signs = np.array([1 if direction == StudyDirection.MINIMIZE else -1 for direction in directions])
         drawn = self._drawn(size, np.random.default_rng(seed))
         self.pool = [params for params, _ in drawn]
@@ -54,6 +54,10 @@ class KnownSpace:
         """Parameters with their objectives; a known loss is 0 at the pool's best and 1 at its worst."""
         losses = self._losses(self._known(values))
         return Points(self._scaling(self._features(params, losses)), (losses - self._low) / self._span)
+
+    def admits(self, params: Params) -> bool:
+        """Whether a trial's parameters are; true where some are missing, whose cost nobody knows."""
+        return not self._space.keys() <= params.keys() or self._values(params) is not None
 
     def proposed(self, params: Sequence[Params]) -> Points:
         """The same for parameters of trials that have no values yet; those that are not admitted are left out."""
@@ -74,10 +78,16 @@ class KnownSpace:
         return list(drawn.values())
 
     def _values(self, params: Params) -> Values | None:
-        """What `costs` says, if it fits the study: one number an objective, None for one and the same of them."""
-        values = self._costs(params)
-        if values is None:
-            return None
+        """What `costs` says, which is asked once about the same parameters."""
+        own = {name: params[name] for name in self._space}
+        key = repr(own)
+        if key not in self._asked:
+            values = self._costs(own)
+            self._asked[key] = None if values is None else self._fitting(own, values)
+        return self._asked[key]
+
+    def _fitting(self, params: Params, values: Any) -> Values:
+        """Raises InputError for values that do not fit the study: one number an objective, None for one of them, the same."""
         measured = [place for place, value in enumerate(values) if value is None] if _is_sequence(values) else []
         fits = len(measured) == 1 and len(values) == len(self._signs) > 1 and all(map(_is_known, values))
         if not fits or measured[0] != getattr(self, "measured", measured[0]):
@@ -87,7 +97,7 @@ class KnownSpace:
                 where="costs",
             )
         self.measured = measured[0]
-        return values
+        return list(values)
 
     @property
     def _others(self) -> Array:
