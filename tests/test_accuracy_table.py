@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 from cspnas.architecture_document import architecture_from
 from cspnas.cost import cost_of
 from cspnas.families import wire
+from cspnas.samplers.optuna_samplers import OptunaSampler
+from cspnas.space_document import find_space, read_space
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -72,3 +75,27 @@ def test_seeds_that_agree_have_a_tau_of_one(load: Any) -> None:
 )
 def test_trainings_to_a_regret_count_from_where_it_stays(load: Any, curve: dict[int, float], reached: float) -> None:
     assert load("figures").trainings_to(curve, 0.05) == reached
+
+
+@pytest.mark.parametrize("after", ["tpe", "nsga2", "gp"])
+def test_who_goes_on_from_random_rows_is_told_the_genes_of_the_rows(load: Any, after: str) -> None:
+    """Not those that the random sampler had proposed before it was led to the row: the values belong to the row."""
+    rows, study = load("truth").Rows(), read_space(find_space("densenet"), {})
+    first, second = (OptunaSampler(name, study.space, study.objectives, 0) for name in ("random", after))
+    led = load("rows_only").Nearest(first, study.space, rows, 0)
+    led.watch(SimpleNamespace(networks={}))
+    told = []
+    for number in range(3):
+        genotype, state = led.suggest(number)
+        led.tell(number, {"accuracy": 0.8, "flops": 1e6, "peak_memory": 1e4}, {})
+        second.restore(number, genotype, state, {"accuracy": 0.8, "flops": 1e6, "peak_memory": 1e4}, {})
+        told.append(genotype)
+    for trial, genotype in zip(second._study.get_trials(), told, strict=True):
+        values = {
+            gene.name: _choice(gene, trial.params[gene.name]) for gene in study.space.genes() if gene.name in genotype
+        }
+        assert values == genotype
+
+
+def _choice(gene: Any, value: Any) -> Any:
+    return gene.choices[value] if gene.ordered else value

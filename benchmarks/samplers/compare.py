@@ -196,13 +196,14 @@ def main() -> None:
     whole = _whole(kind, study, truth, reference)
     file = RESULTS / f"{kind}-{method}-{workers}.json"
     document = json.loads(file.read_text()) if file.exists() else {"runs": {}}
-    document |= {"kind": kind, "method": method, "workers": workers, "machine": machine(), "truth": truth.report}
+    document = {"machine": machine()} | document  # each later run has its own
+    document |= {"kind": kind, "method": method, "workers": workers, "truth": truth.report}
     for seed in range(seeds):
         if str(seed) in document["runs"]:
             continue
         oracle = Oracle(truth)
         one = replace(study, seed=seed, trials=trainings)
-        document["runs"][str(seed)] = run(one, method, oracle, reference, whole, workers)
+        document["runs"][str(seed)] = run(one, method, oracle, reference, whole, workers) | {"machine": machine()}
         file.write_text(json.dumps(document) + "\n")
         last = document["runs"][str(seed)]
         print(

@@ -15,6 +15,7 @@ LEVELS = (0.05, 0.02)
 AT = (10, 20, 50, 100, 200)  # trainings at which regrets are listed
 BOOTSTRAPS = 10_000
 LEAST = 1e-5  # a regret below it is drawn and compared as this one
+NEVER = 1e9  # trainings; a percentile between a number and it is as far away as it is
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
 
 
@@ -40,7 +41,8 @@ def _section(documents: list[dict[str, Any]]) -> list[str]:
     """Of one truth: a line a method and number of workers, then the comparisons."""
     columns = [f"regret at {n}" for n in AT] + [f"trainings to {level}" for level in LEVELS] + ["CPU ms a training"]
     best = {d["method"]: d for d in documents if d["workers"] == 1}
-    machines = sorted({json.dumps(document["machine"]) for document in documents})
+    runs = [run.get("machine", document["machine"]) for document in documents for run in document["runs"].values()]
+    machines = sorted({json.dumps(machine) for machine in runs})
     return [
         "| Method | Workers | Seeds | " + " | ".join(columns) + " |",
         "|---|--:|--:|" + "---|" * len(columns),
@@ -115,9 +117,9 @@ def _spread(values: list[float], form: str) -> str:
     """Median (quartiles); never reached sorts last."""
     if not values:
         return "-"
-    ordered = np.sort(values)
-    shown = [form.format(ordered[round(share * (len(ordered) - 1))]) for share in (0.5, 0.25, 0.75)]
-    return f"{shown[0]} ({shown[1]}-{shown[2]})".replace("inf", "never")
+    found = np.percentile(np.minimum(values, NEVER), [50, 25, 75])
+    shown = ["never" if value > NEVER / 100 else form.format(value) for value in found]
+    return f"{shown[0]} ({shown[1]}-{shown[2]})"
 
 
 def _ratios(documents: dict[str, dict[str, Any]]) -> list[str]:

@@ -87,7 +87,8 @@ class Nearest:
             apart = np.minimum(np.abs(self._table[left] - np.array(self._encoded(proposed))), 1).sum(1)
             chosen = left[int(np.argmin(apart))]
         genotype = self._rows[chosen].genotype
-        self._states[number] = (genotype, {key: value for key, value in state.items() if key != "params"})
+        state = {key: value for key, value in state.items() if key != "params"}  # those of the proposal, not of the row
+        self._states[number] = (genotype, state)
         return genotype, state
 
     def tell(self, number: int, values: Mapping[str, float], violations: Mapping[str, float]) -> None:
