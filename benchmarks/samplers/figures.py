@@ -123,7 +123,9 @@ def _spread(values: list[float], form: str) -> str:
 
 
 def _ratios(documents: dict[str, dict[str, Any]]) -> list[str]:
-    """Cost-aware's median trainings over each peer's, paired by seed, with a 95 % bootstrap interval."""
+    """Cost-aware's median trainings, and regrets at equal trainings, over each peer's, paired by seed, with 95 % bootstrap
+    intervals.
+    """
     if "cost-aware" not in documents:
         return []
     ours, lines, rng = curves(documents["cost-aware"]), [], np.random.default_rng(0)
@@ -135,6 +137,9 @@ def _ratios(documents: dict[str, dict[str, Any]]) -> list[str]:
             last = max(max(theirs[s]) for s in seeds)
             pairs[:, 1] = np.minimum(pairs[:, 1], last)  # never: at least the whole budget, which favours the peer
             lines.append(f"- to {level}: {_ratio(pairs, rng)} of {name}'s trainings")
+        for n in AT[2:4] if name != "cost-aware" else ():
+            pairs = np.array([[c[s][n] for c in (ours, theirs)] for s in seeds])
+            lines.append(f"- at {n} trainings: {_ratio(pairs, rng)} of {name}'s regret")
     return lines
 
 
