@@ -170,5 +170,5 @@ def plot(documents: dict[str, dict[str, Any]]) -> go.Figure:
         )
     figure.update_layout(template="plotly_white", width=960, height=560, margin={"t": 30, "b": 60})
     figure.update_layout(xaxis_title="trainings", yaxis_title="hypervolume regret, median and quartiles")
-    figure.update_yaxes(type="log")
+    figure.update_yaxes(type="log", tickvals=[digit * 10.0**power for power in (-4, -3, -2, -1) for digit in (1, 2, 5)])
     return figure
