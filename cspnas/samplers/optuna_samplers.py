@@ -106,13 +106,19 @@ class OptunaSampler:
         values: Mapping[str, float] | None,
         violations: Mapping[str, float],
     ) -> None:
-        """Add what an earlier driver, or no sampler at all (a baseline), suggested; `values` None: it taught nothing."""
+        """Add what an earlier driver, or no sampler at all (a baseline), suggested; `values` None: it taught nothing.
+
+        Raises ValueError or LookupError for what no sampler can have asked for, or what is no number.
+        """
         for generation, parents in ((state or {}).get("parents") or {}).items():
             self._told.parents[int(generation)] = parents
         if self.name == "random" or values is None:  # which no result, or this result, would change
             return
         params = self._encode(genotype)
         asked = (state or {}).get("params") or {}
+        for name, value in asked.items():
+            if value not in self._sound[name]:
+                raise ValueError(f"{name} = {str(value)[:40]}")
         # What an earlier driver's sampler asked for may be more or less than what this one sees: see the class.
         params |= asked if self._flat else {name: asked[name] for name in params.keys() & asked.keys()}
         if self._genes and not params:  # beyond the choices: no parameters would end every sampler's search space
@@ -127,10 +133,7 @@ class OptunaSampler:
         values: list[float],
         violations: Mapping[str, float],
     ) -> None:
-        """A complete trial. Raises ValueError where Optuna would."""
-        for name, value in params.items():
-            if value not in self._sound[name]:
-                raise ValueError(f"{name} = {str(value)[:40]}")
+        """A complete trial. Raises ValueError for values that are no numbers, as Optuna would."""
         if any(map(math.isnan, values)):
             raise ValueError(f"objectives {values}")
         trial = _Template(
