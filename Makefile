@@ -42,8 +42,10 @@ check: $(INSTALLED) ## all that must pass: format, lint, types, import contracts
 bench-samplers: $(INSTALLED) ## compare the samplers on the accuracy table (hours; goes on where it was)
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev,bench]'
 	for truth in rows model; do \
-	  for workers in 1 4 8; do $(COMPARE) run $$truth cost-aware 100 20 $$workers || exit; done; \
-	  for method in random nsga2 nsga3 tpe; do $(COMPARE) run $$truth $$method 200 20 || exit; done; \
+	  for workers in 1 4 8; do \
+	    $(COMPARE) run $$truth cost-aware 100 20 $$workers || exit; \
+	    for method in random nsga2 nsga3 tpe; do $(COMPARE) run $$truth $$method 200 20 $$workers || exit; done; \
+	  done; \
 	  for method in gp botorch; do $(COMPARE) run $$truth $$method 100 8 || exit; done; \
 	done
 	$(COMPARE) table

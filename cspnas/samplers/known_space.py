@@ -101,7 +101,7 @@ class KnownSpace:
 
     @property
     def _others(self) -> Array:
-        return np.arange(len(self._signs)) != self.measured
+        return np.asarray(np.arange(len(self._signs)) != self.measured)
 
     def _known(self, values: Sequence[Values]) -> Array:
         """(n, k) objectives but for the measured one."""
