@@ -87,7 +87,7 @@ def main() -> None:
     def on_event(kind: str, work: Any, detail: Any) -> None:
         if kind == "finished":
             shown = f"{detail['accuracy']:.4f}" if detail.get("accuracy") is not None else detail["failure"]["message"]
-            print(f"{work.digest[:12]} repeat {work.unit['seed']}: {shown}", flush=True)
+            print(f"{work.digest[:12]} seed {work.unit['seed']}: {shown}", flush=True)
 
     with (
         workplace(Where(), study, Path(place.folder)) as workers,
