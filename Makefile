@@ -44,7 +44,7 @@ bench-samplers: $(INSTALLED) ## compare the samplers on the accuracy table (hour
 	for truth in rows model; do \
 	  for workers in 1 4 8; do \
 	    $(COMPARE) run $$truth cost-aware 100 20 $$workers || exit; \
-	    for method in random nsga2 nsga3 tpe; do $(COMPARE) run $$truth $$method 200 20 $$workers || exit; done; \
+	    for method in random nsga2 nsga3 tpe tpe-categorical; do $(COMPARE) run $$truth $$method 200 20 $$workers || exit; done; \
 	  done; \
 	  for method in gp botorch; do $(COMPARE) run $$truth $$method 100 8 || exit; done; \
 	done

@@ -40,8 +40,8 @@ from cspnas.teaching import Sampler
 from cspnas.work import Done, Wait, Work
 
 RESULTS = Path(__file__).parents[1] / "results" / "samplers"
-STEP = 5  # trainings from one point of a regret curve to the next
 INITIAL = 10  # random networks, the same for all methods
+DIGITS = 7  # of a regret
 
 
 class Oracle:
@@ -71,7 +71,9 @@ def regret(driver: Driver, oracle: Oracle, whole: float) -> float:
 
 
 def rescore(truth: Rows, reference: Reference, whole: float) -> None:
-    """Regrets of all runs on rows by what the table says now. What a method saw were first seeds, which stay as they are."""
+    """Regrets of all runs on rows by what the table says now, after every training. What a method saw were first seeds, which
+    stay as they are.
+    """
     place = {row.digest: number for number, row in enumerate(truth.rows)}
     first, mean = (
         losses(np.array([_values(row, value(row.accuracies), reference) for row in truth.rows]), reference)
@@ -81,10 +83,11 @@ def rescore(truth: Rows, reference: Reference, whole: float) -> None:
         document = json.loads(file.read_text())
         for one in document["runs"].values():
             trained = np.array([place[digest] for digest in one["trained"]])
-            for point in one["curve"]:
-                seen = trained[: point[0]]
+            one["curve"] = []
+            for count in range(INITIAL, len(trained) + 1):
+                seen = trained[:count]
                 front = seen[non_dominated(first[seen])]
-                point[1] = 1 - hypervolume(mean[front]) / whole
+                one["curve"].append([count, round(1 - hypervolume(mean[front]) / whole, DIGITS)])
         document["truth"] = truth.report
         file.write_text(json.dumps(document) + "\n")
 
@@ -99,7 +102,7 @@ def methods(truth: Truth, name: str) -> Callable[[Study], Sampler]:
 
 
 def run(study: Study, method: str, oracle: Oracle, reference: Reference, whole: float, workers: int) -> dict[str, Any]:
-    """One search: regret after every STEP trainings, CPU seconds of all suggestions, counts."""
+    """One search: regret after every training, CPU seconds of all suggestions, counts."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         database = Database(f"sqlite:///{folder}/run.db", create=True)
         facts = {"reference": reference.to_json(), "recipe_digest": "0" * 64}
@@ -115,7 +118,7 @@ def run(study: Study, method: str, oracle: Oracle, reference: Reference, whole: 
             oracle,
             workers,
             trained,
-            lambda now: curve.append([now.ledger.finished, regret(now, oracle, whole)]),
+            lambda now: curve.append([now.ledger.finished, round(regret(now, oracle, whole), DIGITS)]),
         )
         database.close()
         counts = dict(driver.outcomes)
@@ -149,8 +152,7 @@ def _go(driver: Driver, oracle: Oracle, workers: int, trained: list[str], on_ste
         first = flight.pop(0)
         trained.append(first.digest)
         driver.finish(first, oracle.train(driver.ledger.networks[first.digest], first.unit["seed"]))
-        if driver.ledger.finished % STEP == 0:
-            on_step(driver)
+        on_step(driver)
 
 
 def machine() -> dict[str, Any]:

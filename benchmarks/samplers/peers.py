@@ -1,12 +1,14 @@
 """The methods that are compared, each behind the interface that the product's driver asks.
 
-Optuna 5 has no distance between categories in its TPE any more (`categorical_distance_func`), so that it has one form here.
+Optuna 5 has no distance between categories in its TPE any more (`categorical_distance_func`). `tpe` knows which choices are
+near each other all the same, for ordered genes are integers to it; to `tpe-categorical` every gene is a category.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import Any
 
 import optuna
@@ -15,6 +17,7 @@ from cspnas.samplers import optuna_samplers
 from cspnas.samplers.cost_aware import CostAwareSampler
 from cspnas.samplers.optuna_samplers import OptunaSampler
 from cspnas.samplers.pool import Pool
+from cspnas.space import Gene, SearchSpace
 from cspnas.study import Study
 from cspnas.teaching import Sampler
 
@@ -45,6 +48,30 @@ def nsga3(study: Study) -> Sampler:
     return Variant("nsga3", study, lambda seed: sampler, flat=True)
 
 
+class Category(Gene):
+    """A gene whose choices have no order, though they be numbers."""
+
+    @property
+    def ordered(self) -> bool:
+        """Never."""
+        return False
+
+
+@dataclass(frozen=True)
+class Categories(SearchSpace):
+    """A space in which no choice is nearer to one than to another."""
+
+    def genes(self) -> tuple[Gene, ...]:
+        """As categories."""
+        return tuple(Category(gene.name, gene.choices, gene.field, gene.number) for gene in super().genes())
+
+
+def tpe_categorical(study: Study) -> Sampler:
+    """TPE without any distance between choices."""
+    space = Categories(**{field.name: getattr(study.space, field.name) for field in fields(study.space)})
+    return OptunaSampler("tpe", space, study.objectives, study.seed)
+
+
 def optunas(name: str) -> Callable[[Study], Sampler]:
     """One that the product offers."""
     return lambda study: OptunaSampler(name, study.space, study.objectives, study.seed)
@@ -61,6 +88,7 @@ POOLED = ("cost-aware", "botorch")  # they choose from a pool, the others genera
 METHODS: dict[str, Callable[..., Sampler]] = {
     "cost-aware": CostAwareSampler,
     "tpe": optunas("tpe"),
+    "tpe-categorical": tpe_categorical,
     "nsga2": optunas("nsga2"),
     "nsga3": nsga3,
     "random": optunas("random"),
