@@ -173,7 +173,8 @@ class Driver:
             if work is not None:
                 return work
         self._all_tried = True
-        reason = f"no untried architecture is left: all {len(self.ledger.networks)} admitted ones found are trained"
+        found = "" if self._untried.listed else " found"
+        reason = f"all {len(self.ledger.networks)} admitted architectures{found} are trained"
         return self._confirm() or self._out_of(reason)
 
     def _ask(self) -> Work | None:

@@ -22,16 +22,21 @@ class Untried:
         self._left: dict[str, Genotype] | None = None  # by digest, of a space that can be listed
         self._exhausted = False
 
+    @property
+    def listed(self) -> bool:
+        """Whether all of the space is looked through, so that where nothing is found nothing is left."""
+        return self._study.space.size <= LISTED
+
     def draw(self, known: Container[str], seed: int) -> Candidate | None:
         """A candidate whose digest is not in `known`, or None where no more is found; the same one for the same seed."""
         random = Random(seed)
         if self._exhausted:
             return None
-        found = self._listed(known, random) if self._study.space.size <= LISTED else self._sampled(known, random)
+        found = self._from_list(known, random) if self.listed else self._sampled(known, random)
         self._exhausted = found is None
         return found
 
-    def _listed(self, known: Container[str], random: Random) -> Candidate | None:
+    def _from_list(self, known: Container[str], random: Random) -> Candidate | None:
         if self._left is None:
             drawn = filter(None, map(self._admitted, self._study.space.enumerate()))
             self._left = {found.digest: found.genotype for found in drawn}
