@@ -46,6 +46,7 @@ bench-samplers: $(INSTALLED) ## compare the samplers on the accuracy table (hour
 	    $(COMPARE) run $$truth cost-aware 100 20 $$workers || exit; \
 	    for method in random nsga2 nsga3 tpe tpe-categorical; do $(COMPARE) run $$truth $$method 200 20 $$workers || exit; done; \
 	  done; \
+	  $(COMPARE) run $$truth costs-only 100 20 || exit; \
 	  for method in gp botorch; do $(COMPARE) run $$truth $$method 100 8 || exit; done; \
 	done
 	$(COMPARE) table

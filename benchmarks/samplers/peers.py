@@ -2,21 +2,26 @@
 
 Optuna 5 has no distance between categories in its TPE any more (`categorical_distance_func`). `tpe` knows which choices are
 near each other all the same, for ordered genes are integers to it; to `tpe-categorical` every gene is a category.
+`costs-only` is no peer but a part of ours: it shows what knowing the costs does without a model of accuracy.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
 import optuna
 
 from cspnas.samplers import optuna_samplers
+from cspnas.samplers.acquisition import Belief, Points, Trained
 from cspnas.samplers.cost_aware import CostAwareSampler
+from cspnas.samplers.improvement import leading
 from cspnas.samplers.optuna_samplers import OptunaSampler
 from cspnas.samplers.pool import Pool
+from cspnas.samplers.surrogate import Posterior, to_accuracy, to_target
 from cspnas.space import Gene, SearchSpace
 from cspnas.study import Study
 from cspnas.teaching import Sampler
@@ -77,6 +82,23 @@ def optunas(name: str) -> Callable[[Study], Sampler]:
     return lambda study: OptunaSampler(name, study.space, study.objectives, study.seed)
 
 
+class CostsOnly(CostAwareSampler):
+    """The cost-aware sampler without its model: whatever is not trained is as accurate as the mean of what is."""
+
+    name = "costs-only"
+
+    def _refit(self, trained: Trained) -> dict[str, Any]:
+        return {}
+
+    def _ranked(self, trained: Trained, pending: Points, candidates: Points) -> Iterator[int]:
+        target, count = to_target(trained.accuracy), len(candidates.costs)
+        alike = Posterior(np.full(count, target.mean()), np.full(count, target.std()))
+        costs = np.concatenate([trained.points.costs[trained.network], pending.costs])
+        accuracies = np.append(trained.accuracy, np.full(len(pending.costs), to_accuracy(target.mean())))
+        kept = leading(costs, accuracies)
+        return Belief(costs[kept], accuracies[kept], candidates, alike, self._ledger.reference.chance).ranked()
+
+
 def botorch(study: Study, *pool: Callable[[Study], Pool]) -> Sampler:
     """qLogNEHVI; BoTorch is imported by who asks for it."""
     from botorch_peer import BotorchSampler
@@ -84,9 +106,10 @@ def botorch(study: Study, *pool: Callable[[Study], Pool]) -> Sampler:
     return BotorchSampler(study, *pool)
 
 
-POOLED = ("cost-aware", "botorch")  # they choose from a pool, the others generate
+POOLED = ("cost-aware", "costs-only", "botorch")  # they choose from a pool, the others generate
 METHODS: dict[str, Callable[..., Sampler]] = {
     "cost-aware": CostAwareSampler,
+    "costs-only": CostsOnly,
     "tpe": optunas("tpe"),
     "tpe-categorical": tpe_categorical,
     "nsga2": optunas("nsga2"),
