@@ -173,9 +173,7 @@ class Driver:
             if work is not None:
                 return work
         self._all_tried = True
-        found = "" if self._untried.listed else " found"
-        reason = f"all {len(self.ledger.networks)} admitted architectures{found} are trained"
-        return self._confirm() or self._out_of(reason)
+        return self._confirm() or self._out_of(self._untried.all_of(len(self.ledger.networks)))
 
     def _ask(self) -> Work | None:
         genotype, state = self.sampler.suggest(self._number)

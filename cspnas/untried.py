@@ -23,16 +23,19 @@ class Untried:
         self._exhausted = False
 
     @property
-    def listed(self) -> bool:
-        """Whether all of the space is looked through, so that where nothing is found nothing is left."""
+    def _is_listed(self) -> bool:
         return self._study.space.size <= LISTED
+
+    def all_of(self, known: int) -> str:
+        """How a study of so many networks is told that nothing is left; of a large space some may not have been found."""
+        return f"all {known} admitted architectures{'' if self._is_listed else ' found'} are trained"
 
     def draw(self, known: Container[str], seed: int) -> Candidate | None:
         """A candidate whose digest is not in `known`, or None where no more is found; the same one for the same seed."""
         random = Random(seed)
         if self._exhausted:
             return None
-        found = self._from_list(known, random) if self.listed else self._sampled(known, random)
+        found = self._from_list(known, random) if self._is_listed else self._sampled(known, random)
         self._exhausted = found is None
         return found
 
