@@ -14,7 +14,7 @@ from driven import SPACE, TINY, Run, Start, train
 
 from cspnas.candidates import admitted
 from cspnas.errors import InputError
-from cspnas.samplers.acquisition import telling
+from cspnas.samplers.acquisition import LEAST_ROWS, telling
 from cspnas.samplers.cost_aware import CostAwareSampler
 from cspnas.space_document import read_space
 from cspnas.work import Work
@@ -82,6 +82,32 @@ def test_constant_accuracies_are_no_obstacle(start: Start, value: Callable[[Work
     run = start(sampler="cost-aware", trials=20)
     _, reason, _ = run.go(lambda work: {"accuracy": value(work), "failure": None}, workers=2)
     assert reason == "all 20 trainings are done"
+
+
+@pytest.mark.parametrize("trials", [1, 2, LEAST_ROWS, LEAST_ROWS + 1])
+def test_a_history_of_one_training_and_of_just_enough_for_a_model_are_no_obstacle(start: Start, trials: int) -> None:
+    """Without baselines the sampler's own suggestions are all that there is, from the first on."""
+    run = start(SPACE.replace("{widths: 2}", "{widths: 0}"), sampler="cost-aware", trials=trials, confirm_share=0.0)
+    for _ in range(trials):
+        run.go(finishes=1)  # a driver of its own for each
+    assert sources(run) == [("cost-aware", "training")] * trials
+    assert len({row["digest"] for row in run.evaluations}) == trials
+
+
+def test_accuracies_that_are_no_numbers_or_missing_are_failures_that_say_nothing_to_the_model(start: Start) -> None:
+    """NaN, infinite and no accuracy at all in two of three trainings: the others are modelled, all are read again."""
+
+    def broken(work: Work) -> dict[str, Any]:
+        odd: list[float | None] = [math.nan, math.inf, None]
+        kept = work.evaluation_id % 3 == 0
+        return train(work) if kept else {"accuracy": odd[work.evaluation_id // 3 % 3], "failure": None}
+
+    run = start(sampler="cost-aware", trials=24, confirm_share=0.0)
+    run.go(broken, finishes=15)
+    driver, reason, _ = run.go(broken)
+    assert reason == "all 24 trainings are done"
+    assert all(math.isfinite(accuracy) for one in driver.ledger.measured() for accuracy in one.accuracies)
+    assert [outcome for source, outcome in sources(run) if source == "cost-aware"].count("training") >= 20
 
 
 def test_failed_networks_are_not_proposed_again_and_say_nothing_to_the_model(start: Start) -> None:
