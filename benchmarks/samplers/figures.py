@@ -16,14 +16,24 @@ AT = (10, 20, 50, 100, 200)  # trainings at which regrets are listed
 BOOTSTRAPS = 10_000
 LEAST = 1e-5  # a regret below it is drawn and compared as this one
 NEVER = 1e9  # trainings; a percentile between a number and it is as far away as it is
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
-
-
+COLOURS = {
+    "cost-aware": "#0072b2",
+    "costs-only": "#56b4e9",
+    "botorch": "#d55e00",
+    "gp": "#009e73",
+    "tpe": "#cc79a7",
+    "tpe-categorical": "#882255",
+    "nsga2": "#e69f00",
+    "nsga3": "#a6761d",
+    "random": "#999999",
+}
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
 TITLES = {"rows": "On the table's rows alone", "model": "On the whole space, by a model of the table"}
+PICTURES = {"rows": "samplers.png", "model": "samplers_whole_space.png"}
 
 
 def write(folder: Path) -> None:
-    """`samplers.md` and a picture of each truth beside the results in `folder`; the tables are printed too."""
+    """`samplers.md` beside the results in `folder`, which is printed too, and a picture of each truth for the readme."""
     found = [json.loads(file.read_text()) for file in sorted(folder.glob("*-*-*.json"))]
     parts = []
     for kind, title in TITLES.items():
@@ -31,7 +41,7 @@ def write(folder: Path) -> None:
         if documents:
             parts.append("\n".join([f"## {title}", "", *_section(documents)]))
             best = {d["method"]: d for d in documents if d["workers"] == 1}
-            picture(plot(best), folder / f"samplers_{kind}.png")
+            picture(plot(best), IMAGES / PICTURES[kind])
     text = "\n\n".join(parts) + "\n"
     (folder / "samplers.md").write_text(text)
     print(text)
@@ -146,8 +156,10 @@ def _ratios(documents: dict[str, dict[str, Any]]) -> list[str]:
 def plot(documents: dict[str, dict[str, Any]]) -> go.Figure:
     """Median regret against trainings, quartiles shaded."""
     figure = go.Figure()
-    for (name, document), colour in zip(documents.items(), COLOURS, strict=False):
-        found = list(curves(document).values())
+    for name, colour in COLOURS.items():
+        if name not in documents:
+            continue
+        found = list(curves(documents[name]).values())
         steps = sorted(set.intersection(*(set(c) for c in found)))
         regrets = np.maximum([[c[n] for n in steps] for c in found], LEAST)
         low, median, high = np.percentile(regrets, [25, 50, 75], axis=0)
