@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from cspnas.architecture_document import architecture_from
+from cspnas.candidates import candidate
 from cspnas.cost import cost_of
 from cspnas.families import wire
 from cspnas.samplers.optuna_samplers import OptunaSampler
@@ -95,6 +97,22 @@ def test_who_goes_on_from_random_rows_is_told_the_genes_of_the_rows(load: Any, a
             gene.name: _choice(gene, trial.params[gene.name]) for gene in study.space.genes() if gene.name in genotype
         }
         assert values == genotype
+
+
+def test_a_gaussian_process_is_told_the_value_of_what_it_proposes_again(load: Any) -> None:
+    """As an objective that remembers would; of a network that nobody has trained there is nothing to tell."""
+    study = read_space(find_space("densenet"), {})
+    sampler, networks = load("peers").Gp(study), dict[str, Any]()
+    sampler.watch(SimpleNamespace(networks=networks))
+    sampler.suggest(0)
+    sampler.forget(0)
+    drawn = candidate(study, sampler.suggest(1)[0])
+    networks[drawn.digest] = SimpleNamespace(accuracies=(0.8, 0.9), costs=drawn.costs)
+    sampler.forget(1)
+    unknown, known = sampler._study.get_trials()
+    assert (unknown.state.name, known.state.name) == ("FAIL", "COMPLETE")
+    costs = [math.log(drawn.costs[name]) for name in ("flops", "peak_memory")]
+    assert known.values == pytest.approx([-math.log(0.2), *costs])
 
 
 def _choice(gene: Any, value: Any) -> Any:

@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 import optuna
 
+from cspnas.candidates import candidate, violations
+from cspnas.errors import ArchitectureError
+from cspnas.ledger import Ledger
 from cspnas.samplers import optuna_samplers
 from cspnas.samplers.acquisition import Belief, Points, Trained
 from cspnas.samplers.cost_aware import CostAwareSampler
@@ -22,7 +25,7 @@ from cspnas.samplers.improvement import leading
 from cspnas.samplers.optuna_samplers import OptunaSampler
 from cspnas.samplers.pool import Pool
 from cspnas.samplers.surrogate import Posterior, to_accuracy, to_target
-from cspnas.space import Gene, SearchSpace
+from cspnas.space import Gene, Genotype, SearchSpace
 from cspnas.study import Study
 from cspnas.teaching import Sampler
 
@@ -51,6 +54,37 @@ def nsga3(study: Study) -> Sampler:
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         sampler = optuna.samplers.NSGAIIISampler(population_size=optuna_samplers.POPULATION, seed=study.seed)
     return Variant("nsga3", study, lambda seed: sampler, flat=True)
+
+
+class Gp(OptunaSampler):
+    """Optuna's Gaussian process, told the value of a network that it proposes again, as it would be by an objective that
+    remembers. Told nothing, as the product does it, it proposes the same one up to fifty times in a row.
+    """
+
+    def __init__(self, study: Study) -> None:
+        super().__init__("gp", study.space, study.objectives, study.seed)
+        self._searched, self._proposed = study, dict[int, Genotype]()
+
+    def watch(self, ledger: Ledger) -> None:
+        """What is remembered."""
+        self._ledger = ledger
+
+    def suggest(self, number: int) -> tuple[Genotype, dict[str, Any]]:
+        """As it is."""
+        self._proposed[number], state = super().suggest(number)
+        return self._proposed[number], state
+
+    def forget(self, number: int) -> None:
+        """Told again where there is a result by now; a network that is not valid, or in flight, has none."""
+        try:
+            known = self._ledger.networks.get(candidate(self._searched, self._proposed.pop(number)).digest)
+        except ArchitectureError:
+            known = None
+        if known is None or not known.accuracies:
+            super().forget(number)
+        else:
+            values = known.costs | {"accuracy": known.accuracies[0]}
+            self.tell(number, values, violations(self._searched, known.costs))
 
 
 class Category(Gene):
@@ -115,6 +149,6 @@ METHODS: dict[str, Callable[..., Sampler]] = {
     "nsga2": optunas("nsga2"),
     "nsga3": nsga3,
     "random": optunas("random"),
-    "gp": optunas("gp"),
+    "gp": Gp,
     "botorch": botorch,
 }
