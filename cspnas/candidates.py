@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -20,6 +21,7 @@ from cspnas.space import Genotype
 from cspnas.study import Study
 
 SAMPLE = 1000  # random candidates that tell the admitted range of each cost
+FEW = 100  # fewer than these tell no range
 
 
 @dataclass(slots=True)
@@ -62,6 +64,33 @@ def admitted(study: Study, costs: dict[str, float]) -> bool:
     return all(excess <= 0 for excess in violations(study, costs).values())
 
 
+def admitted_candidate(study: Study, genotype: Genotype, table: CostTable) -> Candidate | None:
+    """The candidate of a genotype where it is a valid network that breaks no constraint."""
+    try:
+        drawn = candidate(study, genotype, table)
+    except ArchitectureError:
+        return None
+    return drawn if admitted(study, drawn.costs) else None
+
+
+def walked(study: Study, start: Iterable[Candidate], random: Random, table: CostTable) -> Iterator[Candidate]:
+    """`start`, then the admitted candidates that differ in one gene from one before them: each network once, until none is
+    left. Where constraints admit little of a large space, draws find next to nothing; but what is admitted lies together.
+    """
+    found = {one.digest: one for one in start}
+    yield from found.values()
+    seen, parents = set(found), list(found.values())
+    while parents:
+        genotypes = list(study.space.neighbours(parents.pop(random.randrange(len(parents))).genotype))
+        random.shuffle(genotypes)
+        for genotype in genotypes:
+            drawn = admitted_candidate(study, genotype, table)
+            if drawn is not None and drawn.digest not in seen:
+                seen.add(drawn.digest)
+                parents.append(drawn)
+                yield drawn
+
+
 def valid_candidates(study: Study, random: Random, table: CostTable | None = None) -> Iterator[Candidate]:
     """Random valid candidates for ever, admitted or not; ends after 10,000 invalid draws in a row."""
     failures, table = 0, table or CostTable()
@@ -74,7 +103,8 @@ def valid_candidates(study: Study, random: Random, table: CostTable | None = Non
 
 
 def admitted_sample(study: Study, count: int = SAMPLE) -> list[Candidate]:
-    """Up to `count` admitted candidates from at most 20 times as many draws, the same ones for every call.
+    """Up to `count` admitted candidates from at most 20 times as many draws, the same ones for every call. Where draws find
+    fewer than `FEW`, so many from there on by a walk.
 
     Raises InputError where none is admitted, with how far the nearest candidate is.
     """
@@ -88,6 +118,8 @@ def admitted_sample(study: Study, count: int = SAMPLE) -> list[Candidate]:
             break
     if not found and best is not None:
         found = [_descend(study, best)]
+    if len(found) < min(count, FEW):
+        found = list(islice(walked(study, found, random, CostTable()), min(count, FEW)))
     return found
 
 

@@ -104,9 +104,9 @@ class Driver:
         """Take over what other drivers suggested and ended since the last step."""
         suggestions, finished = self._others.hear(self._number, self._open)
         self._teacher.restore(suggestions)
+        self._idle = idle(suggestions, self._idle)
         for row in suggestions:
             self._number = row["number"] + 1
-            self._idle = 0 if row["outcome"] == "training" else self._idle + 1
             self.outcomes[row["outcome"]] += 1
             place = next((n for n, (source, _) in enumerate(self._baselines) if source == row["source"]), None)
             if place is not None:
@@ -271,7 +271,7 @@ class Driver:
         identifier = self.database.record_suggestion(row, **(parts or {}))
         self._teacher.known.add(identifier)
         self._number += 1
-        self._idle = 0 if outcome == "training" else self._idle + 1
+        self._idle = idle([row], self._idle)
         self.outcomes[outcome] += 1
         return identifier
 

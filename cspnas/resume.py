@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cspnas.candidates import Candidate, baseline_curves
 from cspnas.ledger import Ledger, Network
 from cspnas.study import Study
 from cspnas.transactions import Row
-from cspnas.work import Suggestion, Work, unit_of
+from cspnas.work import CONFIRM, Suggestion, Work, unit_of
 
 
 def cut_short(study: Study, ledger: Ledger, rows: list[Row]) -> list[Work]:
@@ -52,11 +52,9 @@ def missing_baselines(study: Study, rows: list[Row]) -> list[tuple[str, Candidat
     return missing
 
 
-def idle(rows: list[Row]) -> int:
-    """How many suggestions the last training is ago."""
-    count = 0
-    for row in reversed(rows):
-        if row["outcome"] == "training":
-            break
-        count += 1
-    return count
+def idle(rows: Iterable[Mapping[str, Any]], before: int = 0) -> int:
+    """How many suggestions of new networks came since one was trained, in `rows` after `before` of them."""
+    for row in rows:
+        if row["source"] != CONFIRM:
+            before = 0 if row["outcome"] == "training" else before + 1
+    return before

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from random import Random
 
-from cspnas.candidates import Candidate, admitted, candidate
+from cspnas.candidates import Candidate, admitted_candidate, admitted_sample, candidate, walked
 from cspnas.cost import CostTable
-from cspnas.errors import ArchitectureError
 from cspnas.space import Genotype
 from cspnas.study import Study
 
-LISTED = 20_000  # a space of at most so many genotypes is listed; of a larger one so many are drawn
+LISTED = 20_000  # a space of at most so many genotypes is listed; of a larger one so many are drawn, then it is walked
 
 
 class Untried:
@@ -20,6 +19,7 @@ class Untried:
     def __init__(self, study: Study) -> None:
         self._study, self._table = study, CostTable()
         self._left: dict[str, Genotype] | None = None  # by digest, of a space that can be listed
+        self._walk: Iterator[Candidate] | None = None  # through a large space, once draws find nothing
         self._exhausted = False
 
     @property
@@ -47,13 +47,16 @@ class Untried:
         return candidate(self._study, random.choice(list(self._left.values()))) if self._left else None
 
     def _sampled(self, known: Container[str], random: Random) -> Candidate | None:
-        draws = (self._admitted(self._study.space.sample(random)) for _ in range(LISTED))
-        return next((found for found in draws if found is not None and found.digest not in known), None)
+        if self._walk is None:
+            draws = (self._admitted(self._study.space.sample(random)) for _ in range(LISTED))
+            found = next((found for found in draws if found is not None and found.digest not in known), None)
+            if found is not None:
+                return found
+            self._walk = walked(
+                self._study, admitted_sample(self._study), Random(f"{self._study.seed}/walk"), self._table
+            )
+        return next((found for found in self._walk if found.digest not in known), None)
 
     def _admitted(self, genotype: Genotype) -> Candidate | None:
         """The candidate where it is admitted; its stages' costs tell that long before its graph is there."""
-        try:
-            drawn = candidate(self._study, genotype, self._table)
-        except ArchitectureError:
-            return None
-        return drawn if admitted(self._study, drawn.costs) else None
+        return admitted_candidate(self._study, genotype, self._table)

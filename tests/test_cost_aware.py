@@ -132,6 +132,16 @@ def test_a_space_of_one_architecture_ends_after_it(start: Start) -> None:
     assert len(handed) == 1 and reason == "all 1 admitted architectures are trained"
 
 
+def test_a_space_of_one_architecture_that_is_confirmed_and_asked_again_ends_again(start: Start) -> None:
+    """Its confirmations are rows enough for a model, but nothing tells candidates apart; nothing is written by the second."""
+    run = start(ONE, sampler="cost-aware", trials=40, confirm_share=0.25)
+    _, first, handed = run.go()
+    before = len(run.suggestions)
+    _, again, more = run.go()
+    assert first == again == "all 1 admitted architectures are trained"
+    assert len(handed) == 11 and more == [] and len(run.suggestions) == before
+
+
 def test_with_a_truth_that_is_smooth_it_beats_random_at_the_same_number_of_trainings(start: Start) -> None:
     """Paired over 4 seeds; accuracy rises with size and saturates, the same for both."""
 

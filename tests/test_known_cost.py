@@ -203,6 +203,8 @@ def test_costs_below_and_above_zero_keep_their_order(offset: float) -> None:
         (lambda params: 5.0, ["minimize", "maximize"], "costs gives 5.0 for"),
         (lambda params: ("1", None), ["minimize", "maximize"], "the others finite numbers"),
         (lambda params: (math.nan, None), ["minimize", "maximize"], "the others finite numbers"),
+        (lambda params: (10**400, None), ["minimize", "maximize"], "the others finite numbers"),
+        (lambda params: (1 + 1j, None), ["minimize", "maximize"], "the others finite numbers"),
         (lambda params: (1.0, None) if params["csp"] else (None, 1.0), ["minimize", "maximize"], "one of them None"),
         (lambda params: (None,), ["maximize"], "expected 2 values"),
         (lambda params: (1.0, None), ["minimize", "minimize"], "a measured objective that is minimised"),
@@ -251,10 +253,71 @@ def test_a_sampler_of_two_studies_fits_each_its_own_model() -> None:
     assert [trial.params for trial in again.trials] == [trial.params for trial in fresh.trials]
 
 
-def test_percentages_are_named() -> None:
+@pytest.mark.parametrize("score", [93.0, -0.3])
+def test_percentages_and_scores_below_zero_are_named(score: float) -> None:
+    """All of them would be taken for perfect, or for worthless."""
     study = study_of(KnownCostSampler(SPACE, costs, pool=60))
-    with pytest.raises(InputError, match="trial 0: found an accuracy of 93"):
-        study.optimize(lambda trial: (objective(trial)[0], 93.0), n_trials=2)
+    with pytest.raises(InputError, match=f"trial 0: found an accuracy of {score:g}, expected a fraction from 0 to 1"):
+        study.optimize(lambda trial: (objective(trial)[0], score), n_trials=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("pool", {"pool": 0}),
+        ("pool", {"pool": 2.5}),
+        ("seed", {"seed": -1}),
+        ("seed", {"seed": "a"}),
+        (r"search_space\['x'\]", {"search_space": {"x": (0, 1)}}),
+    ],
+)
+def test_arguments_that_are_none_are_named_at_once(name: str, options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=name):
+        KnownCostSampler(**{"search_space": SPACE, "costs": costs, **options})
+
+
+@pytest.mark.parametrize(("high", "step"), [(0.3, 0.1), (0.7, 0.1), (0.6, 0.2), (0.35, 0.05), (1.2, 0.4)])
+def test_the_last_step_of_a_float_is_within_its_range(high: float, step: float) -> None:
+    """3 * .1 is greater than .3: every value is asked for, and Optuna takes it."""
+    space: dict[str, BaseDistribution] = {"x": FloatDistribution(0.0, high, step=step)}
+    study = study_of(KnownCostSampler(space, lambda params: (1 + params["x"], None), pool=50))
+    count = round(high / step) + 1
+    study.optimize(lambda trial: (1 + trial.suggest_float("x", 0.0, high, step=step), 0.5), n_trials=count)
+    found = sorted(trial.params["x"] for trial in study.trials)
+    assert found == pytest.approx([step * n for n in range(count)]) and found[-1] == high
+
+
+@pytest.mark.parametrize("error", [ValueError, optuna.TrialPruned])
+def test_a_trial_that_ended_before_it_asked_for_all_takes_only_its_own_point(error: type[Exception]) -> None:
+    """It asked for the better family alone, and failed or was pruned there; the rest of that family stays to be tried."""
+    space: dict[str, BaseDistribution] = {
+        "family": CategoricalDistribution(["a", "b"]),
+        "width": IntDistribution(1, 40),
+    }
+
+    def better(trial: optuna.Trial) -> tuple[float, float]:
+        family = trial.suggest_categorical("family", ["a", "b"])
+        if trial.number == 7:
+            raise error
+        return float(width := trial.suggest_int("width", 1, 40)), 0.5 + 0.005 * width + (0.2 if family == "a" else 0.0)
+
+    study = study_of(sampler := KnownCostSampler(space, lambda params: (float(params["width"]), None), pool=80))
+    study.optimize(better, n_trials=30, catch=(ValueError,))
+    later = [trial.params["family"] for trial in study.trials[8:]]
+    assert later.count("a") > 0.8 * len(later)
+    assert sampler._space_of(study).pool.count(study.trials[7].system_attrs["cspnas:proposed"]) == 1
+
+
+def test_a_sampler_of_studies_with_other_directions_follows_each() -> None:
+    """The same known objective minimised, then maximised: the one's cheapest is the other's worst."""
+    space: dict[str, BaseDistribution] = {"x": FloatDistribution(0, 1)}
+    used = KnownCostSampler(space, lambda params: (params["x"], None), pool=100)
+    means = []
+    for direction in ("minimize", "maximize"):
+        study = optuna.create_study(directions=[direction, "maximize"], sampler=used)
+        study.optimize(lambda trial: (trial.suggest_float("x", 0, 1), 0.5), n_trials=12)
+        means.append(np.mean([trial.params["x"] for trial in study.trials[6:]]))
+    assert means[0] < 0.3 < 0.7 < means[1]
 
 
 def test_a_parameter_that_the_search_space_has_otherwise_is_named() -> None:

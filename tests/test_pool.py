@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from driven import SPACE, Run, Start
 
-from cspnas.candidates import admitted
+from cspnas import untried
+from cspnas.candidates import admitted, candidate
 from cspnas.samplers import pool as pools
 from cspnas.samplers.pool import Batch, Pool
 
@@ -67,6 +69,7 @@ def test_a_suggestion_makes_no_batch_that_it_does_not_choose_from(
 ) -> None:
     """The first ones need one of ten, those by the model three: a search begins and goes on the sooner."""
     monkeypatch.setattr(pools, "SIZE", 20)
+    monkeypatch.setattr("cspnas.samplers.drawing.LEAST_SCALED", 10)
     made: list[int] = []
     whole = Pool.batch
     monkeypatch.setattr(Pool, "batch", lambda self, number: made.append(number) or whole(self, number))
@@ -79,10 +82,44 @@ def test_a_suggestion_makes_no_batch_that_it_does_not_choose_from(
 def test_a_space_that_admits_nothing_is_drawn_from_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """Looking for the first candidate in vain takes seconds in a large space."""
     monkeypatch.setattr(pools, "SIZE", 5)
-    monkeypatch.setattr(pools, "admitted", lambda study, costs: False)
+    monkeypatch.setattr(Pool, "_distinct", lambda self, random: iter(()))
     made: list[int] = []
     whole = Pool.batch
     monkeypatch.setattr(Pool, "batch", lambda self, number: made.append(number) or whole(self, number))
     run = start(LARGE, sampler="cost-aware", trials=8, confirm_share=0.0)
     _, reason, _ = run.go()
     assert reason == "all 8 trainings are done" and made == list(range(pools.BATCHES))
+
+
+@pytest.fixture
+def sparse(start: Start, monkeypatch: pytest.MonkeyPatch) -> tuple[Run, set[str]]:
+    """A space that is too large to be listed, of whose 576 genotypes 12 are admitted, and the digests of those."""
+    monkeypatch.setattr(pools, "SIZE", 20)
+    monkeypatch.setattr(untried, "LISTED", 100)
+    stage = "  - {csp: false, growth_rate: [2, 3, 4, 5, 6, 7, 8, 9], depth: [1, 2, 3]}\n"
+    text = SPACE.split("  - csp")[0] + 2 * stage + "objectives: [accuracy, flops]\nbaselines: {widths: 0}\n"
+    wide = start(text, sampler="cost-aware", confirm_share=0.0).study
+    every = sorted(
+        (candidate(wide, genotype) for genotype in wide.space.enumerate()), key=lambda one: one.costs["flops"]
+    )
+    least = [one for one in every if one.costs["flops"] <= every[11].costs["flops"]]
+    text += f"constraints: [flops <= {every[11].costs['flops']:.0f}]\n"
+    return start(text, sampler="cost-aware", trials=40, confirm_share=0.0), {one.digest for one in least}
+
+
+def test_where_little_is_admitted_the_pool_holds_all_that_lies_together(sparse: tuple[Run, set[str]]) -> None:
+    """Draws alone would find one in 48; every batch has them all."""
+    run, expected = sparse
+    pool = Pool(run.study)
+    for number in (0, 3):
+        found = [one.digest for one in pool.batch(number).candidates]
+        assert len(found) == len(set(found)) and set(found) == expected
+
+
+@pytest.mark.parametrize("sampler", ["cost-aware", "random"])
+def test_a_search_where_little_is_admitted_trains_all_of_it(sparse: tuple[Run, set[str]], sampler: str) -> None:
+    """It went by draws alone, and ended after the first few as if there were no more."""
+    run, expected = sparse
+    _, reason, handed = Run(replace(run.study, sampler=sampler), run.database, run.row).go()
+    assert {work.digest for work in handed} == expected and len(handed) == len(expected)
+    assert reason == f"all {len(expected)} admitted architectures found are trained"

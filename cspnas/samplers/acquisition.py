@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cspnas.samplers.improvement import Step, expected_improvement, improvement_bound, leading, log_error_excess, steps
+from cspnas.samplers.improvement import Excess, improvement_bound, improvement_over, leading, log_error_excess
 from cspnas.samplers.surrogate import Posterior, Surrogate, to_accuracy, to_target
 
 Array = npt.NDArray[Any]
-CHUNK = 512  # candidates whose exact gain is computed at once
+CHUNK = 512  # candidates whose gain is computed at once
 LEAST_ROWS = 6  # trainings before the first model
 MODEL_NETWORKS = 1500  # the model's memory and time grow with their square and cube
 GROWTH = 1.25  # hyperparameters are fitted again when there are this many times the rows of the last fit
@@ -63,29 +63,26 @@ class Belief:
     found: Posterior
     reference: float  # accuracy from which the hypervolume counts
 
-    def gains(self, where: Array, over: Sequence[Step]) -> Array:
-        """Exact expected improvements, over the incumbents' steps, of the candidates at indices `where`."""
+    def excess(self, where: Array) -> Excess:
+        """Of the candidates at indices `where`."""
         mean, deviation = self.found.mean[where], self.found.deviation[where]
-
-        def excess(threshold: float) -> Array:
-            return log_error_excess(np.asarray(threshold), mean, deviation)
-
-        return expected_improvement(self.candidates.costs[where], excess, over)
+        return lambda threshold: log_error_excess(np.asarray(threshold), mean, deviation)
 
     def ranked(self) -> Iterator[int]:
-        """Candidates from the greatest expected improvement down; exact gains are computed only as far as they are asked
-        for, in the order of an upper bound.
+        """Candidates from the greatest expected improvement down; gains are computed only as far as they are asked for, in
+        the order of an upper bound.
         """
         volume, needed = improvement_bound(self.candidates.costs, self.costs, self.accuracies, self.reference)
         bound = volume * log_error_excess(needed, self.found.mean, self.found.deviation)
         order = np.argsort(-bound, kind="stable")
-        over = steps(self.costs, self.accuracies, self.reference)
+        improvement = improvement_over(self.costs, self.accuracies, self.reference)
         heap: list[tuple[float, float, int]] = []
         for start in range(0, len(order), CHUNK):
             while heap and -heap[0][0] >= bound[order[start]]:
                 yield heapq.heappop(heap)[2]
             where = order[start : start + CHUNK]
-            for index, gain in zip(where, self.gains(where, over), strict=True):
+            gains = improvement(self.candidates.costs[where], self.excess(where))
+            for index, gain in zip(where, gains, strict=True):
                 heapq.heappush(heap, (-float(gain), -float(self.found.mean[index]), int(index)))
         while heap:
             yield heapq.heappop(heap)[2]

@@ -83,7 +83,7 @@ class CostAwareSampler:
         if not drawing:
             return self.study.space.sample(random), {}  # the driver finds what is left, or that nothing is
         trained, pending = self._trained(), self._in_flight()
-        if len(trained.accuracy) < LEAST_ROWS:
+        if len(trained.accuracy) < LEAST_ROWS or not trained.points.features.shape[1]:  # all candidates look the same
             known = joined(trained.points, pending)
             return self._first_unknown(lambda points: farthest(points, known, random), drawing.of([0]), random), {}
         with _linear_algebra().limit(limits=1):  # the other cores train; and threads cost more than they bring here

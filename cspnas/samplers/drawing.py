@@ -21,6 +21,7 @@ from cspnas.space import Genotype
 
 Array = npt.NDArray[Any]
 MUTATIONS = 500  # of the front's networks, costed for each block, and when the front has changed
+LEAST_SCALED = 100  # candidates that tell the scale of a feature
 MOST_BATCHES = 3  # of the pool, at random: with all ten no better (docs/LOG.md), and slower
 KERNEL_ENTRIES = 2_000_000  # candidates times trainings at once: about half a second of one core
 
@@ -35,12 +36,14 @@ class Drawn:
 
 
 class Drawing:
-    """Draws from a pool, whose first batch that holds anything gives features their scale. Falsy where none does."""
+    """Draws from a pool, whose first batches that hold enough give features their scale. Falsy where it holds nothing."""
 
     def __init__(self, pool: Pool, reference: Reference, seed: int) -> None:
         self._pool, self._reference, self._seed = pool, reference, seed
-        batches = (pool.batch(number).features for number in range(pool.batches))
-        found = next((features for features in batches if features), None)
+        found, number = list[list[float]](), 0
+        while len(found) < LEAST_SCALED and number < pool.batches:
+            found += pool.batch(number).features
+            number += 1
         self._scaling = Scaling(found) if found else None
         self._points: dict[int, Points] = {}  # of the pool's batches
         self._seen: dict[str, list[float]] = {}  # features of networks

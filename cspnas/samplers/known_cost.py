@@ -33,13 +33,22 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
     (a fraction, maximised); or None for parameters that are not admitted. Constraints therefore belong into `costs`.
     Nothing is proposed twice before all of the pool have been; then, those first that were tried least, the best come again.
 
-    The next trial depends on the study and `seed` alone, so that a study in a database goes on as if it had not stopped.
-    Threads of one study may share the sampler. Raises InputError at the first trial for costs that do not fit the study.
+    The next trial depends on the study and `seed` alone, so that a study in a database goes on as if it had not stopped; but
+    Optuna keeps a trial whose process was killed as running, and so does this. Threads of one study may share the sampler.
+    Raises InputError at the first trial for costs that do not fit the study, and for accuracies below 0 or above 1.
     """
 
     def __init__(
         self, search_space: Mapping[str, BaseDistribution], costs: Costs, *, pool: int = 2000, seed: int = 0
     ) -> None:
+        for name, value, least in (("pool", pool, 1), ("seed", seed, 0)):
+            if not isinstance(value, int) or value < least:
+                raise InputError(f"{value!r}", expected=f"an integer from {least}", where=name)
+        for name, distribution in search_space.items():
+            if not isinstance(distribution, BaseDistribution):
+                raise InputError(
+                    f"{distribution!r}", expected="a distribution of Optuna's", where=f"search_space[{name!r}]"
+                )
         self._search_space, self._costs, self._size, self._seed = dict(search_space), costs, pool, seed
         self._surrogate = Surrogate()
         self._model = Model(self._surrogate)
@@ -73,13 +82,18 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
         """All parameters of the next trial."""
         with self._one_at_a_time:
             known = self._space_of(study)
-            taken = [params for other in study.get_trials(deepcopy=False) if (params := _params(other))]
+            others = study.get_trials(deepcopy=False)
+            taken = [params for other in others if (params := _params(other)) and self._is_whole(other, params)]
             chosen = _least_tried((known.pool[n] for n in self._ranked(study, trial)), taken)
             study._storage.set_trial_system_attr(trial._trial_id, PROPOSED, chosen)
         return chosen
 
+    def _is_whole(self, trial: FrozenTrial, params: Params) -> bool:
+        """What a complete trial did not ask for has no effect; one that ended before that may not have asked for all."""
+        return trial.state == TrialState.COMPLETE or self._search_space.keys() <= params.keys()
+
     def _space_of(self, study: optuna.Study) -> KnownSpace:
-        if self._known is None:
+        if self._known is None or self._known.directions != study.directions:  # as those of another study may be
             self._known = KnownSpace(self._search_space, self._costs, study.directions, self._size, self._seed)
         return self._known
 
@@ -102,9 +116,13 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
         points = known.points(params, [trial.values for trial in done])
         points.costs[[not known.admits(one) for one in params]] = BEYOND
         accuracy = np.array([trial.values[known.measured] for trial in done])
-        if (beyond := np.flatnonzero(accuracy > 1 + ROUNDING)).size:  # all would count as the same, about 1
+        beyond = np.flatnonzero(
+            (accuracy > 1 + ROUNDING) | (accuracy < -ROUNDING)
+        )  # all would count as about 1, or as 0
+        if beyond.size:
             found, where = f"an accuracy of {accuracy[beyond[0]]:g}", f"trial {done[beyond[0]].number}"
-            raise InputError(found, expected="a fraction, at most 1", where=where, do="divide percentages by 100")
+            do = "divide percentages by 100, map other scores to that range"
+            raise InputError(found, expected="a fraction from 0 to 1", where=where, do=do)
         kept = telling(points.costs, accuracy)
         return Trained(Points(points.features[kept], points.costs[kept]), np.arange(len(kept)), accuracy[kept])
 
@@ -130,11 +148,11 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
 
 
 def _params(trial: FrozenTrial) -> Params:
-    """What a trial has, or will have: one that has just begun did not ask for its parameters yet."""
-    if trial.state.is_finished():
+    """What a trial has, or would have had: one that has just begun, or that failed, did not ask for all its parameters."""
+    if trial.state == TrialState.COMPLETE:
         return trial.params
     attributes = trial.system_attrs
-    return {**attributes.get(PROPOSED, trial.params), **attributes.get(ENQUEUED, {})}
+    return {**attributes.get(PROPOSED, {}), **attributes.get(ENQUEUED, {}), **trial.params}
 
 
 def _least_tried(ranked: Iterable[Params], taken: Sequence[Params]) -> Params:

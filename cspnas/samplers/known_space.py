@@ -18,12 +18,13 @@ Array = npt.NDArray[Any]
 Params = dict[str, Any]
 Values = Sequence[float | None]  # all objectives in the study's order, None for the measured one
 Costs = Callable[[Params], Values | None]
+LARGEST = 1e300  # of a cost: differences of two are finite
 TRIES = 20  # draws for each of the pool's places, where few are admitted or distinct
 
 
 class KnownSpace:
     """`pool` holds distinct admitted parameters, `candidates` the same as a model sees them, `measured` the place of the
-    measured objective.
+    measured objective, `directions` those of the study.
 
     Raises InputError where nothing that was drawn is admitted, and for costs that do not fit the study.
     """
@@ -37,6 +38,7 @@ class KnownSpace:
         seed: int,
     ) -> None:
         self._space, self._costs, self._asked = space, costs, dict[str, Values | None]()
+        self.directions = list(directions)
         self._signs = np.array([1 if direction == StudyDirection.MINIMIZE else -1 for direction in directions])
         drawn = self._drawn(size, np.random.default_rng(seed))
         self.pool = [params for params, _ in drawn]
@@ -139,7 +141,8 @@ def _is_sequence(values: Any) -> bool:
 
 
 def _is_known(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float | np.number) and bool(np.isfinite(value)))
+    numbers = int | float | np.integer | np.floating
+    return value is None or (isinstance(value, numbers) and bool(-LARGEST <= value <= LARGEST))  # NaN is not
 
 
 def _draw(rng: np.random.Generator, distribution: BaseDistribution) -> Any:
@@ -149,7 +152,9 @@ def _draw(rng: np.random.Generator, distribution: BaseDistribution) -> Any:
     assert isinstance(distribution, FloatDistribution | IntDistribution)
     if distribution.step is not None and not distribution.log:
         steps = round((distribution.high - distribution.low) / distribution.step)
-        return distribution.low + distribution.step * int(rng.integers(steps + 1))
+        return min(
+            distribution.low + distribution.step * int(rng.integers(steps + 1)), distribution.high
+        )  # 3 * .1 > .3
     low, high = float(distribution.low), float(distribution.high)
     value = float(np.exp(rng.uniform(np.log(low), np.log(high)))) if distribution.log else float(rng.uniform(low, high))
     value = min(max(value, low), high)  # exp(log(x)) may be a little beyond x

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from random import Random
+from typing import Any
 
-from cspnas.candidates import Candidate, admitted, candidate, valid_candidates
+from cspnas.candidates import Candidate, admitted, admitted_candidate, admitted_sample, valid_candidates, walked
 from cspnas.cost import CostTable
-from cspnas.errors import ArchitectureError
 from cspnas.samplers.features import raw_features
 from cspnas.space import Genotype, SearchSpace
 from cspnas.study import Study
@@ -38,6 +38,7 @@ class Pool:
     def __init__(self, study: Study) -> None:
         self.study, self._table = study, CostTable()
         self._made: dict[int, Batch] = {}
+        self._sample: list[Candidate] | None = None
         self._dealt: list[Genotype] | None = None
         if study.space.size <= BATCHES * SIZE:
             self._dealt = list(study.space.enumerate())
@@ -57,21 +58,31 @@ class Pool:
         return self._admitted(self._dealt[number :: self.batches])
 
     def _distinct(self, random: Random) -> Iterator[Candidate]:
-        seen = set()
+        """Random ones; where draws bring nothing new any more, as where little is admitted, those around what is admitted."""
+        found, in_vain = dict[tuple[Any, ...], Candidate](), 0
         for drawn in islice(valid_candidates(self.study, random, self._table), DRAWS * SIZE):
             key = tuple(drawn.genotype.items())
-            if key not in seen and admitted(self.study, drawn.costs):
-                seen.add(key)
+            in_vain += 1
+            if key not in found and admitted(self.study, drawn.costs):
+                found[key], in_vain = drawn, 0
+                yield drawn
+            if in_vain == SIZE:
+                break
+        for drawn in walked(self.study, self._start(found.values()), random, self._table):
+            if tuple(drawn.genotype.items()) not in found:
                 yield drawn
 
+    def _start(self, found: Collection[Candidate]) -> Iterable[Candidate]:
+        """Where a walk begins that draws did not."""
+        if found:
+            return found
+        if self._sample is None:
+            self._sample = admitted_sample(self.study)
+        return self._sample
+
     def _admitted(self, genotypes: Iterable[Genotype]) -> Iterator[Candidate]:
-        for genotype in genotypes:
-            try:
-                drawn = candidate(self.study, genotype, self._table)
-            except ArchitectureError:
-                continue
-            if admitted(self.study, drawn.costs):
-                yield drawn
+        found = (admitted_candidate(self.study, genotype, self._table) for genotype in genotypes)
+        return (one for one in found if one is not None)
 
     def mutations(self, parents: Sequence[Genotype], count: int, random: Random) -> list[Candidate]:
         """Admitted ones among `count` genotypes that differ from one of `parents` in one to three genes."""
