@@ -1,18 +1,19 @@
 """The accuracy table: trained CSP-DenseNets of the shipped `densenet` space, with what made them.
 
-    python benchmarks/accuracy_table/table.py export sqlite:///studies/table.db#table    study -> table.json.xz
-    python benchmarks/accuracy_table/table.py report                                     what the table says by itself
+    python benchmarks/accuracy_table/table.py export table    the study -> table.json.xz
+    python benchmarks/accuracy_table/table.py report          what the table says by itself
 
-The study is made by the product's own search, and continued by the same command:
+The study is made by the product's own search, and continued by the same command from `study.db.xz` beside this file:
 
+    xz -dc benchmarks/accuracy_table/study.db.xz > studies/table.db
     cspnas search densenet --study table --sampler random --trials 1000 --set search.confirm=0 --set baselines.widths=0
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import lzma
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,13 +45,14 @@ def load(file: Path = FILE) -> tuple[list[Row], dict[str, Any]]:
     return rows, document["provenance"]
 
 
-def export(url: str, name: str, file: Path = FILE) -> int:
-    """Write every network of a study that was trained to the end; how many."""
+def export(name: str, file: Path = FILE) -> int:
+    """Write every network of a study that was trained to the end; how many. Raises InputError where there is none."""
     from cspnas.database import Database
+    from cspnas.library import existing_place
 
-    database = Database(url, read_only=True)
-    study = database.study(name)
-    assert study is not None, f"no study {name} in {url}"
+    place = existing_place(name)
+    database = Database(place.url, read_only=True)
+    study = database.chosen(place.name)
     genotypes: dict[str, Any] = {}
     for suggestion in database.suggestions(study["id"]):
         genotypes.setdefault(suggestion["digest"], suggestion["genotype"])
@@ -89,14 +91,24 @@ def export(url: str, name: str, file: Path = FILE) -> int:
 
 
 def main() -> None:
-    """Parse, call, print."""
-    if sys.argv[1] == "export":
-        url, _, name = sys.argv[2].partition("#")
-        print(f"{export(url, name)} networks in {FILE}")
-    else:
+    """Parse, call, print; argparse says in one line what is wrong."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("report", help="what the table says by itself")
+    exporting = commands.add_parser("export", help=f"a study's trained networks into {FILE.name}")
+    exporting.add_argument("study", help="NAME under studies/, FILE.db#NAME or URL#NAME")
+    asked = parser.parse_args()
+    if asked.command == "report":
         from report import report
 
         print(json.dumps(report(*load()), indent=2))
+        return
+    from cspnas.errors import CspnasError
+
+    try:
+        print(f"{export(asked.study)} networks in {FILE}")
+    except CspnasError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -12,10 +12,10 @@ benchmarks/results/samplers/ as soon as it ends, so that an interrupted comparis
 
 from __future__ import annotations
 
+import argparse
 import json
 import platform
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -177,39 +177,57 @@ def base_study(truth: Truth) -> Study:
     return replace(read_space(find_space("densenet"), {"baselines.widths": 0}), confirm_share=0.0)
 
 
+def arguments() -> argparse.Namespace:
+    """What is to be done; argparse says in one line what is wrong."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("table", help="figures and plots from the results")
+    commands.add_parser("rescore", help="regrets on rows anew, after the table got more seeds")
+    running = commands.add_parser("run", help="add what is missing to the results")
+    running.add_argument("truth", choices=["rows", "model"])
+    running.add_argument("method", choices=METHODS)
+    running.add_argument("trainings", type=_count)
+    running.add_argument("seeds", type=_count)
+    running.add_argument("workers", type=_count, nargs="?", default=1)
+    return parser.parse_args()
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected an integer from 1")
+    return int(text)
+
+
 def main() -> None:
     """Parse, run, keep."""
-    if sys.argv[1] == "table":
+    asked = arguments()
+    if asked.command == "table":
         from figures import write
 
         write(RESULTS)
         return
-    if sys.argv[1] == "rescore":
-        rows = Rows()
-        reference = reference_of(base_study(rows), admitted_sample(base_study(rows)))
-        rescore(rows, reference, _whole("rows", base_study(rows), rows, reference))
-        return
-    kind, method, trainings, seeds = sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
-    workers = int(sys.argv[6]) if len(sys.argv) > 6 else 1
-    truth: Truth = Rows() if kind == "rows" else Model()
+    truth: Truth = Model() if asked.command == "run" and asked.truth == "model" else Rows()
     study = base_study(truth)
     reference = reference_of(study, admitted_sample(study))
     RESULTS.mkdir(parents=True, exist_ok=True)
-    whole = _whole(kind, study, truth, reference)
-    file = RESULTS / f"{kind}-{method}-{workers}.json"
+    if isinstance(truth, Rows) and asked.command == "rescore":
+        rescore(truth, reference, _whole("rows", study, truth, reference))
+        return
+    whole = _whole(asked.truth, study, truth, reference)
+    file = RESULTS / f"{asked.truth}-{asked.method}-{asked.workers}.json"
     document = json.loads(file.read_text()) if file.exists() else {"runs": {}}
     document = {"machine": machine()} | document  # each later run has its own
-    document |= {"kind": kind, "method": method, "workers": workers, "truth": truth.report}
-    for seed in range(seeds):
+    document |= {"kind": asked.truth, "method": asked.method, "workers": asked.workers, "truth": truth.report}
+    for seed in range(asked.seeds):
         if str(seed) in document["runs"]:
             continue
-        oracle = Oracle(truth)
-        one = replace(study, seed=seed, trials=trainings)
-        document["runs"][str(seed)] = run(one, method, oracle, reference, whole, workers) | {"machine": machine()}
+        one = replace(study, seed=seed, trials=asked.trainings)
+        last = run(one, asked.method, Oracle(truth), reference, whole, asked.workers)
+        document["runs"][str(seed)] = last | {"machine": machine()}
         file.write_text(json.dumps(document) + "\n")
-        last = document["runs"][str(seed)]
         print(
-            f"{kind} {method} x{workers} seed {seed}: {last['curve'][-1]}, {last['cpu_seconds_per_training']:.3f} s",
+            f"{asked.truth} {asked.method} x{asked.workers} seed {seed}: {last['curve'][-1]}, "
+            f"{last['cpu_seconds_per_training']:.3f} s",
             flush=True,
         )
 
