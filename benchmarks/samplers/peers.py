@@ -105,10 +105,16 @@ class Categories(SearchSpace):
         return tuple(Category(gene.name, gene.choices, gene.field, gene.number) for gene in super().genes())
 
 
-def tpe_categorical(study: Study) -> Sampler:
+class CategoricalTpe(OptunaSampler):
     """TPE without any distance between choices."""
-    space = Categories(**{field.name: getattr(study.space, field.name) for field in fields(study.space)})
-    return OptunaSampler("tpe", space, study.objectives, study.seed)
+
+    def __init__(self, study: Study) -> None:
+        space = Categories(**{field.name: getattr(study.space, field.name) for field in fields(study.space)})
+        super().__init__("tpe", space, study.objectives, study.seed)
+
+    def restore(self, number: int, genotype: Genotype, state: Any, values: Any, violations: Any) -> None:
+        """By the genotype alone: the random start asked for places among ordered choices."""
+        super().restore(number, genotype, None, values, violations)
 
 
 def optunas(name: str) -> Callable[[Study], Sampler]:
@@ -145,7 +151,7 @@ METHODS: dict[str, Callable[..., Sampler]] = {
     "cost-aware": CostAwareSampler,
     "costs-only": CostsOnly,
     "tpe": optunas("tpe"),
-    "tpe-categorical": tpe_categorical,
+    "tpe-categorical": CategoricalTpe,
     "nsga2": optunas("nsga2"),
     "nsga3": nsga3,
     "random": optunas("random"),
