@@ -13,11 +13,12 @@ import numpy as np
 from cspnas.architecture import Architecture
 from cspnas.architecture_document import architecture_from
 from cspnas.database import Database
-from cspnas.errors import StorageError
+from cspnas.errors import InputError
 from cspnas.failures import BAD_DATA, quarantined
 from cspnas.front import Reference, hypervolume, knee, losses
 from cspnas.objectives import MEASURED
 from cspnas.running_front import RunningFront
+from cspnas.sound import check_costs, check_genotype, check_training, damaged
 from cspnas.space import Genotype
 
 
@@ -35,14 +36,14 @@ class Network:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The architecture as plain data. Raises StorageError where its text is no JSON."""
+        """The architecture as plain data. Raises StorageError where its text is no JSON, or none of an architecture."""
         if isinstance(self.stored, str):
             try:
-                self.stored = dict(json.loads(self.stored))
-            except (ValueError, TypeError) as error:
-                raise StorageError(
-                    f"network {self.digest[:12]}: the study database is damaged ({error}); restore it from a backup"
-                ) from None
+                found = json.loads(self.stored)
+                architecture_from(found)
+            except (ValueError, TypeError, LookupError, AttributeError) as error:
+                raise damaged(self.digest, f"document that is none of an architecture: {error!r}") from None
+            self.stored = dict(found)
         return self.stored
 
     def row(self) -> dict[str, Any]:
@@ -80,7 +81,10 @@ class Network:
 
 
 class Ledger:
-    """All networks of one study by digest, with counts, front and deviations that each result changes where it must."""
+    """All networks of one study by digest, with counts, front and deviations that each result changes where it must.
+
+    Raises StorageError, as it reads or is told of them, for figures that no search can have written (`sound.py`).
+    """
 
     def __init__(self, reference: Reference, database: Database, study_id: int) -> None:
         self.reference, self.study_id, self._database = reference, study_id, database
@@ -127,13 +131,20 @@ class Ledger:
         self, architecture: dict[str, Any], evaluation: dict[str, Any], source: str, genotype: Genotype | None
     ) -> Network:
         digest = architecture["digest"]
+        result = evaluation.pop("result", None) or {}  # bulky: only what was measured stays in memory
+        for name in MEASURED:
+            evaluation.setdefault(name, result.get(name))
+        try:
+            check_training(evaluation)
+            if digest not in self.networks:
+                check_costs(architecture["costs"], self.reference.objectives)
+                check_genotype(genotype)
+        except InputError as error:
+            raise damaged(digest, error, self._database.shown_url) from None
         if digest not in self.networks:
             self.networks[digest] = Network(digest, architecture["document"], architecture["costs"], source)
             if genotype:
                 self.genotypes[digest] = genotype
-        result = evaluation.pop("result", None) or {}  # bulky: only what was measured stays in memory
-        for name in MEASURED:
-            evaluation.setdefault(name, result.get(name))
         self.networks[digest].evaluations.append(evaluation)
         self._counts[evaluation["repeat"] == 0, evaluation["state"]] += 1
         if evaluation["state"] != "in_flight":
@@ -146,9 +157,14 @@ class Ledger:
         network = self.networks[digest]
         row = next(row for row in network.evaluations if row["id"] == evaluation_id)
         result = changes.get("result") or {}
-        row.update({name: result.get(name) for name in MEASURED})
+        new = {name: result.get(name) for name in MEASURED}
+        new |= {key: value for key, value in changes.items() if key != "result"}
+        try:
+            check_training({**row, **new})
+        except InputError as error:
+            raise damaged(digest, error, self._database.shown_url) from None
         self._counts[row["repeat"] == 0, row["state"]] -= 1
-        row.update({key: value for key, value in changes.items() if key != "result"})
+        row.update(new)
         self._counts[row["repeat"] == 0, row["state"]] += 1
         self.changed.append(digest)
         self._note_bad_data(row)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cspnas.database import Database
 from cspnas.front import Reference, hypervolume, losses
 from cspnas.ledger import Ledger
+from cspnas.objectives import EXACT
 
 REFERENCE = Reference(("flops", "accuracy"), 0.1, (1.0, 0.0), (1000.0, 1.0))
 accuracy = st.sampled_from([0.5, 0.625, 0.75, 0.875])  # whose sums are exact: equal means are equal floats
@@ -26,7 +27,8 @@ class Rows:
         self.rows: list[dict[str, Any]] = []
 
     def evaluations(self, study_id: int) -> list[dict[str, Any]]:
-        return [{**row, "document": {}, "costs": {"flops": 10 + 50 * (int(row["digest"]) // 2)}} for row in self.rows]
+        costs = [{**dict.fromkeys(EXACT, 1), "flops": 10 + 50 * (int(row["digest"]) // 2)} for row in self.rows]
+        return [{**row, "document": {}, "costs": cost} for row, cost in zip(self.rows, costs, strict=True)]
 
     def first_suggestions(self, study_id: int) -> list[dict[str, Any]]:
         return [{"digest": row["digest"], "source": "s", "genotype": {"g": 1}} for row in self.rows]

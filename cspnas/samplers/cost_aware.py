@@ -72,8 +72,10 @@ class CostAwareSampler:
         violations: Mapping[str, float],
     ) -> None:
         """Take over the hyperparameters that an earlier driver fitted for this suggestion."""
-        if state and "hyperparameters" in state:
-            self._surrogate.load(state["hyperparameters"])
+        if isinstance(state, Mapping) and "hyperparameters" in state:
+            self._surrogate.load(
+                state["hyperparameters"], most=number
+            )  # each row is of another suggestion, before this one
 
     # Suggesting ----------------------------------------------------------------------------------------------------
 
@@ -88,7 +90,7 @@ class CostAwareSampler:
             return self._first_unknown(lambda points: farthest(points, known, random), drawing.of([0]), random), {}
         with _linear_algebra().limit(limits=1):  # the other cores train; and threads cost more than they bring here
             state = self._refit(trained)
-            drawn = drawing.block(number // BLOCK, len(trained.accuracy), parents(self._ledger))
+            drawn = drawing.block(number // BLOCK, len(trained.accuracy), parents(self._ledger, self.study))
             return self._first_unknown(lambda points: self._ranked(trained, pending, points), drawn, random), state
 
     def _draws(self) -> Drawing:

@@ -11,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from cspnas.candidates import Candidate
+from cspnas.cost import CostTable
 from cspnas.front import Reference, losses
 from cspnas.ledger import Ledger, Network
-from cspnas.objectives import MEASURED
+from cspnas.objectives import EXACT, MEASURED, exact_values
 from cspnas.samplers.acquisition import Points, joined
 from cspnas.samplers.features import Scaling, raw_features
-from cspnas.samplers.pool import SIZE, Pool
+from cspnas.samplers.pool import SIZE, Pool, mutable
 from cspnas.space import Genotype
+from cspnas.study import Study
 
 Array = npt.NDArray[Any]
 MUTATIONS = 500  # of the front's networks, costed for each block, and when the front has changed
@@ -85,7 +87,7 @@ class Drawing:
         """Networks of the ledger."""
         for network in networks:
             if network.digest not in self._seen:
-                self._seen[network.digest] = raw_features(network.architecture, network.costs)
+                self._seen[network.digest] = raw_features(network.architecture, _all_costs(network))
         return self._as_points([self._seen[network.digest] for network in networks], networks)
 
     def _as_points(self, features: Sequence[Sequence[float]], drawn: Sequence[Network | Candidate]) -> Points:
@@ -93,10 +95,17 @@ class Drawing:
         return Points(self._scaling(features), known_losses(drawn, self._reference))
 
 
-def parents(ledger: Ledger) -> dict[str, Genotype]:
-    """The front's genotypes by digest; a baseline may have none."""
+def parents(ledger: Ledger, study: Study) -> dict[str, Genotype]:
+    """The front's genotypes by digest; a baseline may have none, and one edited by hand may be none of the space's."""
     found = {network.digest: ledger.genotypes.get(network.digest) for network in ledger.front()}
-    return {digest: genotype for digest, genotype in found.items() if genotype}
+    return {digest: genotype for digest, genotype in found.items() if genotype and mutable(study, genotype)}
+
+
+def _all_costs(network: Network) -> dict[str, float]:
+    """Also those that had no name yet when the network was costed: a study's features have the same columns throughout."""
+    if all(name in network.costs for name in EXACT):
+        return network.costs
+    return exact_values(CostTable().cost(network.architecture), 1) | network.costs  # what is new asks for no batch
 
 
 def known_losses(drawn: Sequence[Network | Candidate], reference: Reference) -> Array:

@@ -11,7 +11,7 @@ from typing import Any
 from cspnas.candidates import Candidate, admitted, admitted_candidate, admitted_sample, valid_candidates, walked
 from cspnas.cost import CostTable
 from cspnas.samplers.features import raw_features
-from cspnas.space import Genotype, SearchSpace
+from cspnas.space import Gene, Genotype, SearchSpace
 from cspnas.study import Study
 
 BATCHES = 10  # a space of fewer genotypes than all of them hold is dealt out among as many as it needs
@@ -105,3 +105,18 @@ def mutated(space: SearchSpace, genotype: Genotype, random: Random) -> Genotype:
         if other.name not in filled:
             filled[other.name] = random.choice(other.choices)
     return space.active(filled)
+
+
+def mutable(study: Study, genotype: Genotype) -> bool:
+    """Whether `mutated` can change it: it names a gene of the space, and for each that it names a choice, or what a baseline
+    may have beyond the choices.
+    """
+    named = [gene for gene in study.space.genes() if gene.name in genotype]
+    return bool(named) and all(_may_have(study, gene, genotype[gene.name]) for gene in named)
+
+
+def _may_have(study: Study, gene: Gene, value: Any) -> bool:
+    choices = gene.choices
+    if gene.field in ("split_ratio", "fusion"):
+        choices = (*choices, getattr(study.baselines, gene.field))
+    return any(value == choice and type(value) is type(choice) for choice in choices)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import log
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 FIT_ROWS = 256  # hyperparameters are fitted on at most this many rows, the latest; the posterior uses all
 LEAST_ERROR = 1e-4
-HYPERPARAMETERS = 3  # their logarithms are kept
+AMPLITUDE, LENGTH, NOISE = (1e-3, 1e1), (0.5, 60.0), (1e-3, 2.0)  # bounds; logarithms of what is fitted are kept
+SLACK = 1e-6  # of a logarithm, for what rounds at a bound
 
 
 def to_target(accuracy: Array) -> Array:
@@ -62,10 +64,13 @@ class Surrogate:
         """Plain form of what was fitted."""
         return {"theta": [float(value) for value in self._hyperparameters], "rows": self.fitted_rows}
 
-    def load(self, document: Mapping[str, Any]) -> None:
-        """Take over what `dump` gave; what another release fitted to another kernel is passed over, and fitted anew."""
-        if len(document["theta"]) == HYPERPARAMETERS:
-            self._hyperparameters, self.fitted_rows = np.array(document["theta"]), document["rows"]
+    def load(self, document: Any, most: int | None = None) -> None:
+        """Take over what `dump` gave, of at most `most` rows. What another release fitted to another kernel, and what no
+        release can have fitted, is passed over, and fitted anew.
+        """
+        theta, rows = (document.get("theta"), document.get("rows")) if isinstance(document, Mapping) else (None, None)
+        if _can_be_fitted(theta) and type(rows) is int and rows > 0 and (most is None or rows <= most):
+            self._hyperparameters, self.fitted_rows = np.array(theta, float), rows
 
     @property
     def hyperparameters(self) -> tuple[float, float, float]:
@@ -82,8 +87,16 @@ class Surrogate:
         return process.fit(features, target)
 
 
+def _can_be_fitted(theta: Any) -> bool:
+    """Whether these are logarithms of hyperparameters within their bounds."""
+    if not isinstance(theta, list) or len(theta) != 3 or not all(type(one) in (int, float) for one in theta):
+        return False
+    bounds = zip(theta, (AMPLITUDE, LENGTH, NOISE), strict=True)
+    return all(log(least) - SLACK <= one <= log(most) + SLACK for one, (least, most) in bounds)  # NaN is within nothing
+
+
 def _kernel(dimensions: int) -> Any:
     from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-    smooth = ConstantKernel(0.5, (1e-3, 1e1)) * Matern(np.sqrt(dimensions), (0.5, 60.0), nu=2.5)
-    return smooth + WhiteKernel(0.3, (1e-3, 2.0))
+    smooth = ConstantKernel(0.5, AMPLITUDE) * Matern(np.sqrt(dimensions), LENGTH, nu=2.5)
+    return smooth + WhiteKernel(0.3, NOISE)
