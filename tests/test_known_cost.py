@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -221,6 +222,15 @@ def test_a_parameter_that_the_search_space_lacks_is_named() -> None:
     study = study_of(KnownCostSampler(space, lambda params: (float(params["width"]), None), pool=50))
     with pytest.raises(InputError, match="'ratio'"):
         study.ask().suggest_float("ratio", 0, 1)
+
+
+def test_the_example_of_the_readme_runs_and_trains_only_what_is_admitted() -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    (example,) = (block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "KnownCostSampler" in block)
+    names: dict[str, Any] = {}
+    exec(compile(example, "README.md", "exec"), names)
+    trials = names["study"].trials
+    assert len(trials) == 20 and all(trial.values[0] < 3000 for trial in trials)
 
 
 def test_it_needs_no_torch() -> None:
