@@ -164,7 +164,11 @@ def test_a_node_killed_in_the_middle_costs_no_training(
         until(search, f"[{number}/6]")
         if cluster.second in _nodes(tmp_path):
             break
-    time.sleep(0.5)  # by now the free slot has its next training: both nodes are at work
+    for _ in range(200):  # until the free slot has its next training: both nodes are at work
+        if [row["state"] for row in _rows(tmp_path)].count("in_flight") == 2:
+            break
+        time.sleep(0.05)
+    time.sleep(0.5)  # that it has begun there
     cluster.kill_second()
     _, errors = search.communicate(timeout=PATIENCE)
     assert search.returncode == 0, errors
