@@ -116,9 +116,8 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
         points = known.points(params, [trial.values for trial in done])
         points.costs[[not known.admits(one) for one in params]] = BEYOND
         accuracy = np.array([trial.values[known.measured] for trial in done])
-        beyond = np.flatnonzero(
-            (accuracy > 1 + ROUNDING) | (accuracy < -ROUNDING)
-        )  # all would count as about 1, or as 0
+        # Those above would all count as about 1, those below as worse than nothing.
+        beyond = np.flatnonzero((accuracy > 1 + ROUNDING) | (accuracy < -ROUNDING))
         if beyond.size:
             found, where = f"an accuracy of {accuracy[beyond[0]]:g}", f"trial {done[beyond[0]].number}"
             do = "divide percentages by 100, map other scores to that range"
