@@ -24,8 +24,8 @@ from cspnas.limits import training_seconds
 from cspnas.network import Network, initialise
 from cspnas.recipe import Recipe
 from cspnas.runners.memory_kills import MemoryKills, memory_kills
+from cspnas.runners.protocol import Work
 from cspnas.training import DeviceData, _gradients
-from cspnas.work import Work
 
 
 def fails(work: Work) -> bool:
