@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from driven import Start, failing, train
-from test_training import architecture
+from small_networks import architecture
 
 from cspnas import data as datasets
 from cspnas.architecture_document import architecture_to
