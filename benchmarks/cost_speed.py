@@ -25,14 +25,14 @@ from typing import Any
 import torch
 from ptflops import get_model_complexity_info
 
-from cspnas.candidates import candidate
-from cspnas.cost import CostTable
+from cspnas.documents.space_file import read_space
 from cspnas.errors import ArchitectureError
-from cspnas.families import wire
-from cspnas.network import Network
-from cspnas.space import Genotype
-from cspnas.space_document import read_space
-from cspnas.study import Study
+from cspnas.network.cost import CostTable
+from cspnas.network.wiring import wire
+from cspnas.space.search_space import Genotype
+from cspnas.study.candidates import candidate
+from cspnas.study.settings import Study
+from cspnas.training.module import Network
 
 HERE = Path(__file__).parent
 POOL, REPEATS, SINGLES, COUNTED = 10_000, 5, 300, 20

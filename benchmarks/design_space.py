@@ -23,16 +23,16 @@ from typing import Any
 
 import torch
 
-from cspnas.architecture import Architecture
-from cspnas.cost import CostTable
+from cspnas.documents.space_file import read_space, shipped_spaces
 from cspnas.errors import ArchitectureError
-from cspnas.families import wire
-from cspnas.network import Network, initialise
-from cspnas.space_document import read_space, shipped_spaces
+from cspnas.network.architecture import Architecture
+from cspnas.network.cost import CostTable
+from cspnas.network.wiring import wire
+from cspnas.training.module import Network, initialise
 
 RESULTS = Path(__file__).parent / "results" / "design_space.json"
 PIECE = 250  # architectures of one piece
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 
 
 def check_oracles(name: str, start: int) -> int:

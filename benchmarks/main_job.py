@@ -27,18 +27,18 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from cspnas.candidates import Candidate, admitted, admitted_sample, reference_of, valid_candidates
-from cspnas.database import Database
-from cspnas.driver import Driver
-from cspnas.ledger import Network
-from cspnas.load_results import load_results
-from cspnas.projection import Projection
-from cspnas.recipe import training_seed
+from cspnas.documents.space_file import find_space, read_space
 from cspnas.runners.protocol import Work
-from cspnas.samplers.by_name import sampler_of
-from cspnas.space_document import find_space, read_space
-from cspnas.study import Study
-from cspnas.study_tables import architectures_table, evaluations_table, suggestions_table
+from cspnas.samplers.registry import sampler_of
+from cspnas.search.driver import Driver
+from cspnas.storage.database import Database
+from cspnas.storage.load_results import load_results
+from cspnas.storage.optuna_projection import Projection
+from cspnas.storage.tables import architectures_table, evaluations_table, suggestions_table
+from cspnas.study.candidates import Candidate, admitted, admitted_sample, reference_of, valid_candidates
+from cspnas.study.results import Network
+from cspnas.study.settings import Study
+from cspnas.training.recipe import training_seed
 
 URL: str | None = None  # of the server's database; else files
 CLOCK = time.process_time  # a server's time counts too: there it is wall time
@@ -282,7 +282,7 @@ if __name__ == "__main__":
     chosen = modes[sys.argv[1]]
     machine = {"machine": platform.machine(), "system": platform.platform(), "python": platform.python_version()}
     if "postgresql" in sys.argv[2:]:
-        sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+        sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
         import servers
 
         CLOCK = time.perf_counter

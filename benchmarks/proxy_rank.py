@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import kendalltau
 
-from cspnas.recipe import training_seed
-from cspnas.space_document import find_space, read_space
+from cspnas.documents.space_file import find_space, read_space
+from cspnas.training.recipe import training_seed
 
 sys.path.insert(0, str(Path(__file__).parent / "accuracy_table"))
 from table import Row, load
@@ -47,7 +47,7 @@ def jobs(rows: list[Row], study_seed: int, precision: str, known: dict[str, dict
 
 def evaluate(job: Job) -> tuple[str, str, float]:
     """Train in a worker process."""
-    from cspnas.runners.worker import trainer
+    from cspnas.runners.local.worker import trainer
 
     result = trainer("cpu")(job[2], lambda epoch: None)
     assert result["failure"] is None, result["failure"]

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # a worker process imports this file: it needs neither Optuna nor torch
-    from cspnas.driver import Driver
-    from cspnas.projection import Projection
+    from cspnas.search.driver import Driver
+    from cspnas.storage.optuna_projection import Projection
 
 SLOTS, SECONDS = 8, float(os.environ.get("SLEEP", "20"))
 LOCAL_SLOTS, LOCAL_SECONDS = 64, (4.0, 6.0)
@@ -68,7 +68,7 @@ class Napper(Sleeper):
 
 def local(trainings: int = 640, sampler: str = "random") -> dict[str, Any]:
     """As `ray`, by the local runner; and the CPU and wall seconds that its process spends on a training."""
-    from cspnas.runners.local import LocalRunner
+    from cspnas.runners.local.runner import LocalRunner
 
     results: list[dict[str, Any]] = []
     start = time.time()
@@ -125,9 +125,9 @@ def ray(trainings: int = 64, slots: int = SLOTS) -> dict[str, Any]:
     """Share of the slots' time that is spent asleep, between the first beginning and the last end, and overall; the CPU
     seconds that a training costs this process, Tune's loop and Ray's own, from the first end to the last.
     """
-    from cspnas.runners.ray_cluster import cluster
-    from cspnas.runners.ray_slots import Slots
-    from cspnas.runners.ray_tune import RayRunner
+    from cspnas.runners.ray.capacity import Slots
+    from cspnas.runners.ray.cluster import cluster
+    from cspnas.runners.ray.runner import RayRunner
 
     results: list[dict[str, Any]] = []
     spent: list[dict[str, float]] = []  # at the first end and at the last
@@ -207,12 +207,12 @@ def _spread(values: list[float]) -> dict[str, float]:
 
 
 def _driver(folder: Path, trainings: int, sampler: str = "nsga2") -> tuple[Driver, Projection]:
-    from cspnas.candidates import admitted_sample, reference_of
-    from cspnas.database import Database
-    from cspnas.driver import Driver
-    from cspnas.projection import Projection
-    from cspnas.samplers.by_name import sampler_of
-    from cspnas.space_document import find_space, read_space
+    from cspnas.documents.space_file import find_space, read_space
+    from cspnas.samplers.registry import sampler_of
+    from cspnas.search.driver import Driver
+    from cspnas.storage.database import Database
+    from cspnas.storage.optuna_projection import Projection
+    from cspnas.study.candidates import admitted_sample, reference_of
 
     study = read_space(find_space("densenet"), {"search.trials": trainings, "search.sampler": sampler})
     database = Database(f"sqlite:///{folder / 'densenet.db'}", create=True)

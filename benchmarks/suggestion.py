@@ -25,16 +25,16 @@ from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from cspnas.candidates import admitted_sample, reference_of
-from cspnas.database import Database
-from cspnas.driver import Driver
+from cspnas.documents.space_file import find_space, read_space
 from cspnas.runners.protocol import Work
 from cspnas.samplers.acquisition import Model
-from cspnas.samplers.by_name import sampler_of
 from cspnas.samplers.cost_aware import CostAwareSampler
-from cspnas.samplers.surrogate import to_target
-from cspnas.space_document import find_space, read_space
-from cspnas.study import Study
+from cspnas.samplers.hyperparameters import to_target
+from cspnas.samplers.registry import sampler_of
+from cspnas.search.driver import Driver
+from cspnas.storage.database import Database
+from cspnas.study.candidates import admitted_sample, reference_of
+from cspnas.study.settings import Study
 
 
 def accuracy(driver: Driver, work: Work) -> float:

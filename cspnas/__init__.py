@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cspnas.version import __version__
 
 if TYPE_CHECKING:
-    from cspnas.network import Network
+    from cspnas.training.module import Network
 
 __all__ = ["__version__", "build"]
 
@@ -22,10 +22,10 @@ def build(architecture: str | Path, *, seed: int = 0) -> Network:
     """
     import torch
 
-    from cspnas.capacity import check_fits
-    from cspnas.document import find_architecture, read_architecture
-    from cspnas.families import wire
-    from cspnas.network import Network, initialise
+    from cspnas.documents.architecture_file import find_architecture, read_architecture
+    from cspnas.network.wiring import wire
+    from cspnas.training.memory_check import check_fits
+    from cspnas.training.module import Network, initialise
 
     graph = wire(read_architecture(find_architecture(str(architecture))).architecture)
     check_fits(graph, 0, torch.device("cpu"))

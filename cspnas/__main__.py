@@ -1,5 +1,5 @@
 """`python -m cspnas`."""
 
-from cspnas.cli import main
+from cspnas.cli.app import main
 
 main()

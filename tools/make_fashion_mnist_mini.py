@@ -118,7 +118,7 @@ def main() -> None:
     here = Path(__file__).resolve().parent.parent
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
-    parser.add_argument("--destination", type=Path, default=here / "cspnas" / "datasets")
+    parser.add_argument("--destination", type=Path, default=here / "cspnas" / "data" / "packaged")
     arguments = parser.parse_args()
     for name, size in make(arguments.source, arguments.destination).items():
         print(f"{size:>10,} bytes  {arguments.destination / name}")

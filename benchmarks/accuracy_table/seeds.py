@@ -16,16 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from cspnas.driver import Driver
-from cspnas.front import Reference, losses, non_dominated
-from cspnas.ledger import Network
-from cspnas.library import Place
-from cspnas.opening import known_row, opened
+from cspnas.documents.space_file import find_space, read_space
+from cspnas.objectives.pareto import Reference, losses, non_dominated
+from cspnas.runners.factory import workplace
 from cspnas.runners.protocol import Done, Wait, Where, Work
-from cspnas.runners.workplace import workplace
-from cspnas.samplers.by_name import sampler_of
-from cspnas.space_document import find_space, read_space
-from cspnas.suggestion import CONFIRM, Suggestion
+from cspnas.samplers.registry import sampler_of
+from cspnas.search.driver import Driver
+from cspnas.storage.locations import Place
+from cspnas.storage.study_creation import known_row, opened
+from cspnas.study.results import Network
+from cspnas.study.suggestion import CONFIRM, Suggestion
 
 STRATA = ((0.2, 0.6), (0.5, 0.85), (1.0, 1.0))  # up to this share of the networks, this share of the choice
 

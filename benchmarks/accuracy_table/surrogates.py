@@ -22,9 +22,9 @@ from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor
 from sklearn.linear_model import BayesianRidge
 from table import load
 
-from cspnas.architecture_document import architecture_from
+from cspnas.network.serialization import architecture_from
 from cspnas.samplers.features import Scaling, raw_features
-from cspnas.samplers.surrogate import Surrogate, to_target
+from cspnas.samplers.hyperparameters import Surrogate, to_target
 
 RESULTS = Path(__file__).parents[1] / "results" / "surrogates.json"
 SIZES = (20, 50, 100, 200)

@@ -47,8 +47,8 @@ def load(file: Path = FILE) -> tuple[list[Row], dict[str, Any]]:
 
 def export(name: str, file: Path = FILE) -> int:
     """Write every network of a study that was trained to the end; how many. Raises InputError where there is none."""
-    from cspnas.database import Database
-    from cspnas.library import existing_place
+    from cspnas.storage.database import Database
+    from cspnas.storage.locations import existing_place
 
     place = existing_place(name)
     database = Database(place.url, read_only=True)

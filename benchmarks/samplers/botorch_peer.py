@@ -23,7 +23,7 @@ from gpytorch.mlls import ExactMarginalLogLikelihood
 
 from cspnas.samplers.acquisition import Points, Trained
 from cspnas.samplers.cost_aware import CostAwareSampler
-from cspnas.samplers.surrogate import to_target
+from cspnas.samplers.hyperparameters import to_target
 
 DRAWS = 32  # of the Monte Carlo mean; each partitions its own front, which is most of the time
 BATCH = 1024  # candidates at once

@@ -29,15 +29,15 @@ from peers import METHODS, POOLED
 from rows_only import on_rows
 from truth import Model, Rows, Truth
 
-from cspnas.candidates import Candidate, admitted_sample, reference_of
-from cspnas.database import Database
-from cspnas.driver import Driver
-from cspnas.front import Reference, hypervolume, losses, non_dominated
-from cspnas.ledger import Network
+from cspnas.documents.space_file import find_space, read_space
+from cspnas.objectives.pareto import Reference, hypervolume, losses, non_dominated
 from cspnas.runners.protocol import Done, Wait, Work
-from cspnas.sampler_protocol import Sampler
-from cspnas.space_document import find_space, read_space
-from cspnas.study import Study
+from cspnas.samplers.protocol import Sampler
+from cspnas.search.driver import Driver
+from cspnas.storage.database import Database
+from cspnas.study.candidates import Candidate, admitted_sample, reference_of
+from cspnas.study.results import Network
+from cspnas.study.settings import Study
 
 RESULTS = Path(__file__).parents[1] / "results" / "samplers"
 INITIAL = 10  # random networks, the same for all methods

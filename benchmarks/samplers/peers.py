@@ -15,19 +15,19 @@ from typing import Any
 import numpy as np
 import optuna
 
-from cspnas.candidates import candidate, violations
 from cspnas.errors import ArchitectureError
-from cspnas.ledger import Ledger
-from cspnas.sampler_protocol import Sampler
 from cspnas.samplers import optuna_samplers
 from cspnas.samplers.acquisition import Belief, Points, Trained
+from cspnas.samplers.candidate_pool import Pool
 from cspnas.samplers.cost_aware import CostAwareSampler
-from cspnas.samplers.improvement import leading
+from cspnas.samplers.ehvi import leading
+from cspnas.samplers.hyperparameters import Posterior, to_accuracy, to_target
 from cspnas.samplers.optuna_samplers import OptunaSampler
-from cspnas.samplers.pool import Pool
-from cspnas.samplers.surrogate import Posterior, to_accuracy, to_target
-from cspnas.space import Gene, Genotype, SearchSpace
-from cspnas.study import Study
+from cspnas.samplers.protocol import Sampler
+from cspnas.space.search_space import Gene, Genotype, SearchSpace
+from cspnas.study.candidates import candidate, violations
+from cspnas.study.results import Ledger
+from cspnas.study.settings import Study
 
 
 class Variant(OptunaSampler):

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from truth import Rows
 
-from cspnas.architecture_document import architecture_from
-from cspnas.candidates import Candidate
-from cspnas.ledger import Ledger
-from cspnas.sampler_protocol import Sampler
+from cspnas.network.serialization import architecture_from
+from cspnas.samplers.candidate_pool import Batch, Pool
 from cspnas.samplers.features import raw_features
-from cspnas.samplers.pool import Batch, Pool
-from cspnas.space import Genotype, SearchSpace
-from cspnas.study import Study
+from cspnas.samplers.protocol import Sampler
+from cspnas.space.search_space import Genotype, SearchSpace
+from cspnas.study.candidates import Candidate
+from cspnas.study.results import Ledger
+from cspnas.study.settings import Study
 
 
 class RowsPool(Pool):

@@ -20,13 +20,13 @@ from scipy.stats import kendalltau, norm, spearmanr
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.model_selection import KFold, cross_val_predict
 
-from cspnas.architecture_document import architecture_from
-from cspnas.candidates import Candidate, admitted, candidate, valid_candidates
-from cspnas.cost import CostTable
 from cspnas.errors import ArchitectureError
-from cspnas.front import Reference, hypervolume, losses, non_dominated
+from cspnas.network.cost import CostTable
+from cspnas.network.serialization import architecture_from
+from cspnas.objectives.pareto import Reference, hypervolume, losses, non_dominated
 from cspnas.samplers.features import raw_features
-from cspnas.study import Study
+from cspnas.study.candidates import Candidate, admitted, candidate, valid_candidates
+from cspnas.study.settings import Study
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "accuracy_table"))
 from table import Row, load

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cspnas.errors import InputError
-from cspnas.failures import AGAIN, MAX_ATTEMPTS, micro_batch
-from cspnas.spelling import nearest
-from cspnas.suggestion import Suggestion
+from cspnas.io.did_you_mean import nearest
+from cspnas.study.failures import AGAIN, MAX_ATTEMPTS, micro_batch
+from cspnas.study.suggestion import Suggestion
 
 RUNNERS = ("local", "ray")
-TRAINER = "cspnas.runners.worker:trainer"
+TRAINER = "cspnas.runners.local.worker:trainer"
 
 
 @dataclass(slots=True)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cspnas.samplers.improvement import Excess, improvement_bound, improvement_over, leading, log_error_excess
-from cspnas.samplers.surrogate import Posterior, Surrogate, to_accuracy, to_target
+from cspnas.samplers.ehvi import Excess, improvement_bound, improvement_over, leading, log_error_excess
+from cspnas.samplers.hyperparameters import Posterior, Surrogate, to_accuracy, to_target
 
 Array = npt.NDArray[Any]
 CHUNK = 512  # candidates whose gain is computed at once
@@ -111,7 +111,7 @@ class Model:
         return Belief(costs[kept], accuracies[kept], candidates, found, reference)
 
     def _learn(self, trained: Trained) -> None:
-        from cspnas.samplers.conditioned import Conditioned  # needs linear algebra, the first suggestions do not
+        from cspnas.samplers.gaussian_process import Conditioned  # needs linear algebra, the first suggestions do not
 
         fitted = self._surrogate.dump()
         if self._known is not None and self._known[0] is trained and self._known[1] == fitted:

@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
-from cspnas.ledger import Ledger
-from cspnas.objectives import check_one_measured
+from cspnas.objectives.objectives import check_one_measured
 from cspnas.samplers.acquisition import LEAST_ROWS, Model, Points, Trained, due, farthest, joined, telling
-from cspnas.samplers.drawing import Drawing, Drawn, known_losses, parents
-from cspnas.samplers.pool import Pool
-from cspnas.samplers.surrogate import Surrogate, to_target
-from cspnas.space import Genotype
-from cspnas.study import Study
+from cspnas.samplers.candidate_batches import Drawing, Drawn, known_losses, parents
+from cspnas.samplers.candidate_pool import Pool
+from cspnas.samplers.hyperparameters import Surrogate, to_target
+from cspnas.space.search_space import Genotype
+from cspnas.study.results import Ledger
+from cspnas.study.settings import Study
 
 Array = npt.NDArray[Any]
 BLOCK = 8  # suggestions that choose from the same candidates, so that many slots can be filled at once

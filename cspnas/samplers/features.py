@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cspnas.architecture import FUSIONS, SPLITS, Architecture, Stage
-from cspnas.operations import ACTIVATIONS
+from cspnas.network.architecture import FUSIONS, SPLITS, Architecture, Stage
+from cspnas.network.operations import ACTIVATIONS
 
 Array = npt.NDArray[Any]
 

@@ -14,8 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from cspnas.errors import InputError
 from cspnas.samplers.acquisition import LEAST_ROWS, Model, Points, Trained, due, farthest, joined, telling
-from cspnas.samplers.known_space import Costs, KnownSpace, Params
-from cspnas.samplers.surrogate import Surrogate, to_target
+from cspnas.samplers.hyperparameters import Surrogate, to_target
+from cspnas.samplers.optuna_space import Costs, KnownSpace, Params
 
 REFERENCE = 0.0  # accuracy from which the hypervolume counts
 ROUNDING = 1e-6  # an accuracy may be so much above 1

@@ -14,10 +14,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from cspnas.ledger import Ledger
-from cspnas.objectives import OBJECTIVES
+from cspnas.objectives.objectives import OBJECTIVES
 from cspnas.samplers.optuna_indexed import GENERATION, NUMBER, Nsga2, Told, Tpe
-from cspnas.space import Gene, Genotype, SearchSpace
+from cspnas.space.search_space import Gene, Genotype, SearchSpace
+from cspnas.study.results import Ledger
 
 POPULATION = 20  # Optuna's default of 50 is more than a usual budget of trainings
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cspnas.document import read_architecture
+from cspnas.documents.architecture_file import read_architecture
+from cspnas.documents.space_file import find_space, read_space
 from cspnas.errors import CspnasError
-from cspnas.space_document import find_space, read_space
 
 FULL = os.environ.get("CSPNAS_FAULTS") == "full"
 CASES = 3000 if FULL else 60

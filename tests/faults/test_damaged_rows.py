@@ -15,12 +15,12 @@ from commands import commands
 from driven import SPACE, Run, Start
 
 from cspnas.errors import StorageError
-from cspnas.ledger import Ledger
-from cspnas.opened_study import open_study
+from cspnas.reports.summary import summarise
 from cspnas.runners.protocol import Work
-from cspnas.samplers.drawing import parents
-from cspnas.samplers.surrogate import Surrogate
-from cspnas.summary import summarise
+from cspnas.samplers.candidate_batches import parents
+from cspnas.samplers.hyperparameters import Surrogate
+from cspnas.storage.open_study import open_study
+from cspnas.study.results import Ledger
 
 TRAININGS = 9  # enough for a model, so that every reader of a damaged value is met
 

@@ -26,9 +26,9 @@ Ends = dict[int, tuple[str, str | None, int, int | None]]
 def searched(folder: Path, evaluator: str, workers: int) -> dict[int, dict[str, Any]]:
     """A search of all networks of the space, which ends in order; by growth rate how each training ended."""
     words = [f"{key}={json.dumps(value)}" for key, value in {"space": SPACE, "trials": 9}.items()]
-    script = str(Path(__file__).with_name("rounds.py"))
+    script = str(Path(__file__).parents[1] / "support" / "rounds.py")
     command = [sys.executable, script, "once", str(workers), str(folder), f"short_of_memory:{evaluator}", *words]
-    path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1]), *sys.path])
+    path = os.pathsep.join([str(Path(__file__).parents[1] / "support"), *sys.path])
     run = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}, check=False)
     said = (folder / "printed").read_text()
     assert run.returncode == 0, run.stderr
@@ -62,7 +62,7 @@ def test_a_training_that_torch_cannot_allocate_for_is_tried_alone_in_parts_and_t
     assert ends(found) == {2: FITS, 3: FITS, 16: FITS_IN_PARTS, 96: FITS_NEVER}
     failure = found[96]["result"]["failure"]
     assert "can't allocate memory" in failure["message"] and failure["message"] in failure["log"]
-    assert "training.py" in failure["log"]  # where it happened
+    assert "train.py" in failure["log"]  # where it happened
     assert all(0.05 < row["result"]["accuracy"] < 1 for rate, row in found.items() if rate != 96)
     tries = [json.loads(line) for line in (tmp_path / "trainings.jsonl").read_text().splitlines()]
     key = [(row["growth_rate"], row["micro_batch"] or 1000, row["failed"]) for row in tries]

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 from rounds import FINISHED, rows
 
-from cspnas import failpoints
 from cspnas.errors import InputError
-from cspnas.failpoints import FAILPOINTS
+from cspnas.io import failpoints
+from cspnas.io.failpoints import FAILPOINTS
 
 FULL = os.environ.get("CSPNAS_FAULTS") == "full"
 NOTHING_WRONG = {"stuck": 0, "lost": 0, "duplicates": 0, "in_flight": 0, "trials_wrong": 0}
@@ -28,7 +28,7 @@ NOTHING_WRONG = {"stuck": 0, "lost": 0, "duplicates": 0, "in_flight": 0, "trials
 
 def rounds(*words: object, environment: dict[str, str] | None = None) -> dict[str, Any]:
     """The last line of `rounds.py`; the full form's lines are kept in $CSPNAS_FAULTS_LOG, as they come."""
-    command = [sys.executable, str(Path(__file__).with_name("rounds.py")), *map(str, words)]
+    command = [sys.executable, str(Path(__file__).parents[1] / "support" / "rounds.py"), *map(str, words)]
     lines = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})}) as run:
         assert run.stdout is not None
@@ -120,7 +120,7 @@ def test_a_worker_stopped_and_continued_within_its_time_and_one_past_it(tmp_path
     """A pause shorter than the time allowed changes nothing; a longer one ends in a timeout, and the late result, which
     the killed worker never sends, in nothing.
     """
-    command = [sys.executable, str(Path(__file__).with_name("rounds.py")), "once", "1", str(tmp_path)]
+    command = [sys.executable, str(Path(__file__).parents[1] / "support" / "rounds.py"), "once", "1", str(tmp_path)]
     run = subprocess.Popen([*command, "Slow", "search.timeout=3.0"], stdout=subprocess.PIPE, text=True)
     worker = _worker(run.pid, tmp_path)
     for pause in (1.0, 5.0):
@@ -174,7 +174,7 @@ def test_a_wall_clock_that_jumps_a_day_forward_and_back_ends_nothing(tmp_path: P
 
 def test_a_message_that_a_stopped_worker_began_is_not_waited_for() -> None:
     """Half a frame is kept, and read whole when the other half comes, with what follows it."""
-    from cspnas.runners.slot import Slot
+    from cspnas.runners.local.worker_handle import Slot
 
     ours, theirs = Pipe()
     slot = Slot("cpu", None, ours, ours, Path("none"))  # type: ignore[arg-type]

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from cspnas.architecture import FAMILIES, Stem
-from cspnas.cost import cost_of
-from cspnas.families import wire
-from cspnas.graph import Graph
-from cspnas.network import Network, initialise
-from cspnas.space import SearchSpace, StageChoices
+from cspnas.network.architecture import FAMILIES, Stem
+from cspnas.network.cost import cost_of
+from cspnas.network.graph import Graph
+from cspnas.network.wiring import wire
+from cspnas.space.search_space import SearchSpace, StageChoices
+from cspnas.training.module import Network, initialise
 
 STEMS = (
     Stem(8, 3, 2),

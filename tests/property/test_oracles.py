@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from oracles import disagreements
 from random_architectures import wide_architecture
 
-from cspnas.architecture import FAMILIES, Architecture
-from cspnas.cost import CostTable, cost_of
 from cspnas.errors import ArchitectureError
-from cspnas.families import wire
-from cspnas.graph import Graph
+from cspnas.network.architecture import FAMILIES, Architecture
+from cspnas.network.cost import CostTable, cost_of
+from cspnas.network.graph import Graph
+from cspnas.network.wiring import wire
 
 ALL = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example)
 # A seed draws the whole architecture: Hypothesis looks for the smallest that fails among seeds, and each draw is cheap.

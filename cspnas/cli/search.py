@@ -1,0 +1,124 @@
+"""`cspnas search`: from flags to a study, its search and the closing table."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass, replace
+from shlex import quote
+from typing import Any
+
+from cspnas.errors import InputError
+from cspnas.storage.locations import Place, existing_place, new_name, new_place
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the command line said. `flags`: dotted key to (flag, value, None where it was not given); `time` as text."""
+
+    space: str
+    flags: dict[str, tuple[str, Any]]
+    sets: list[str]
+    constraints: list[str]
+    study: str | None
+    storage: str | None
+    time: str | None
+    reuse_from: str | None
+    runner: str
+    address: str | None
+    device: str
+    per_gpu: int | None
+
+
+def run(request: Request) -> None:
+    """Search; Ctrl-C keeps everything finished, says how to continue and exits with 130."""
+    shown: list[Any] = []
+    try:
+        _search(request, shown)
+    except KeyboardInterrupt:
+        if shown:
+            shown[0].end()
+        sys.stderr.write("interrupted: everything finished is kept; the same command continues the search\n")
+        raise SystemExit(130) from None
+
+
+def _search(request: Request, shown: list[Any]) -> None:
+    from cspnas.documents.space_file import find_space, read_space
+    from cspnas.runners.protocol import Where
+
+    # What is cheap to check comes first: a folder of images is opened to read the space.
+    where = Where(request.runner, request.address, request.device, request.per_gpu)
+    path, seconds = find_space(request.space), _seconds(request.time)
+    name = new_name(request.study, path.stem)
+    place = new_place(name, request.storage)
+    reuse_from = existing_place(request.reuse_from, "--reuse-from") if request.reuse_from is not None else None
+    bounds = _parsed(request.flags, request.constraints)
+    overrides, sources = _overrides(request.flags, request.sets)
+    from cspnas.data.registry import folder_form
+
+    study = read_space(path, overrides, sources, folder_form)
+    study = replace(study, constraints=_merged(study.constraints, bounds), time_limit=seconds)
+    from cspnas.cli.progress import Progress
+    from cspnas.search.run import run_search
+
+    def on_open(session: Any) -> Progress:
+        progress = Progress(session)
+        shown.append(progress)
+        return progress
+
+    reason = run_search(study, place, where=where, reuse_from=reuse_from, on_open=on_open)
+    shown[0].end()
+    sys.stderr.write(f"done: {reason}\n")
+    _close(place)
+
+
+def _parsed(flags: dict[str, tuple[str, Any]], constraints: list[str]) -> list[Any]:
+    """The constraints of the flags. Raises InputError for one that is none, and for objectives that cannot be."""
+    from cspnas.objectives.objectives import check_objectives, parse_constraint
+
+    flag, objectives = flags["objectives"]
+    if objectives is not None:
+        check_objectives(objectives, flag)
+    return [parse_constraint(text) for text in constraints]
+
+
+def _overrides(flags: dict[str, tuple[str, Any]], sets: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Values by dotted key, and the flag that set each."""
+    from cspnas.documents.space_file import apply_set
+
+    overrides: dict[str, Any] = dict(apply_set(text) for text in sets)
+    sources = {key: f"--set {key}" for key in overrides}
+    for key, (flag, value) in flags.items():
+        if value is not None:
+            overrides[key], sources[key] = value, flag
+    return overrides, sources
+
+
+def _close(place: Place) -> None:
+    from cspnas.reports.summary import summarise
+    from cspnas.reports.summary_table import print_summary
+    from cspnas.storage.database import Database
+    from cspnas.storage.open_study import open_study
+
+    summary = summarise(open_study(Database(place.url, read_only=True), place.name))
+    print_summary(summary)
+    target = quote(place.target)
+    if not summary["front"]:
+        sys.stderr.write(f"no training gave a result; next: cspnas front {target} --failed\n")
+        raise SystemExit(1)
+    print(f"next: cspnas export {target} --pick knee -o best.yaml\n      cspnas dashboard {target}")
+
+
+def _merged(from_file: tuple[Any, ...], flags: list[Any]) -> tuple[Any, ...]:
+    """A flag's constraint takes the place of the file's on the same cost and side."""
+    replaced = {(c.name, c.sign) for c in flags}
+    return (*(c for c in from_file if (c.name, c.sign) not in replaced), *flags)
+
+
+def _seconds(text: str | None) -> float | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*([smhd]?)", text.strip())
+    if not match or not 0 < float(match[1]) < 1e9:
+        raise InputError(f"time {text!r}", expected="a duration above 0 such as 90s, 30m or 2h", where="--time")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]

@@ -1,0 +1,85 @@
+"""`cspnas space`: what a search space holds, as a person or a program reads it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from cspnas.objectives.objectives import EXACT, human, with_unit
+from cspnas.study.settings import Study
+
+
+def copy(name: str, *, force: bool) -> str:
+    """Write a shipped space's file into this folder; what to do next."""
+    from cspnas.documents.space_file import find_space
+    from cspnas.io.atomic_write import write_whole
+
+    source = find_space(name)
+    target = Path(source.name)
+    write_whole(target, source.read_bytes(), force=force)
+    return f"{target}: edit it, then cspnas search {target}"
+
+
+def report(name: str, count: int, *, as_json: bool) -> str:
+    """The statistics as text or JSON."""
+    from cspnas.data.registry import folder_form
+    from cspnas.documents.space_file import find_space, read_space
+    from cspnas.reports.space_statistics import statistics
+
+    study = read_space(find_space(name), folder_form=folder_form)
+    numbers = statistics(study, count)
+    return json.dumps(numbers, indent=2) if as_json else _text(study, numbers)
+
+
+def _text(study: Study, numbers: dict[str, Any]) -> str:
+    objectives = ", ".join(f"{entry['name']} ({entry['known']})" for entry in numbers["objectives"])
+    lines = [*_sizes(study, numbers), f"objectives: {objectives}", *_ranges(study, numbers)]
+    held = ", ".join(f"{place} {100 * share:.1f}%" for place, share in numbers["peak_held_by"].items())
+    lines.append(f"the peak of memory lies in: {held}")
+    for name, figures in numbers["independence"].items():
+        rank = figures["spearman_flops"]
+        lines.append(
+            f"{name} takes {figures['values']:,} values; Spearman correlation with flops "
+            f"{'undefined' if rank is None else format(rank, '.2f')}"
+        )
+    for fusion, share in numbers["csp_lowers"].items():
+        lines.append(
+            f"fusion {fusion:5} has fewer MACs than the plain stage in {100 * share['macs']:.0f}% of stages, "
+            f"a lower peak in {100 * share['peak_memory']:.0f}%"
+        )
+    lines += [_baseline(row) for row in numbers["baselines"]]
+    return "\n".join([*lines, f"proxy: {json.dumps(asdict(study.recipe))}"])
+
+
+def _sizes(study: Study, numbers: dict[str, Any]) -> list[str]:
+    exact = "" if numbers["architectures_exact"] else "about "
+    how = "counted" if numbers["architectures_exact"] else "an estimate from random walks"
+    return [
+        f"{study.space_name}: {len(study.space.genes())} genes, {numbers['genotypes']:,} genotypes, "
+        f"{exact}{numbers['architectures']:,} distinct networks ({how})",
+        f"{100 * numbers['valid_share']:.1f}% of {'all' if numbers['whole'] else 'random'} genotypes are networks; "
+        f"{', '.join(c.text for c in study.constraints) or 'no constraint'} admits "
+        f"{100 * numbers['admitted_share']:.1f}% of them",
+    ]
+
+
+def _ranges(study: Study, numbers: dict[str, Any]) -> list[str]:
+    number = f"{numbers['sampled']:,}"
+    lines = [
+        f"costs of all {number} admitted networks:" if numbers["whole"] else f"costs of {number} admitted random ones:"
+    ]
+    for name in EXACT:
+        span = numbers["ranges"][with_unit(name)]
+        least, median, greatest = (human(name, span[key]) for key in ("least", "median", "greatest"))
+        lines.append(f"  {name:16} {least:>10} to {greatest:>10}, median {median}")
+    return lines
+
+
+def _baseline(row: dict[str, Any]) -> str:
+    costs = ", ".join(
+        f"{name} {human(name, row[with_unit(name)])} (above {100 * share:.0f}% of admitted)"
+        for name, share in row["below"].items()
+    )
+    return f"baseline {row['curve']:5} {costs}, {human('params', row['params'])} params"

@@ -1,0 +1,83 @@
+"""`cspnas studies`: what lies under studies/."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from cspnas.errors import CspnasError
+from cspnas.storage.database import Database
+from cspnas.storage.engine import undamaged
+from cspnas.storage.locations import FOLDER, Place, copy_place, existing_place, server_place
+from cspnas.storage.migrations import NoTablesError
+from cspnas.storage.open_study import open_study
+
+
+def listing(storage: str | None, *, as_json: bool) -> str:
+    """One line a study, of the folder or of one database; a damaged file is listed with its error and hides no other."""
+    if storage is not None:
+        place = server_place(storage)
+        rows = _studies_in(place.url, place.shown)
+    else:
+        rows = [row for path in sorted(FOLDER.glob("*.db")) for row in _studies_in(f"sqlite:///{path}", str(path))]
+    if as_json:
+        return json.dumps(rows, indent=2)
+    if not rows:
+        where = f"under {FOLDER}/" if storage is None else f"in {place.shown}"
+        return f"no study {where} yet; next: cspnas search densenet"
+    return "\n".join(_line(row) for row in rows)
+
+
+def copy(source: str, target: str) -> str:
+    """Copy a study to another database; a line that says what was copied."""
+    from cspnas.storage.copy_study import copy_study
+
+    place = existing_place(source, "SRC")
+    to = copy_place(target)
+    name, count = copy_study(place, to)
+    return f"{Place(to.url, name).target}: {count} trainings of {place.target}, and all that belongs to them"
+
+
+def _studies_in(url: str, path: str) -> list[dict[str, Any]]:
+    try:
+        database = Database(url, read_only=True)
+        return [_row_or_error(database, row, path) for row in database.studies()]
+    except NoTablesError as error:
+        if url.startswith("sqlite:"):
+            return [{"file": path, "error": str(error)}]
+        return []
+    except CspnasError as error:
+        return [{"file": path, "error": str(error)}]
+
+
+def _row_or_error(database: Database, row: dict[str, Any], path: str) -> dict[str, Any]:
+    try:
+        with undamaged(path):
+            return _row(database, row, path)
+    except CspnasError as error:
+        return {"file": path, "error": f"study {row['name']}: {error}"}
+
+
+def _row(database: Database, row: dict[str, Any], path: str) -> dict[str, Any]:
+    ledger = open_study(database, row["name"]).ledger
+    front = ledger.front()
+    return {
+        "file": path,
+        "study": row["name"],
+        "space": row["facts"]["space"],
+        "created": datetime.fromtimestamp(row["created"]).isoformat(" ", "minutes"),
+        "trainings": ledger.finished,
+        "front": len(front),
+        "best_accuracy": front[0].accuracy if front else None,
+    }
+
+
+def _line(row: dict[str, Any]) -> str:
+    if "error" in row:
+        return f"{row['file']}: {row['error']}"
+    best = f"{100 * row['best_accuracy']:.2f}%" if row["best_accuracy"] is not None else "-"
+    return (
+        f"{row['study']}  {row['trainings']} trainings, front {row['front']}, best {best}, space {row['space']}, "
+        f"made {row['created']}, {row['file']}"
+    )

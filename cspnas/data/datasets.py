@@ -1,0 +1,220 @@
+"""The data sets a search trains on, as tensors in memory.
+
+`load` gives the training and the validation part and never opens a test file; only `load_test` does, so that a search
+cannot choose by the test images. Known names are in `NAMES`; `folder:PATH` reads images of your own.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import io
+import json
+import lzma
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from cspnas.data import image_folder as folder
+from cspnas.data import public_datasets as sources
+from cspnas.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+PACKAGED = Path(__file__).parent / "packaged"
+MINI = "fashion-mnist-mini"
+NAMES = (MINI, "fashion-mnist", "cifar10", "cifar100")
+FOLDER = "folder:"
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # tensors have no truth value for ==
+class Split:
+    """Images uint8 (N, C, H, W) and their labels int64 (N,)."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # tensors have no truth value for ==
+class DataSet:
+    """What a search sees. `mean` and `std` are of the training pixels scaled to [0, 1], one a channel.
+
+    `std` is 1 for a channel in which all pixels are equal, so that it can be divided by.
+    `checksum` is a SHA-256 (hex) over images, labels and split: two data sets with one checksum train alike.
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    class_names: tuple[str, ...]
+    checksum: str
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image."""
+        channels, height, width = self.train.images.shape[1:]
+        return channels, height, width
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return len(self.class_names)
+
+
+def load(name: str, *, root: Path | None = None) -> DataSet:
+    """The training and validation part of the data set `name`; `root` is where downloads are kept.
+
+    Without `root` it is `$CSPNAS_DATA`, else ~/.cache/cspnas/data. Raises InputError for an unknown name and for data
+    that is missing, damaged or of no use for training.
+    """
+    with _readable(name):
+        if name == MINI:
+            return _packaged()
+        if name.startswith(FOLDER):
+            return _assemble(name, *folder.read_folder(_path(name)))
+        official, class_names = _official(name, root, "train")
+        return _assemble(name, *sources.hold_out(official), class_names)
+
+
+def changed(name: str, found: str, expected: str, where: str = "") -> InputError:
+    """The error for data of the checksum `found` where a study was made on those of `expected`."""
+    return InputError(
+        f"other images or labels in {name} (checksum {found[:12]})",
+        expected=f"checksum {expected[:12]}, as when the study was made",
+        where=where,
+        do="put the data back, or start another study with --study NEW_NAME",
+    )
+
+
+def load_test(name: str, *, root: Path | None = None) -> Split:
+    """The test part of the data set `name`, for the report at the end. Raises InputError as `load` does."""
+    with _readable(name):
+        if name == MINI:
+            return _split(_unpack(_rows("test", _about())))
+        if name.startswith(FOLDER):
+            return _split(folder.read_test_folder(_path(name)))
+        return _split(_official(name, root, "test")[0])
+
+
+def has_test(name: str) -> bool:
+    """Whether the data set `name` has a test part: of folders of images only those with a folder `test`."""
+    return not name.startswith(FOLDER) or (_path(name) / "test").is_dir()
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """Folders without permission and the like are the user's to mend, so they get one line."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot read the data set {name}: {error}") from None
+
+
+def _official(name: str, root: Path | None, part: str) -> tuple[sources.Part, tuple[str, ...]]:
+    """The official split `part` ("train" or "test") of a known public data set, and its class names."""
+    if _known(name) == "fashion-mnist":
+        return sources.read_fashion_mnist(_root(root), part)
+    return sources.read_cifar(name, _root(root), part)
+
+
+def _known(name: str) -> str:
+    """`name`, or InputError naming the nearest known one."""
+    if name in NAMES:
+        return name
+    known = (*NAMES, "folder:PATH")
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.0)[0]
+    expected = f"one of {', '.join(known)}"
+    raise InputError(f"the data set name {name!r}", expected=expected, do=f"did you mean {near}?")
+
+
+def _path(name: str) -> Path:
+    """PATH of `folder:PATH`."""
+    path = name.removeprefix(FOLDER)
+    if not path:
+        raise InputError("no path", expected="folder:PATH", where="data set")
+    return Path(path).expanduser()
+
+
+def _root(root: Path | None) -> Path:
+    """The folder of downloads; the environment is read at the call, so that a test or a worker can set it."""
+    if root is not None:
+        return Path(root)
+    return Path(os.environ.get("CSPNAS_DATA") or "~/.cache/cspnas/data").expanduser()
+
+
+def _about() -> dict[str, Any]:
+    """What the JSON file of the packaged data set says."""
+    path = PACKAGED / f"{MINI}.json"
+    try:
+        about: dict[str, Any] = json.loads(path.read_bytes())
+        return {key: about[key] for key in ("counts", "class_names", "sha256")}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"cannot read {path}: {error!r}", do="install cspnas again") from None
+
+
+def _rows(part: str, about: dict[str, Any]) -> NDArray[np.uint8]:
+    """The (N, 785) rows of the packaged file `part` ("search" or "test"), or InputError if it is damaged."""
+    path = PACKAGED / f"{MINI}.{part}.npy.xz"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}", do="install cspnas again") from None
+    found, expected = hashlib.sha256(content).hexdigest(), about["sha256"][path.name]
+    if found != expected:
+        raise InputError(f"SHA-256 {found}", expected=expected, where=str(path), do="install cspnas again")
+    rows: NDArray[np.uint8] = np.load(io.BytesIO(lzma.decompress(content)), allow_pickle=False)
+    return rows
+
+
+def _unpack(rows: NDArray[np.uint8]) -> sources.Part:
+    """Rows (N, 785) as images (N, 1, 28, 28) and labels (N,)."""
+    return rows[:, 1:].reshape(-1, 1, 28, 28), rows[:, 0].astype(np.int64)
+
+
+def _packaged() -> DataSet:
+    about = _about()
+    rows, count = _rows("search", about), about["counts"]["train"]
+    return _assemble(MINI, _unpack(rows[:count]), _unpack(rows[count:]), tuple(about["class_names"]))
+
+
+def _split(part: sources.Part) -> Split:
+    images, labels = part
+    return Split(torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(np.ascontiguousarray(labels)))
+
+
+def _assemble(name: str, train: sources.Part, validation: sources.Part, class_names: tuple[str, ...]) -> DataSet:
+    parts = _split(train), _split(validation)
+    mean, std = _moments(parts[0].images)
+    if not any(std):
+        raise InputError("one colour in all training pixels", expected="images that differ", where=name)
+    std = tuple(deviation or 1.0 for deviation in std)  # an unused channel, as in two-colour microscopy, stays zero
+    return DataSet(name, *parts, mean, std, class_names, _checksum(parts))
+
+
+def _moments(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation a channel of images (N, C, H, W), from counts: exact, and little memory."""
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    counts = [torch.bincount(channel.reshape(-1), minlength=256).double() for channel in images.unbind(1)]
+    means = [float((count * levels).sum() / count.sum()) for count in counts]
+    variances = [float((c * (levels - mean) ** 2).sum() / c.sum()) for c, mean in zip(counts, means, strict=True)]
+    return tuple(means), tuple(variance**0.5 for variance in variances)
+
+
+def _checksum(parts: tuple[Split, Split]) -> str:
+    """SHA-256 over shape, pixels and labels of both parts; the shapes keep one split from passing for another."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(repr(tuple(part.images.shape)).encode())
+        digest.update(part.images.numpy().data)
+        digest.update(part.labels.numpy().data)
+    return digest.hexdigest()

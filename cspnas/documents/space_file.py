@@ -1,0 +1,303 @@
+"""Space files: found, read into a study and checked at this edge."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from cspnas.documents.packaged_files import find, shipped
+from cspnas.documents.schema import SpaceDocument, StageDocument
+from cspnas.documents.schema_errors import placed, short, validated, where
+from cspnas.documents.yaml_source import Lines, parse_yaml, read_yaml
+from cspnas.errors import ArchitectureError, InputError
+from cspnas.io.did_you_mean import nearest
+from cspnas.network.architecture import DENSE_FAMILIES, Stem
+from cspnas.network.wiring import wire
+from cspnas.objectives.objectives import check_objectives, check_one_measured, parse_constraint
+from cspnas.space.search_space import SearchSpace, StageChoices
+from cspnas.space.stage_resolution import dense_stage, split
+from cspnas.study.settings import Baselines, Study
+from cspnas.training.recipe import DATASET_FORMS, Recipe
+
+Form = tuple[tuple[int, int, int], int]  # input shape, classes
+SAMPLERS = ("cost-aware", "nsga2", "tpe", "gp", "random")
+DENSE_DEFAULTS: dict[str, list[Any]] = {
+    "bottleneck_ratio": [2.0],
+    "compression": [0.5],
+    "split": ["slice"],
+    "pool": ["after"],
+}
+RESIDUAL_DEFAULTS: dict[str, list[Any]] = {
+    "bottleneck_ratio": [0.5],
+    "groups": [1],
+    "split": ["project"],
+    "taps": ["last"],
+}
+
+
+def shipped_spaces() -> dict[str, Path]:
+    """Name to file of every space that comes with the package."""
+    return shipped("search_spaces")
+
+
+def find_space(name: str) -> Path:
+    """The file of SPACE: a path, or a shipped space's name. Raises InputError with the nearest name."""
+    return find(name, "search_spaces", noun="space", where="SPACE")
+
+
+def apply_set(text: str) -> tuple[str, Any]:
+    """KEY=VALUE of --set: the dotted key and the value, read as YAML. Raises InputError for anything else."""
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip() or not value.strip():
+        raise InputError(f"{text!r}", expected="KEY=VALUE, as in proxy.epochs=3", where="--set")
+    return key.strip(), parse_yaml(value, f"--set {key.strip()}")[0]
+
+
+def read_space(
+    path: Path,
+    overrides: dict[str, Any] | None = None,
+    sources: dict[str, str] | None = None,
+    folder_form: Callable[[str], Form] | None = None,
+) -> Study:
+    """The study that a space file describes, `overrides` by dotted key; `sources` names the flag of each, for errors.
+
+    `folder_form` opens a folder of images for its (input shape, classes), which needs torch. Raises
+    InputError, one line with file, line and key (or flag), for anything that no search could run on.
+    """
+    data, lines = read_yaml(path)
+    flags = {key: (sources or {}).get(key, f"--set {key}") for key in overrides or {}}
+    if isinstance(data, dict) and "cspnas" in data:
+        raise InputError(
+            f"cspnas: {short(data['cspnas'])}",
+            expected="a search space, which has no such key",
+            where=where(str(path), ("cspnas",), lines, {}),
+            do="an architecture is read by cspnas cost and cspnas train",
+        )
+    if isinstance(data, dict):  # else there is nothing to set a key in, and validation says so
+        for key, value in (overrides or {}).items():
+            _override(data, key, value, flags[key])
+    document = validated(SpaceDocument, data, str(path), lines, flags)
+    reading = _Reading(document, str(path), lines, flags, folder_form)
+    return reading.study(path.stem)
+
+
+def _override(data: Any, key: str, value: Any, flag: str) -> None:
+    *folders, last = key.split(".")
+    place = ""
+    for folder in folders:
+        data = data.setdefault(folder, {}) if isinstance(data, dict) else data[_index(data, folder, place, flag)]
+        place = f"{place}.{folder}" if place else folder
+    data[last if isinstance(data, dict) else _index(data, last, place, flag)] = value
+
+
+def _index(data: Any, text: str, place: str, flag: str) -> int:
+    """The position that a part of a dotted key names. Raises InputError where `data` has none, with what it has."""
+    if not isinstance(data, list):
+        raise InputError(
+            f"{place} = {short(data)}", expected=f"keys below it, {text[:20]!r} among them", where=flag[:80]
+        )
+    if re.fullmatch("[0-9]{1,6}", text) and int(text) < len(data):
+        return int(text)
+    raise InputError(
+        f"{place}.{text[:20]}",
+        expected=f"{place}.0 to {place}.{len(data) - 1}: there are {len(data)}, counted from 0",
+        where=flag[:80],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A validated space document on its way to a study; every check knows file, line and key."""
+
+    document: SpaceDocument
+    name: str
+    lines: Lines
+    flags: dict[str, str]
+    folder_form: Callable[[str], Form] | None
+
+    def at(self, *path: Any) -> str:
+        """Where a key stands."""
+        return where(self.name, path, self.lines, self.flags)
+
+    def study(self, space_name: str) -> Study:
+        document = self.document
+        sampler = document.search.sampler
+        if sampler not in SAMPLERS:
+            raise InputError(
+                f"sampler {sampler!r}",
+                expected=f"one of {', '.join(SAMPLERS)}",
+                where=self.at("search", "sampler"),
+                do=nearest(sampler, SAMPLERS),
+            )
+        objectives = check_objectives(document.objectives, self.at("objectives"))
+        if sampler == "cost-aware":
+            check_one_measured(objectives, self.at("objectives"))
+        study = Study(
+            space_name=space_name,
+            space=self.space(),
+            objectives=objectives,
+            constraints=tuple(
+                parse_constraint(text, self.at("constraints", n)) for n, text in enumerate(document.constraints)
+            ),
+            recipe=Recipe(**document.proxy.model_dump()),
+            baselines=Baselines(**document.baselines.model_dump()),
+            sampler=sampler,
+            trials=document.search.trials,
+            seed=document.search.seed,
+            confirm_share=document.search.confirm,
+            workers=document.search.workers,
+            timeout=document.search.timeout,
+        )
+        self.check_reachable(study.space)
+        return study
+
+    def space(self) -> SearchSpace:
+        document = self.document
+        input_shape, classes = self.form()
+        stems = tuple(Stem(**{**stem.model_dump(), "hidden": tuple(stem.hidden)}) for stem in document.stem)
+        self.check_once([stem.label for stem in stems], "stem")
+        self.check_once(document.activation, "activation")
+        self.check_once(document.norm, "norm")
+        return SearchSpace(
+            document.family,
+            input_shape,
+            classes,
+            stems,
+            tuple(document.activation),
+            tuple(self.stage(number, stage) for number, stage in enumerate(document.stages)),
+            tuple(document.norm),
+        )
+
+    def check_once(self, values: Sequence[Any], *path: Any) -> None:
+        """Raises InputError where a choice stands twice."""
+        if len(set(values)) < len(values):
+            raise InputError(f"choices {list(values)}", expected="each choice once", where=self.at(*path))
+
+    def stage(self, number: int, document: StageDocument) -> StageChoices:
+        """The choices of a stage: what its family needs and lacks is added, what other families have is refused."""
+        given = {key: value for key, value in document.model_dump().items() if value is not None}
+        family, last = self.document.family, number == len(self.document.stages) - 1
+        defaults = DENSE_DEFAULTS if family in DENSE_FAMILIES else RESIDUAL_DEFAULTS
+        size = "growth_rate" if family in DENSE_FAMILIES else "width"
+        own = {*defaults, size, "depth", "csp", "split_ratio", "fusion"}
+        for key, values in given.items():
+            place = self.at("stages", number, key)
+            if key not in own:
+                raise InputError(
+                    f"key {key!r} in family {family}", expected=f"one of {', '.join(sorted(own))}", where=place
+                )
+            self.check_once(values, "stages", number, key)
+        if size not in given:
+            raise InputError(
+                f"key {size!r} is missing", expected=f"{size} of family {family}", where=self.at("stages", number)
+            )
+        if last and "pool" in given:
+            raise InputError("pool in the last stage", expected="none there", where=self.at("stages", number, "pool"))
+        if size == "width" and max(given.get("bottleneck_ratio", [0])) > 1:
+            raise InputError(
+                f"bottleneck_ratio {max(given['bottleneck_ratio']):g}",
+                expected="at most 1 (a block no narrower than its bottleneck)",
+                where=self.at("stages", number, "bottleneck_ratio"),
+            )
+        filled: dict[str, list[Any]] = {**defaults, **given}
+        if last:
+            filled.pop("pool", None)
+        return StageChoices(**{key: tuple(value) for key, value in filled.items()})
+
+    def form(self) -> Form:
+        """Input shape and classes of the data set; only a folder of images has to be opened for it."""
+        name = self.document.proxy.dataset
+        if name in DATASET_FORMS:
+            return DATASET_FORMS[name]
+        if name.startswith("folder:") and self.folder_form is not None:
+            return self.folder_form(name)
+        raise InputError(
+            f"data set {name!r}",
+            expected=f"one of {', '.join(DATASET_FORMS)} or folder:PATH",
+            where=self.at("proxy", "dataset"),
+            do=nearest(name, DATASET_FORMS),
+        )
+
+    def check_reachable(self, space: SearchSpace) -> None:
+        """Raises InputError for a split ratio, groups or a stem that no network can have, and where no draw is a network."""
+        self.check_splits(space)
+        self.check_groups(space)
+        reasons = [self.check_stem(space, number) for number in range(len(space.stems))]
+        if all(reasons):
+            raise placed(next(filter(None, reasons)), self.name, self.lines, self.flags)
+
+    def check_stem(self, space: SearchSpace, number: int) -> ArchitectureError | None:
+        """Raises InputError where stem `number` says what has no effect, or leaves maps too small: no gene changes their
+        size. Where no draw gets as far as that, why the first does not.
+        """
+        stem, random, reason = space.stems[number], Random(0), None
+        for _ in range(200):
+            try:
+                architecture = space.decode({**space.sample(random), "stem": stem.label})
+            except ArchitectureError as error:
+                reason = reason or error
+                continue
+            try:
+                wire(architecture)
+            except ArchitectureError as error:
+                if len(space.stems) == 1:
+                    raise placed(error, self.name, self.lines, self.flags) from None
+                found = f"{error.found} ({error.where.split('.')[0]} of a network with stem {stem.label})"
+                place = self.at("stem", number)
+                raise InputError(found, expected=error.expected, where=place, do=error.do) from None
+            return None
+        return reason
+
+    def check_groups(self, space: SearchSpace) -> None:
+        """Raises InputError for groups that divide no width that the stage's blocks can have."""
+        for number, stage in enumerate(space.stages):
+            widths = stage.bottlenecks(space.family)
+            for groups in stage.groups:
+                if not any(width % groups == 0 and inside % groups == 0 for inside, width in widths):
+                    tried = ", ".join(map(str, sorted({width for _, width in widths})[:8]))
+                    raise InputError(
+                        f"{groups} groups for bottlenecks of {tried} channels",
+                        expected="groups that divide the channels of one at least",
+                        where=self.at("stages", number, "groups"),
+                    )
+
+    def check_splits(self, space: SearchSpace) -> None:
+        """Raises InputError for a split ratio that leaves a part empty at every width that it can split.
+
+        A ratio that fits a width fits every greater one, so the greatest reachable width decides.
+        """
+        width = max(stem.out_channels for stem in space.stems)
+        for number, stage in enumerate(space.stages):
+            width = max(stage.width, default=width)
+            for ratio in stage.split_ratio if True in stage.csp else ():
+                try:
+                    split(width, ratio)
+                except ArchitectureError as error:
+                    found = f"{error.found} (no choice gives this stage more than {width} channels)"
+                    place = self.at("stages", number, "split_ratio")
+                    raise InputError(found, expected=error.expected, where=place, do=error.do) from None
+            try:
+                width = _greatest(width, stage)
+            except ArchitectureError as error:
+                place = self.at("stages", number, "compression")
+                raise InputError(error.found, expected=error.expected, where=place, do=error.do) from None
+
+
+def _greatest(width: int, stage: StageChoices) -> int:
+    """The greatest output width of a stage. Raises ArchitectureError where no choice leaves a channel."""
+    if stage.width:
+        return max(stage.width)
+    depth, growth_rate, compression = max(stage.depth), max(stage.growth_rate), max(stage.compression)
+    return dense_stage(
+        width, depth=depth, growth_rate=growth_rate, bottleneck_ratio=1, compression=compression, pool=False
+    ).out
+
+
+def space_schema() -> dict[str, Any]:
+    """The JSON schema of space files, for editors."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **SpaceDocument.model_json_schema()}
+    return schema | {"title": "cspnas search space"}

@@ -1,0 +1,232 @@
+"""What a network costs, exact and in closed form, from one pass over its graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import prod
+from typing import Any
+
+from cspnas.network.architecture import Architecture
+from cspnas.network.blocks import Units
+from cspnas.network.graph import Graph, GraphBuilder, Topology
+from cspnas.network.liveness import Saved, folding_of, live_of, plan_of, saved_of
+from cspnas.network.names import check_piece
+from cspnas.network.operations import BYTES, Form, Shape
+from cspnas.network.wiring import add_piece, wire, wire_piece
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Costs of one network. Conventions: `macs` counts the multiply-accumulates of convolutions and linear layers, one
+    image; `flops` = 2 * macs (the CSPNet paper's BFLOPs); `params` are trainable.
+
+    `peak_memory` (bytes): greatest sum of live storages, inference, float32, batch 1, norms folded, in graph order;
+    weights apart (`weight_bytes`, norms folded). `traffic` (elements): input + output of every convolution and pool, the
+    paper's CIO. `training_memory(batch_size)` in bytes. `layers` counts convolutions and linear layers, `busiest_macs`
+    are those of the one with the most.
+    """
+
+    macs: int
+    params: int
+    weight_bytes: int
+    peak_memory: int
+    traffic: int
+    saved_per_image: int
+    saved_per_batch: int
+    layers: int
+    busiest_macs: int
+
+    @property
+    def flops(self) -> int:
+        """2 * macs."""
+        return 2 * self.macs
+
+    @property
+    def evenness(self) -> float:
+        """Mean over greatest MACs of a layer, above 0 to 1: 1 where all layers compute the same (CSPNet, purpose 2)."""
+        return self.macs / (self.layers * self.busiest_macs) if self.macs else 1.0
+
+    def training_memory(self, batch_size: int, *, optimiser_states: int = 1) -> int:
+        """Bytes of parameters, gradients, `optimiser_states` values per parameter (SGD with momentum has one) and all
+        tensors that autograd keeps, float32.
+        """
+        per_parameter = BYTES * (2 + optimiser_states)
+        return per_parameter * self.params + batch_size * self.saved_per_image + self.saved_per_batch
+
+
+def cost_of(graph: Graph) -> Cost:
+    """The exact cost of `graph`, norms unfolded in it."""
+    return _composed([_whole(graph)], 0)
+
+
+# Composition: an architecture's cost from its stem's, stages' and head's, theirs from layers', each computed once ----
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A piece of a network, with one value in and one out: what it is as one operation; its `peak` of live bytes, without
+    the caller's image; what autograd keeps of it.
+    """
+
+    form: Form
+    peak: int
+    saved: Saved
+
+
+class CostTable:
+    """Costs of many architectures that share stages and layers, each computed once; at most `size` of them are kept.
+
+    A network's pieces meet in one value alone, so that `peak = max(stem, stage + image, head + image)`, exact where no
+    piece begins with a norm that could fold into the convolution before it: with norms before the convolutions the whole
+    graph is costed. A stage's own pieces are its units and layers (`GraphBuilder.part`).
+    """
+
+    def __init__(self, size: int = 100_000) -> None:
+        self.size = size
+        self._pieces: dict[Any, _Piece] = {}
+
+    def cost(self, architecture: Architecture) -> Cost:
+        """The exact cost of `architecture`. Raises ArchitectureError where it cannot be wired."""
+        if architecture.norm == "before":
+            return cost_of(wire(architecture))
+        return _composed(self._pieces_of(architecture), BYTES * prod(architecture.input_shape))
+
+    def peaks(self, architecture: Architecture) -> list[int]:
+        """Peak bytes in the stem, each stage and the head; not for norms before the convolutions."""
+        first, *rest = (piece.peak for piece in self._pieces_of(architecture))
+        return [first, *(BYTES * prod(architecture.input_shape) + peak for peak in rest)]
+
+    def _pieces_of(self, architecture: Architecture) -> list[_Piece]:
+        common = (architecture.family, architecture.activation, architecture.negative_slope, architecture.head)
+        key: Any = (architecture.input_shape, architecture.stem, common)
+        pieces = [self._piece(key, architecture, 0, architecture.input_shape)]
+        for number, stage in enumerate(architecture.stages, start=1):
+            shape = pieces[-1].form.shape
+            pieces.append(self._piece((shape, stage, common), architecture, number, shape))
+        shape, number = pieces[-1].form.shape, len(architecture.stages) + 1
+        pieces.append(self._piece((shape, architecture.classes, common), architecture, number, shape))
+        return pieces
+
+    def _piece(self, key: Any, architecture: Architecture, number: int, shape: Shape) -> _Piece:
+        found = self._pieces.get(key)
+        if found is None:
+            check_piece(architecture, number)
+            network = _Costing(shape, self, piece=number > 0)
+            add_piece(network, architecture, number)
+            found = self.keep(key, _piece_of(network.forms, network.inputs, len(network.forms) - 1))
+        return found
+
+    def part(self, wire: Callable[..., int], units: Units, name: str, shape: Shape, settings: tuple[Any, ...]) -> Form:
+        """What `wire(units, name, x, *settings)` is as one operation, where x has `shape`."""
+        key = (wire, units.activation, units.negative_slope, shape, settings)
+        found = self._pieces.get(key)
+        if found is None:
+            network = GraphBuilder(shape, piece=True)
+            wire(replace(units, network=network), name, 0, *settings)
+            found = self.keep(key, _piece_of(network.forms, network.inputs, len(network.forms) - 1))
+        return found.form
+
+    def keep(self, key: Any, piece: _Piece) -> _Piece:
+        """`piece`, found under `key` from now on."""
+        if len(self._pieces) >= self.size:
+            self._pieces.clear()
+        self._pieces[key] = piece
+        return piece
+
+
+class _Costing(GraphBuilder):
+    """Builds a piece's graph in which every part is one operation whose form the table knows."""
+
+    def __init__(self, shape: Shape, table: CostTable, *, piece: bool) -> None:
+        super().__init__(shape, piece=piece)
+        self._table = table
+
+    def part(self, wire: Callable[..., int], units: Any, name: str, x: int, settings: tuple[Any, ...]) -> int:
+        form = self._table.part(wire, units, name, self.forms[x].shape, settings)
+        return self.append(form, name, (x,))
+
+
+def stage_costs(architecture: Architecture) -> list[Cost]:
+    """Each stage's cost by itself, on the input that it gets in the network; the image is not counted."""
+    shape, costs = _whole(wire_piece(architecture, 0, architecture.input_shape)).form.shape, []
+    for number in range(1, len(architecture.stages) + 1):
+        piece = _whole(wire_piece(architecture, number, shape))
+        costs.append(_composed([piece], 0))
+        shape = piece.form.shape
+    return costs
+
+
+def _whole(graph: Graph) -> _Piece:
+    return _piece_of(graph.forms, [operation.inputs for operation in graph.operations], graph.output)
+
+
+def _piece_of(forms: list[Form], inputs: list[tuple[int, ...]], output: int) -> _Piece:
+    topology = Topology.of(forms, inputs, output)
+    folding = folding_of(topology)
+    layout = plan_of(folding.topology, False)
+    folded = [forms[index] for index in folding.kept]
+    live = live_of(folded, folding.topology.inputs, layout)
+    saved = saved_of(forms, topology)
+    ends = forms[0].bytes + forms[output].bytes
+    form = Form(
+        "part",
+        forms[output].shape,
+        bytes=forms[output].bytes,
+        macs=sum([form.macs for form in forms]),
+        params=sum([form.params for form in forms]),
+        weight_bytes=sum([form.weight_bytes for form in folded]) + _bias_bytes([forms[i] for i in folding.biased]),
+        traffic=sum([form.traffic for form in forms]),
+        layers=sum([form.layers for form in forms]),
+        busiest_macs=max([form.busiest_macs for form in forms]),
+        keeps_input=saved.input > 0,
+        keeps_output=saved.output > 0,
+        saved_per_image=saved.per_image,
+        saved_per_batch=saved.per_batch,
+        above=max(live) - ends,
+        above_held=_held_peak(live, layout.last_use[0], forms[0].bytes) - ends,
+    )
+    return _Piece(form, max(live), saved)
+
+
+def _bias_bytes(convolutions: list[Form]) -> int:
+    """Bytes of the biases that folding adds to `convolutions`."""
+    return BYTES * sum([form.shape[0] for form in convolutions if ("bias", True) not in form.attributes])
+
+
+def _held_peak(live: list[int], last_use: int, entry: int) -> int:
+    """The greatest of `live` bytes where the input of `entry` bytes stays alive after its last use."""
+    return max(max(live[: last_use + 1]), entry + max(live[last_use + 1 :], default=-entry))
+
+
+def _composed(pieces: list[_Piece], image: int) -> Cost:
+    """Pieces in order; the first has the image in its own peak."""
+    forms, saved = [piece.form for piece in pieces], [piece.saved for piece in pieces]
+    met = [max(before.output, after.input) for before, after in pairwise(saved)]  # one storage, kept once
+    return Cost(
+        macs=sum([form.macs for form in forms]),
+        params=sum([form.params for form in forms]),
+        weight_bytes=sum([form.weight_bytes for form in forms]),
+        peak_memory=max(pieces[0].peak, image + max([piece.peak for piece in pieces[1:]], default=0)),
+        traffic=sum([form.traffic for form in forms]),
+        saved_per_image=sum([one.per_image for one in saved]) + saved[0].input + sum(met) + saved[-1].output,
+        saved_per_batch=sum([one.per_batch for one in saved]),
+        layers=sum([form.layers for form in forms]),
+        busiest_macs=max([form.busiest_macs for form in forms]),
+    )
+
+
+def macs_by_operation(graph: Graph) -> list[int]:
+    """Multiply-accumulates of each operation, one image."""
+    return [operation.form.macs for operation in graph.operations]
+
+
+def params_by_operation(graph: Graph) -> list[int]:
+    """Trainable parameters of each operation."""
+    return [operation.form.params for operation in graph.operations]
+
+
+def traffic_by_operation(graph: Graph) -> list[int]:
+    """Elements that each convolution and pool reads and writes, one image; 0 for other operations (the paper's CIO)."""
+    return [operation.form.traffic for operation in graph.operations]

@@ -1,0 +1,115 @@
+"""What an architecture's values must fulfil beside what the operations' shapes check: they describe a network of the
+family, and none is without effect, so that what a file says is what is built.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from cspnas.errors import ArchitectureError
+from cspnas.network.architecture import DENSE_FAMILIES, Architecture, Csp, Stage, Stem
+
+_DEFAULTS = {kind: {f.name: f.default for f in fields(kind)} for kind in (Architecture, Stem, Stage, Csp)}
+
+
+def _check_idle(value: Architecture | Stem | Stage | Csp, names: tuple[str, ...], there: str, where: str) -> None:
+    """Raises ArchitectureError where one of the fields `names`, which do nothing `there`, is not at its default."""
+    for name in names:
+        found, default = getattr(value, name), _DEFAULTS[type(value)][name]
+        if found != default:
+            raise ArchitectureError(
+                f"{name} {found} {there}, where it has no effect", where=where, do=f"leave {name} out"
+            )
+
+
+def check_stem(architecture: Architecture) -> None:
+    """Raises ArchitectureError where the stem, or the slope of the activation, says what has no effect."""
+    pelee = architecture.stem.kind == "pelee"
+    idle = ("kernel", "stride", "hidden", "pool") if pelee else ("fuse",)
+    _check_idle(architecture.stem, idle, f"in a stem of kind {architecture.stem.kind}", "stem")
+    if architecture.activation != "leaky_relu":
+        _check_idle(architecture, ("negative_slope",), f"with activation {architecture.activation}", "negative_slope")
+
+
+def check_stage(family: str, name: str, stage: Stage, channels: int) -> None:
+    """Raises ArchitectureError where `stage`, on `channels` after its downsampling, is no stage of `family`."""
+    dense = family in DENSE_FAMILIES
+    _check_kind(family, name, stage, dense)
+    if dense:
+        _check_idle(stage, ("groups", "stride", "shortcut"), "in a dense stage", name)
+    elif stage.stride == 1 and stage.width == (channels if stage.csp is None else stage.csp.part2):
+        _check_idle(stage, ("shortcut",), "in a stage whose blocks all keep their shape", name)
+    if not dense or stage.csp is not None:
+        _check_idle(stage, ("transition",), "in a CSP stage" if dense else f"in a {family} stage", name)
+    if stage.csp is not None:
+        _check_csp(name, stage, stage.csp, channels)
+    _check_pool(name, stage)
+
+
+def _check_kind(family: str, name: str, stage: Stage, dense: bool) -> None:
+    if dense != (stage.growth_rate is not None) or dense == (stage.width is not None):
+        raise ArchitectureError(
+            f"a stage with {'width' if stage.growth_rate is None else 'growth_rate'} in family {family}",
+            expected="growth_rate for densenet and peleenet, width for resnet, resnext and darknet",
+            where=name,
+        )
+    if stage.width is not None and stage.bottleneck > stage.width:
+        raise ArchitectureError(
+            f"a bottleneck of {stage.bottleneck} in blocks {stage.width} wide",
+            expected="a bottleneck no wider than its block",
+            where=name,
+        )
+
+
+def _check_pool(name: str, stage: Stage) -> None:
+    if not stage.pool:
+        _check_idle(stage, ("pool_first",), "in a stage without a pool", name)
+    if stage.pool_first and not ends_in_transition(stage):
+        raise ArchitectureError(
+            "pool_first of a stage that ends in no transition", expected="one to pool before", where=name
+        )
+
+
+def ends_in_transition(stage: Stage) -> bool:
+    """Whether the stage's last layer, a pool apart, is a transition."""
+    if stage.csp is not None:
+        return stage.csp.fusion != "last"
+    return stage.width is None and stage.transition
+
+
+def _check_csp(name: str, stage: Stage, csp: Csp, channels: int) -> None:
+    if stage.stride > 1:
+        raise ArchitectureError(
+            f"stride {stage.stride} in the block of a CSP stage", expected="a downsample layer before it", where=name
+        )
+    _check_parts(name, csp, channels)
+    if csp.split == "slice":
+        _check_idle(csp, ("linear",), "of parts that are sliced", name)
+    if stage.width is None:
+        _check_idle(csp, ("taps",), "in a dense stage, whose output holds every tap", name)
+    if (csp.t1 is None) != (csp.fusion == "first"):
+        raise ArchitectureError(
+            f"{'no t1' if csp.t1 is None else f't1 {csp.t1}'} with fusion {csp.fusion}",
+            expected="t1 for last and both, none for first",
+            where=name,
+        )
+    if csp.fusion == "last" and csp.t1 is not None and csp.t1 + csp.part1 != stage.out:
+        raise ArchitectureError(
+            f"out {stage.out} with fusion last", expected=f"t1 + part1 = {csp.t1 + csp.part1}", where=name
+        )
+
+
+def _check_parts(name: str, csp: Csp, channels: int) -> None:
+    expected = ""
+    if min(csp.part1, csp.part2) < 1:
+        expected = "at least 1 channel each"
+    elif csp.split == "slice" and csp.part1 + csp.part2 != channels:
+        expected = f"two parts that share the stage's {channels} input channels"
+    if expected:
+        raise ArchitectureError(f"part1 {csp.part1} and part2 {csp.part2}", expected=expected, where=name)
+
+
+def check_out(name: str, stage: Stage, channels: int) -> None:
+    """Raises ArchitectureError where the stage's layers give another width than it says."""
+    if channels != stage.out:
+        raise ArchitectureError(f"out {stage.out} of a stage that gives {channels} channels", where=name)

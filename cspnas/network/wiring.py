@@ -1,0 +1,145 @@
+"""From an architecture to its graph: the stem, each stage, the head. A family is a block and its parameters."""
+
+from __future__ import annotations
+
+from cspnas.network.architecture import Architecture, Csp, Downsample, Stage, Stem
+from cspnas.network.blocks import BLOCKS, Units
+from cspnas.network.graph import Graph, GraphBuilder
+from cspnas.network.names import check_names
+from cspnas.network.operations import Shape
+from cspnas.network.validation import check_out, check_stage, check_stem, ends_in_transition
+
+
+def wire(architecture: Architecture) -> Graph:
+    """The graph of `architecture`. Raises ArchitectureError where sizes or widths do not fit, or a name is unknown."""
+    check_names(architecture)
+    network = GraphBuilder(architecture.input_shape)
+    x = add_stem(network, architecture, 0)
+    for number in range(1, len(architecture.stages) + 1):
+        x = add_stage(network, architecture, number, x)
+    add_head(network, architecture, x)
+    return network.graph()
+
+
+def wire_piece(architecture: Architecture, number: int, shape: Shape) -> Graph:
+    """The graph of one piece on an input of `shape`: the stem (0), a stage (from 1) or the head (one more)."""
+    network = GraphBuilder(shape, piece=number > 0)
+    add_piece(network, architecture, number)
+    return network.graph()
+
+
+def add_piece(network: GraphBuilder, architecture: Architecture, number: int) -> None:
+    """Add the stem (0), a stage (from 1) or the head (one more) to a network that has its input alone."""
+    if number == 0:
+        add_stem(network, architecture, 0)
+    elif number <= len(architecture.stages):
+        add_stage(network, architecture, number, 0)
+    else:
+        add_head(network, architecture, 0)
+
+
+def units_of(network: GraphBuilder, architecture: Architecture) -> Units:
+    """The convolution unit that every layer of `architecture` is made of."""
+    return Units(network, architecture.activation, architecture.norm, architecture.negative_slope)
+
+
+def add_stem(network: GraphBuilder, architecture: Architecture, x: int) -> int:
+    """The layers before the first stage; their convolutions are followed by norm and activation in either norm order."""
+    check_stem(architecture)
+    units = Units(network, architecture.activation, "after", architecture.negative_slope)
+    stem = architecture.stem
+    if stem.kind == "pelee":
+        return _pelee_stem(units, stem, x)
+    widths, stride = (*stem.hidden, stem.channels), stem.stride
+    for number, width in enumerate(widths, start=1):
+        name = f"stem{number}" if stem.hidden else "stem"
+        x = units.add(name, x, width, kernel=stem.kernel, stride=stride)
+        stride = 1
+    if stem.pool:
+        padding = (stem.pool - 1) // 2
+        x = network.add("pool", "stem.pool", x, function="max", kernel=stem.pool, padding=padding)
+    return x
+
+
+def _pelee_stem(units: Units, stem: Stem, x: int) -> int:
+    """3x3/2; then max pool/2 beside 1x1, 3x3/2; a 1x1 over both, as in PeleeNet, or on the pooled one, as in CSPPeleeNet."""
+    x = units.add("stem.first", x, stem.channels, kernel=3, stride=2)
+    pooled = units.network.add("pool", "stem.pool", x, function="max")
+    if not stem.fuse:
+        pooled = units.add("stem.pooled", pooled, stem.channels)
+    branch = units.add("stem.branch1", x, max(1, stem.channels // 2))
+    branch = units.add("stem.branch2", branch, stem.channels, kernel=3, stride=2)
+    x = units.network.add("concat", "stem.concat", pooled, branch)
+    return units.add("stem.fuse", x, stem.channels) if stem.fuse else x
+
+
+def add_stage(network: GraphBuilder, architecture: Architecture, number: int, x: int) -> int:
+    """One stage, read as figure 3 of the CSPNet paper: split, block, transition?, concat, transition?, with its pool.
+
+    `first`: concat[block, part1] -> transition. `last`: concat[transition(block), part1].
+    `both`: concat[transition(block), part1] -> transition. Plain: block -> transition.
+    """
+    units, stage, name = units_of(network, architecture), architecture.stages[number - 1], f"stage{number}"
+    if stage.downsample is not None:
+        x = _downsample(units, f"{name}.downsample", x, stage.downsample)
+    check_stage(architecture.family, name, stage, network.channels(x))
+    if stage.csp is None:
+        x = BLOCKS[architecture.family](units, f"{name}.block", x, stage)[-1]
+    else:
+        x = _cross_stage(units, architecture.family, name, x, stage, stage.csp)
+    if stage.pool_first:
+        x = network.add("pool", f"{name}.pool", x)
+    if ends_in_transition(stage):
+        x = units.add(f"{name}.transition", x, stage.out)
+    check_out(name, stage, network.channels(x))
+    return network.add("pool", f"{name}.pool", x) if stage.pool and not stage.pool_first else x
+
+
+def _cross_stage(units: Units, family: str, name: str, x: int, stage: Stage, csp: Csp) -> int:
+    """Split, block, the transition on the block's side, fusion. The concat's order is [block's side, part 1].
+
+    Of two projections, part 1's comes first if it is no wider than the stage's input, else last: the peak of memory is
+    never higher so.
+    """
+    network = units.network
+    linear, early = csp.linear, csp.split != "project" or csp.part1 <= network.channels(x)
+    source = x
+    if csp.split == "expand":
+        source = units.add(f"{name}.expand", x, csp.part1 + csp.part2, linear=linear)
+
+    def part(which: str, start: int, width: int) -> int:
+        if csp.split == "project":
+            return units.add(f"{name}.{which}", source, width, linear=linear)
+        return network.add("slice", f"{name}.{which}", source, start=start, stop=start + width)
+
+    part1 = part("part1", 0, csp.part1) if early else -1
+    part2 = part("part2", csp.part1, csp.part2)
+    side = BLOCKS[family](units, f"{name}.block", part2, stage)
+    x = side[-1] if csp.taps == "last" else network.add("concat", f"{name}.taps", part2, *side)
+    if csp.t1 is not None:
+        x = units.add(f"{name}.transition1", x, csp.t1)
+    if not early:
+        part1 = part("part1", 0, csp.part1)
+    return network.add("concat", f"{name}.fusion", x, part1)
+
+
+def _downsample(units: Units, name: str, x: int, layer: Downsample) -> int:
+    if layer.kind == "conv":
+        return units.add(name, x, layer.width, kernel=3, stride=layer.stride, groups=layer.groups)
+    if layer.stride > 1:
+        x = units.network.add("pool", f"{name}.pool", x, kernel=layer.stride, stride=layer.stride)
+    return units.add(name, x, layer.width, groups=layer.groups)
+
+
+def add_head(network: GraphBuilder, architecture: Architecture, x: int) -> int:
+    """The classifier: global pool and linear layer, or a 1x1 convolution and global pool."""
+    if architecture.norm == "before":
+        x = network.add("norm", "head.norm", x)
+        x = units_of(network, architecture).activate("head.act", x)
+    if architecture.head == "conv":
+        x = network.add("conv", "head.conv", x, out_channels=architecture.classes, bias=True)
+    x = network.add("pool", "head.pool", x, function="global_avg")
+    x = network.add("flatten", "head.flatten", x)
+    if architecture.head == "linear":
+        x = network.add("linear", "head.linear", x, out_features=architecture.classes)
+    return x

@@ -1,0 +1,58 @@
+"""optuna-dashboard on a study, on loopback only."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+from cspnas.errors import CspnasError, InputError
+from cspnas.storage.open_study import Opened
+
+
+def serve(opened: Opened, port: int) -> None:
+    """Serve until Ctrl-C."""
+    from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+    from optuna.storages import RDBStorage
+    from optuna_dashboard import wsgi
+
+    class FreshStorage(RDBStorage):
+        """Optuna caches finished trials of a plain RDBStorage; ours change when a network is confirmed."""
+
+    class Quiet(WSGIRequestHandler):
+        def log_message(self, *arguments: Any) -> None:
+            """No line a request."""
+
+    storage = FreshStorage(opened.database.dialect_url, engine_kwargs=opened.database.engine_options())
+    try:
+        server = make_server("127.0.0.1", port, only_this_machine(wsgi(storage)), handler_class=Quiet)
+    except OSError as error:
+        raise InputError(f"port {port}: {error.strerror}", where="--port", do="choose another port") from None
+    address = f"http://127.0.0.1:{server.server_port}/dashboard/studies/{_study_id(storage, opened.name)}"
+    print(f"{address}  (Ctrl-C ends it)", flush=True)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        sys.stderr.write("\n")
+    finally:
+        server.server_close()
+
+
+def only_this_machine(application: Any) -> Any:
+    """`application` for requests to this machine by its own name: a page of another site may resolve to 127.0.0.1 too."""
+
+    def guarded(environ: dict[str, Any], start_response: Any) -> Any:
+        if re.fullmatch(r"(localhost|127\.0\.0\.1)(:[0-9]+)?", environ.get("HTTP_HOST", "")):
+            return application(environ, start_response)
+        start_response("403 Forbidden", [("Content-Type", "text/plain; charset=utf-8")])
+        return [b"open it as http://127.0.0.1 or http://localhost\n"]
+
+    return guarded
+
+
+def _study_id(storage: Any, name: str) -> int:
+    try:
+        return int(storage.get_study_id_from_name(name))
+    except KeyError:
+        raise CspnasError(f"study {name} is not in Optuna's tables yet; run cspnas search once more") from None

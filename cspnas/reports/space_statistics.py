@@ -1,0 +1,163 @@
+"""What a search space holds: how many networks, the ranges of their costs, how independent these are, what CSP lowers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from cspnas.errors import ArchitectureError
+from cspnas.network.architecture import FUSIONS, Architecture
+from cspnas.network.cost import CostTable, stage_costs
+from cspnas.network.layer_costs import part_name
+from cspnas.network.liveness import fold_norms, live_bytes, plan
+from cspnas.network.wiring import wire
+from cspnas.objectives.objectives import EXACT, OBJECTIVES, with_unit
+from cspnas.space.counting import census
+from cspnas.space.search_space import Genotype, SearchSpace
+from cspnas.study.candidates import Candidate, admitted, admitted_sample, baseline_curves, candidate
+from cspnas.study.settings import Study
+
+COMPARED = 500  # networks whose CSP stages are set beside plain ones
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """The admitted networks of a space: all of them (`whole`), each once, or random ones. `valid`: the share of genotypes
+    that are networks; `admitted`: the share of these that the constraints admit.
+    """
+
+    networks: list[Candidate]
+    whole: bool
+    valid: float
+    admitted: float
+
+
+def statistics(study: Study, count: int) -> dict[str, Any]:
+    """All figures. A space of at most `count` genotypes is listed, of a larger one `count` admitted networks are drawn."""
+    table = CostTable()
+    drawn = draw(study, count, table)
+    networks, counted = drawn.networks, census(study.space)
+    places = Counter(peak_place(found.architecture, table) for found in networks)
+    return {
+        "objectives": [_objective(name) for name in study.objectives],
+        "genotypes": study.space.size,
+        "architectures": counted.architectures,
+        "architectures_exact": counted.exact,
+        "whole": drawn.whole,
+        "sampled": len(networks),
+        "valid_share": drawn.valid,
+        "admitted_share": drawn.admitted,
+        "ranges": {with_unit(name): _range(networks, name) for name in EXACT},
+        "independence": {name: _independence(networks, name) for name in memory_objectives(study)},
+        "peak_held_by": {place: number / len(networks) for place, number in places.most_common()},
+        "csp_lowers": csp_lowers(study.space, networks),
+        "baselines": [_baseline(study, kind, found, networks) for kind, found in baseline_curves(study)],
+    }
+
+
+def draw(study: Study, count: int, table: CostTable) -> Drawn:
+    """Every admitted network of a small space, or `count` random ones from at most 20 times as many draws."""
+    drawn = _listed(study, table) if study.space.size <= count else _sampled(study, count, table)
+    # Where none was found the nearest are walked to, or the user learns how far they are.
+    return drawn if drawn.networks else replace(drawn, networks=admitted_sample(study))
+
+
+def _listed(study: Study, table: CostTable) -> Drawn:
+    every = [_valid(study, genotype, table) for genotype in study.space.enumerate()]
+    valid = [found for found in every if found is not None]
+    networks = {found.architecture: found for found in valid}
+    kept = [found for found in networks.values() if admitted(study, found.costs)]
+    return Drawn(kept, True, len(valid) / len(every), len(kept) / max(1, len(networks)))
+
+
+def _sampled(study: Study, count: int, table: CostTable) -> Drawn:
+    random, tried, valid = Random(0), 0, 0
+    kept: list[Candidate] = []
+    while len(kept) < count and tried < 20 * count:
+        tried += 1
+        found = _valid(study, study.space.sample(random), table)
+        if found is not None:
+            valid += 1
+            if admitted(study, found.costs):
+                kept.append(found)
+    return Drawn(kept, False, valid / tried, len(kept) / max(1, valid))
+
+
+def _valid(study: Study, genotype: Genotype, table: CostTable) -> Candidate | None:
+    try:
+        return candidate(study, genotype, table)
+    except ArchitectureError:
+        return None
+
+
+def memory_objectives(study: Study) -> list[str]:
+    """The study's exact objectives beside flops: a space is worth searching where they are no copies of it."""
+    return [name for name in study.objectives if OBJECTIVES[name].exact and name != "flops"]
+
+
+def _objective(name: str) -> dict[str, Any]:
+    objective = OBJECTIVES[name]
+    return {
+        "name": name,
+        "unit": objective.unit,
+        "known": "exact" if objective.exact else "measured",
+        "better": "greater" if objective.maximise else "smaller",
+    }
+
+
+def _range(networks: list[Candidate], name: str) -> dict[str, float]:
+    values = [found.costs[name] for found in networks]
+    return {"least": min(values), "median": float(np.median(values)), "greatest": max(values)}
+
+
+def _independence(networks: list[Candidate], name: str) -> dict[str, Any]:
+    """How many values a cost takes, and its Spearman correlation with flops (None where one of them never varies)."""
+    from scipy.stats import spearmanr
+
+    flops, values = ([found.costs[key] for found in networks] for key in ("flops", name))
+    varied = min(len(set(flops)), len(set(values))) > 1
+    return {"values": len(set(values)), "spearman_flops": float(spearmanr(flops, values).statistic) if varied else None}
+
+
+def _baseline(study: Study, kind: str, found: Candidate, networks: list[Candidate]) -> dict[str, Any]:
+    """A baseline's costs, and its place: the share of admitted networks that cost less."""
+    below = {
+        name: sum(other.costs[name] < found.costs[name] for other in networks) / len(networks)
+        for name in study.objectives
+        if OBJECTIVES[name].exact
+    }
+    return {"curve": kind, **{with_unit(name): value for name, value in found.costs.items()}, "below": below}
+
+
+def peak_place(architecture: Architecture, table: CostTable) -> str:
+    """`stem`, `stageN` or `head`: where the peak of inference memory first lies."""
+    if architecture.norm == "before":  # its pieces fold into each other
+        graph = fold_norms(wire(architecture))
+        live = live_bytes(graph, plan(graph))
+        return part_name(graph.operations[live.index(max(live))].name)
+    peaks = table.peaks(architecture)
+    return ["stem", *(f"stage{n}" for n in range(1, len(peaks) - 1)), "head"][peaks.index(max(peaks))]
+
+
+def csp_lowers(space: SearchSpace, networks: list[Candidate]) -> dict[str, dict[str, float]]:
+    """Per fusion the share of CSP stages that have fewer MACs, and a lower peak, than with the same genes and csp off."""
+    counts: dict[str, list[tuple[bool, bool]]] = {fusion: [] for fusion in FUSIONS}
+    off = {f"stage{number}.csp": False for number in range(1, len(space.stages) + 1)}
+    for found in networks[:COMPARED]:
+        try:
+            without = stage_costs(space.decode({**found.genotype, **off}))
+        except ArchitectureError:  # groups that divide part 2 and not the whole
+            continue
+        for stage, csp, plain in zip(found.architecture.stages, stage_costs(found.architecture), without, strict=True):
+            if stage.csp is not None:
+                lower = (csp.macs < plain.macs, csp.peak_memory < plain.peak_memory)
+                counts[stage.csp.fusion].append(lower)
+    return {
+        fusion: {"macs": float(np.mean([c[0] for c in seen])), "peak_memory": float(np.mean([c[1] for c in seen]))}
+        for fusion, seen in counts.items()
+        if seen
+    }

@@ -1,0 +1,55 @@
+"""How many trainings fit on one device at once: arithmetic on bytes, without a device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cspnas.errors import InputError
+from cspnas.objectives.objectives import human
+
+KEPT = 0.9  # of what is free: the rest stays for others
+SLACK = 1.25  # of the predicted tensors: an allocator's fragments, workspaces of single kernels
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """One device, bytes: `free` on it now, `process` of a worker before it trains (with libraries, or CUDA's context),
+    `training` predicted for the greatest training. `cores`: of the machine, for each device's share.
+    """
+
+    name: str
+    free: int
+    process: int
+    training: int
+    cores: int
+
+    @property
+    def share(self) -> int:
+        """Bytes of one worker at work."""
+        return self.process + int(SLACK * self.training)
+
+    @property
+    def by_memory(self) -> int:
+        """How many workers the memory admits."""
+        return int(KEPT * self.free) // self.share
+
+    @property
+    def together(self) -> int:
+        """How many trainings run at once where nobody said a number: as memory and cores admit, and one at the least."""
+        return max(1, min(self.by_memory, self.cores))
+
+
+def check_room(count: int, room: Room, flag: str) -> None:
+    """Raises InputError, with the arithmetic, where `count` trainings at once need more memory than there is.
+
+    One is always tried: what does not fit ends as `out of memory`, and in smaller parts.
+    """
+    if count <= max(1, room.by_memory):
+        return
+    size = [human("training_memory", value) for value in (room.process, room.training, count * room.share, room.free)]
+    raise InputError(
+        f"{count} trainings at once x ({size[0]} a process + {SLACK:g} x {size[1]} predicted) = {size[2]}",
+        expected=f"at most {KEPT:.0%} of the {size[3]} free on {room.name}: {max(1, room.by_memory)} trainings",
+        where=flag,
+        do="lower it, or leave it out for as many as fit",
+    )

@@ -1,0 +1,120 @@
+"""Which devices a search trains on, and how many trainings share each."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from cspnas.errors import InputError
+from cspnas.runners.device_memory import Room, check_room
+from cspnas.runners.local.gpu_probe import probe
+
+MOST_PER_CORE = 4
+MOST_PER_GPU = 64
+AMPLE = 2 << 30  # bytes, more than a worker's process takes
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def devices_for(choice: str, workers: int, per_gpu: int | None, training: Callable[[], int]) -> list[str]:
+    """One device a worker for `auto`, `cpu` or `cuda:0,1`; `workers` 0 and `per_gpu` None: as many as fit.
+
+    `training`: bytes of the greatest training that is to be expected. Raises InputError for a device that is not there,
+    and with the arithmetic for more workers than fit.
+    """
+    if per_gpu is not None and per_gpu > MOST_PER_GPU:
+        raise InputError(f"{per_gpu} trainings on each GPU", expected=f"at most {MOST_PER_GPU}", where="--per-gpu")
+    gpus = gpus_for(choice)
+    if not gpus:
+        return ["cpu"] * _cpu_workers(workers, training)
+    cores = len(os.sched_getaffinity(0)) // len(gpus)
+    rooms = {gpu: Room(f"cuda:{gpu}", *probe(gpu), training(), max(1, cores)) for gpu in gpus}
+    for room in rooms.values():
+        check_room(per_gpu or 1, room, "--per-gpu")
+    counts = {gpu: per_gpu or min(room.together, MOST_PER_GPU) for gpu, room in rooms.items()}
+    slots = [f"cuda:{gpu}" for turn in range(max(counts.values())) for gpu in gpus if turn < counts[gpu]]
+    if workers > len(slots):
+        fit = sum(max(1, room.by_memory) for room in rooms.values())
+        if workers > fit or per_gpu:
+            each = ", ".join(f"{counts[gpu]} on {room.name}" for gpu, room in rooms.items())
+            raise InputError(f"{workers} workers", expected=f"at most {len(slots)}: {each}", where="--workers")
+        slots += [f"cuda:{gpu}" for gpu in gpus for _ in range(rooms[gpu].by_memory - counts[gpu])]
+    return slots[:workers] if workers else slots
+
+
+def _cpu_workers(workers: int, training: Callable[[], int]) -> int:
+    """The number of processes on the CPU; each holds torch and the data, and trains with one thread."""
+    cores = len(os.sched_getaffinity(0))
+    if workers > MOST_PER_CORE * cores:
+        raise InputError(
+            f"{workers} workers",
+            expected=f"at most {MOST_PER_CORE * cores}, {MOST_PER_CORE} for each of {cores} cores",
+            where="--workers",
+            do="leave it out for one per core",
+        )
+    wanted = workers or cores
+    if Room("this machine", free_memory(), AMPLE, training(), cores).by_memory >= wanted:
+        return wanted  # torch, which takes longer to import than all else of a start, would only say that more fit
+    import torch  # noqa: F401 (a worker holds it too: it counts in what this process holds)
+
+    room = Room("this machine", free_memory(), own_memory(), training(), cores)
+    check_room(workers, room, "--workers")
+    return workers or room.together
+
+
+def own_memory() -> int:
+    """Bytes that only this process has (resident and anonymous)."""
+    found = re.search(r"^RssAnon:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return int(found[1]) << 10 if found else 0
+
+
+def free_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = CGROUP) -> int:
+    """Bytes that this machine can still give, and its container (cgroup version 2), if it has a bound."""
+    found = re.search(r"^MemAvailable:\s+(\d+) kB$", meminfo.read_text(), re.MULTILINE)
+    free = int(found[1]) << 10 if found else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        bound = (cgroup / "memory.max").read_text().strip()
+        used = int((cgroup / "memory.current").read_text())
+    except (OSError, ValueError):
+        return free
+    return min(free, max(0, int(bound) - used)) if bound.isdecimal() else free
+
+
+def gpu_count() -> int:
+    """How many GPUs torch sees here; it is not imported where there is neither NVIDIA's driver nor AMD's."""
+    if not driver_found():
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def driver_found() -> bool:
+    """Whether a GPU's driver is installed: without one torch can see none."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return Path("/dev/kfd").exists()
+    return True
+
+
+def gpus_for(choice: str) -> list[int]:
+    """The GPUs that `auto`, `cpu`, `cuda` or `cuda:0,1` says; none: the CPU. Raises InputError for one that is not there."""
+    here = [] if choice == "cpu" else list(range(gpu_count()))
+    if choice == "cpu" or (choice == "auto" and not here):
+        return []
+    if choice not in ("auto", "cuda"):
+        names = choice.removeprefix("cuda:").split(",")
+        if not choice.startswith("cuda:") or not all(re.fullmatch("[0-9]{1,4}", name) for name in names):
+            shown = choice if len(choice) <= 60 else choice[:57] + "..."
+            raise InputError(f"device {shown!r}", expected="auto, cpu, cuda or cuda:0,1", where="--device")
+        chosen = list(dict.fromkeys(int(name) for name in names))
+        missing = sorted(set(chosen) - set(here))
+        if missing:
+            raise InputError(f"GPU {missing[0]}", expected=f"one of the {len(here)} GPUs here", where="--device")
+        return chosen
+    if not here:
+        raise InputError("no GPU", expected="at least one for cuda", where="--device", do="use --device cpu")
+    return here

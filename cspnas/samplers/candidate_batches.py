@@ -1,0 +1,117 @@
+"""What a suggestion of the cost-aware sampler chooses from, and what it is to the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cspnas.network.cost import CostTable
+from cspnas.objectives.objectives import EXACT, MEASURED, exact_values
+from cspnas.objectives.pareto import Reference, losses
+from cspnas.samplers.acquisition import Points, joined
+from cspnas.samplers.candidate_pool import SIZE, Pool, mutable
+from cspnas.samplers.features import Scaling, raw_features
+from cspnas.space.search_space import Genotype
+from cspnas.study.candidates import Candidate
+from cspnas.study.results import Ledger, Network
+from cspnas.study.settings import Study
+
+Array = npt.NDArray[Any]
+MUTATIONS = 500  # of the front's networks, costed for each block, and when the front has changed
+LEAST_SCALED = 100  # candidates that tell the scale of a feature
+MOST_BATCHES = 3  # of the pool, at random: with all ten no better (docs/LOG.md), and slower
+KERNEL_ENTRIES = 2_000_000  # candidates times trainings at once: about half a second of one core
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Candidates to choose from, `batches` of the pool and perhaps others, and what they are to the model."""
+
+    batches: Sequence[int]
+    candidates: list[Candidate]
+    points: Points
+
+
+class Drawing:
+    """Draws from a pool, whose first batches that hold enough give features their scale. Falsy where it holds nothing."""
+
+    def __init__(self, pool: Pool, reference: Reference, seed: int) -> None:
+        self._pool, self._reference, self._seed = pool, reference, seed
+        found, number = list[list[float]](), 0
+        while len(found) < LEAST_SCALED and number < pool.batches:
+            found += pool.batch(number).features
+            number += 1
+        self._scaling = Scaling(found) if found else None
+        self._points: dict[int, Points] = {}  # of the pool's batches
+        self._seen: dict[str, list[float]] = {}  # features of networks
+        self._last: tuple[Any, Drawn] | None = None
+
+    def __bool__(self) -> bool:
+        """Whether there is any candidate."""
+        return self._scaling is not None
+
+    def block(self, number: int, rows: int, front: Mapping[str, Genotype]) -> Drawn:
+        """For the suggestions of block `number` after `rows` trainings: some batches, and mutations of the front. The same
+        object as long as the front, genotypes by digest, stays.
+        """
+        random = Random(f"{self._seed}/block/{number}")
+        count = min(MOST_BATCHES, KERNEL_ENTRIES // (SIZE * rows), self._pool.batches)
+        batches = random.sample(range(self._pool.batches), max(1, count))
+        key = (number, batches, list(front))
+        if self._last is None or self._last[0] != key:
+            mutations = self._pool.mutations(list(front.values()), MUTATIONS, random)
+            self._last = (key, self.of(batches, mutations))
+        return self._last[1]
+
+    def others(self, drawn: Drawn) -> Iterator[Drawn]:
+        """Every batch that is not among those drawn, one by one."""
+        return (self.of([number]) for number in range(self._pool.batches) if number not in drawn.batches)
+
+    def of(self, batches: Sequence[int], more: Sequence[Candidate] = ()) -> Drawn:
+        """All of these batches, then `more`."""
+        for number in batches:
+            if number not in self._points:
+                batch = self._pool.batch(number)
+                self._points[number] = self._as_points(batch.features, batch.candidates)
+        features = [raw_features(drawn.architecture, drawn.costs) for drawn in more]
+        points = joined(*(self._points[number] for number in batches), self._as_points(features, more))
+        candidates = [one for number in batches for one in self._pool.batch(number).candidates]
+        return Drawn(batches, [*candidates, *more], points)
+
+    def points(self, networks: Sequence[Network]) -> Points:
+        """Networks of the ledger."""
+        for network in networks:
+            if network.digest not in self._seen:
+                self._seen[network.digest] = raw_features(network.architecture, _all_costs(network))
+        return self._as_points([self._seen[network.digest] for network in networks], networks)
+
+    def _as_points(self, features: Sequence[Sequence[float]], drawn: Sequence[Network | Candidate]) -> Points:
+        assert self._scaling is not None
+        return Points(self._scaling(features), known_losses(drawn, self._reference))
+
+
+def parents(ledger: Ledger, study: Study) -> dict[str, Genotype]:
+    """The front's genotypes by digest; a baseline may have none, and one edited by hand may be none of the space's."""
+    found = {network.digest: ledger.genotypes.get(network.digest) for network in ledger.front()}
+    return {digest: genotype for digest, genotype in found.items() if genotype and mutable(study, genotype)}
+
+
+def _all_costs(network: Network) -> dict[str, float]:
+    """Also those that had no name yet when the network was costed: a study's features have the same columns throughout."""
+    if all(name in network.costs for name in EXACT):
+        return network.costs
+    return exact_values(CostTable().cost(network.architecture), 1) | network.costs  # what is new asks for no batch
+
+
+def known_losses(drawn: Sequence[Network | Candidate], reference: Reference) -> Array:
+    """(n, k) losses of the k exact objectives, in the reference's order."""
+    names = reference.objectives
+    values = np.array([[one.costs.get(name, np.nan) for name in names] for one in drawn]).reshape(
+        len(drawn), len(names)
+    )
+    return losses(values, reference)[:, [column for column, name in enumerate(names) if name not in MEASURED]]

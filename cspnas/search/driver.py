@@ -1,0 +1,321 @@
+"""The search as a value: `suggest() -> Work | Wait | Done` and `finish(work, result)`; no loop, no thread, one writer."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from cspnas.errors import ArchitectureError
+from cspnas.runners.protocol import Done, Wait, Work
+from cspnas.samplers.protocol import Sampler
+from cspnas.search.data_faults import BadData
+from cspnas.search.exhaustive_draw import Untried
+from cspnas.search.other_drivers import Others
+from cspnas.search.resume import cut_short, idle, missing_baselines, suggestion_of
+from cspnas.search.sampler_feedback import Teacher
+from cspnas.search.time_limit import training_seconds
+from cspnas.storage.database import Database
+from cspnas.storage.load_results import load_results, study_rows
+from cspnas.storage.transactions import Row
+from cspnas.study.candidates import Candidate, admitted, candidate
+from cspnas.study.evaluation_key import ended, evaluation_key, unit_of
+from cspnas.study.failures import BAD_DATA, MAX_ATTEMPTS, checked, quarantined
+from cspnas.study.settings import Study
+from cspnas.study.suggestion import CONFIRM, Suggestion
+
+ANY_IMAGES = 60_000  # in a study that does not say how many it trains on
+PATIENCE = 50  # suggestions in a row without a training, then candidates are drawn evenly among the untried ones
+
+
+class Driver:
+    """Drives one study, with others where the database is shared. `reuse` finds results of another study by its key.
+
+    `clock` gives seconds, monotonic. Everything is in the database before it is returned or told.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        database: Database,
+        row: Mapping[str, Any],
+        sampler: Sampler,
+        driver_id: int,
+        *,
+        reuse: Callable[[dict[str, Any]], dict[str, Any] | None] = lambda key: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.study, self.database, self.sampler, self.driver_id = study, database, sampler, driver_id
+        self.study_id: int = row["id"]
+        self.recipe_digest: str = row["facts"]["recipe_digest"]
+        self._reuse, self._clock, self._started = reuse, clock, clock()
+        self._images: int = row["facts"].get("training_images", ANY_IMAGES)
+        # By evaluation: handed out, or to be tried again, and no end recorded yet: the try that may end it.
+        self._open: dict[int, Work] = {}
+        self._restarts: list[Work] = []
+        self._bad_data = BadData(study.recipe.dataset)
+        self._data_checksum: str | None = row["facts"].get("data", {}).get("checksum")
+        with database.step(self.study_id) as shared:  # nobody writes while it is read
+            database.reopen(self.study_id, BAD_DATA, driver_id)  # the data were read just now, and are mended
+            self.ledger = load_results(database, row)
+            self._others = Others(study, database, self.ledger, driver_id)
+            suggestions = self._load()
+            if not shared:  # nobody else is there; what others leave behind is looked for in every step
+                self._restarts = cut_short(study, self.ledger, suggestions)
+        self._stale = False
+
+    def _load(self) -> list[Row]:
+        """All but the ledger, from the tables; the suggestions."""
+        self.sampler.watch(self.ledger)
+        suggestions = self.database.suggestions(self.study_id)
+        self._teacher, self._untried = Teacher(self.study, self.sampler, self.ledger), Untried(self.study)
+        self._teacher.restore(suggestions)
+        self.outcomes = Counter(row["outcome"] for row in suggestions)
+        self._number = suggestions[-1]["number"] + 1 if suggestions else 0
+        self._idle, self._all_tried = idle(suggestions), False
+        self._baselines = missing_baselines(self.study, suggestions)
+        self._others.load()
+        return suggestions
+
+    # Together with other drivers -----------------------------------------------------------------------------------
+
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        """Alone with the tables and up to date with them; where a step fails, the next one reads everything anew."""
+        with self.database.step(self.study_id) as shared:
+            stale, self._stale = self._stale, True
+            if shared and stale:
+                self._load_anew()
+            elif shared:
+                self._hear()
+            yield
+        self._stale = False
+
+    def _load_anew(self) -> None:
+        self.ledger.read(study_rows(self.database, self.study_id))
+        self.sampler = self.sampler.fresh()
+        for work in self._open.values():
+            if work.suggestion is not None:
+                work.suggestion = replace(work.suggestion, asked=False)
+        self._load()
+
+    def _hear(self) -> None:
+        """Take over what other drivers suggested and ended since the last step."""
+        suggestions, finished = self._others.hear(self._number, self._open)
+        self._teacher.restore(suggestions)
+        self._idle = idle(suggestions, self._idle)
+        for row in suggestions:
+            self._number = row["number"] + 1
+            self.outcomes[row["outcome"]] += 1
+            place = next((n for n, (source, _) in enumerate(self._baselines) if source == row["source"]), None)
+            if place is not None:
+                del self._baselines[place]
+        for identifier, network in finished:
+            work = self._open.get(identifier)
+            made = work.suggestion if work else suggestion_of(self.database.suggestion_for(self.study_id, identifier))
+            self._teacher.ended(made, network)
+
+    # Suggesting ----------------------------------------------------------------------------------------------------
+
+    def suggest(self) -> Work | Wait | Done:
+        """The next training; it is in the database as in flight before it is returned."""
+        with self._step():
+            work = self._suggest()
+        if isinstance(work, Work):
+            flops, epochs = self.ledger.networks[work.digest].costs["flops"], self.study.recipe.epochs
+            work.seconds = training_seconds(self.study.timeout, flops, self._images, epochs)
+            work.unit = {**work.unit, "data_checksum": self._data_checksum}
+            self._open[work.evaluation_id] = work
+            self._restarts = [other for other in self._restarts if other is not work]
+        return work
+
+    def _suggest(self) -> Work | Wait | Done:
+        # What is under way read its data when they were whole, and may end.
+        if self._bad_data.ends(under_way=any(work not in self._restarts for work in self._open.values())):
+            return Wait()
+        work = self._again()
+        if work is not None:
+            self.database.restart(work.evaluation_id, work.attempt, self.driver_id, work.micro_batch)
+            return work
+        limit = self.study.time_limit
+        if limit is not None and self._clock() - self._started >= limit:
+            return Wait() if self._open else Done("time is up")
+        if self.ledger.trainings >= self.study.trials:
+            return self._out_of(f"all {self.study.trials} trainings are done")
+        return self._next_baseline() or (self._confirm() if self._late() else None) or self._explore()
+
+    def _again(self) -> Work | None:
+        """A training that was cut short: our own, or one that its driver left."""
+        if self._restarts:
+            return self._restarts[0]
+        return self._others.orphan(self._open) if self.database.shared else None
+
+    def _out_of(self, reason: str) -> Wait | Done:
+        return Wait() if self.ledger.in_flight else Done(reason)
+
+    def _next_baseline(self) -> Work | None:
+        while self._baselines:
+            source, drawn = self._baselines.pop(0)
+            work = self._consider(Suggestion(self._number, source, drawn.genotype), drawn)
+            if work is not None:
+                return work
+        return None
+
+    def _explore(self) -> Work | Wait | Done:
+        """The sampler's choice, or an even draw where that has brought nothing to train for long."""
+        while self._idle < PATIENCE and not self._all_tried:
+            work = self._ask()
+            if work is not None:
+                return work
+        while drawn := self._untried.draw(self.ledger.networks, self.study.seed * 1_000_003 + self._number):
+            work = self._consider(Suggestion(self._number, "uniform", drawn.genotype), drawn)
+            if work is not None:
+                return work
+        self._all_tried = True
+        return self._confirm() or self._out_of(self._untried.all_of(len(self.ledger.networks)))
+
+    def _ask(self) -> Work | None:
+        genotype, state = self.sampler.suggest(self._number)
+        suggestion = Suggestion(self._number, self.sampler.name, genotype, state, asked=True)
+        try:
+            drawn = candidate(self.study, genotype)
+        except ArchitectureError as error:
+            self._record(suggestion, "rejected", None, reason=str(error))
+            self._teacher.nothing(suggestion)
+            return None
+        return self._consider(suggestion, drawn)
+
+    # Confirming with new seeds -------------------------------------------------------------------------------------
+
+    @property
+    def _quota(self) -> int:
+        """Confirmations in all: `confirm_share` of the budget, rounded down (29 % of 100 is 29, whatever floats say).
+
+        A reused confirmation fills the quota as a trained one does, so that a study ends whose every result is known; it
+        costs no training, which leaves one more for a new network.
+        """
+        return int(round(self.study.confirm_share * self.study.trials, 9))
+
+    def _late(self) -> bool:
+        """Whether what is left of the trainings, or of the time, is for confirmations."""
+        limit, elapsed = self.study.time_limit, self._clock() - self._started
+        late = limit is not None and elapsed > (1 - self.study.confirm_share) * limit
+        return late or self.ledger.explored >= self.study.trials - self._quota
+
+    def _confirm(self) -> Work | None:
+        """None where the quota is filled, or no network can be confirmed now."""
+        while self.ledger.confirmations < self._quota and (network := self.ledger.to_confirm()) is not None:
+            work = self._start(Suggestion(self._number, CONFIRM, {}), network.row(), len(network.evaluations))
+            if work is not None:
+                return work
+        return None
+
+    # What becomes of a suggestion ----------------------------------------------------------------------------------
+
+    def _consider(self, suggestion: Suggestion, drawn: Candidate) -> Work | None:
+        """The training to start; None: rejected, attached or reused."""
+        if not admitted(self.study, drawn.costs):
+            self._record(suggestion, "rejected", drawn.digest, costs=drawn.costs)
+            self._teacher.rejected(suggestion, drawn.costs)
+            return None
+        known = self.ledger.networks.get(drawn.digest)
+        if known is None:
+            return self._start(suggestion, drawn.row(), 0)
+        first = known.evaluations[0]
+        outcome = "attached" if first["state"] == "in_flight" else "reused"
+        self._record(suggestion, outcome, drawn.digest, evaluation_id=first["id"])
+        self._teacher.nothing(suggestion)
+        return None
+
+    def _start(self, suggestion: Suggestion, architecture: Row, repeat: int) -> Work | None:
+        """The training of a network for the `repeat`-th time, counted from 0; None where another study has the result.
+
+        A reused result is recorded with its suggestion and the front: nothing between them can be cut short.
+        """
+        evaluation = self._evaluation(architecture["digest"], repeat)
+        reused = evaluation["state"] != "in_flight"
+        row = dict(evaluation)
+        network = self.ledger.add(architecture, row, suggestion.source, suggestion.genotype)
+        front = self.ledger.snapshot() if reused else None
+        parts = {"architecture": architecture, "evaluation": evaluation, "front": front}
+        row["id"] = self._record(suggestion, "reused" if reused else "training", network.digest, parts)
+        if not reused:
+            return Work(row["id"], network.digest, 1, unit_of(self.study, network, repeat), suggestion)
+        self._teacher.ended(suggestion, network)
+        return None
+
+    def _evaluation(self, digest: str, repeat: int) -> Row:
+        """A new row: in flight, or with the result that another study has."""
+        key = evaluation_key(self.study, self.recipe_digest, digest, repeat)
+        row = {**key, "study_id": self.study_id, "repeat": repeat, "attempt": 1, "driver_id": self.driver_id}
+        row |= {"started": time.time(), "state": "in_flight", "accuracy": None, "failure_kind": None}
+        found = self._reuse(key)
+        return row if found is None else {**row, **ended(found, "reused")}
+
+    def _record(
+        self,
+        suggestion: Suggestion,
+        outcome: str,
+        digest: str | None,
+        parts: Mapping[str, Any] | None = None,
+        *,
+        evaluation_id: int | None = None,
+        **note: Any,
+    ) -> int | None:
+        """Write a suggestion with what it starts, in one transaction; the id of its evaluation, if it has one."""
+        if suggestion.state:
+            note["state"] = suggestion.state
+        about = {"outcome": outcome, "digest": digest, "evaluation_id": evaluation_id, "note": note or None}
+        row = {"study_id": self.study_id, **suggestion.columns(), **about}
+        identifier = self.database.record_suggestion(row, **(parts or {}))
+        self._teacher.known.add(identifier)
+        self._number += 1
+        self._idle = idle([row], self._idle)
+        self.outcomes[outcome] += 1
+        return identifier
+
+    # Finishing -----------------------------------------------------------------------------------------------------
+
+    def finish(self, work: Work, result: Mapping[str, Any]) -> bool | None:
+        """Record a result with the front that it gives; False where the training is tried again (its worker crashed, or
+        memory did not suffice), None where nobody waits for this result (it came twice, or after its worker was given up).
+        """
+        awaited = self._open.get(work.evaluation_id)
+        if awaited is None or awaited.try_number != work.try_number:
+            return None
+        with self._step():
+            again = self._finish(work, {"micro_batch": work.micro_batch, **checked(result)})
+        if again is None:
+            del self._open[work.evaluation_id]
+            return True
+        self._open[work.evaluation_id] = again
+        self._restarts.append(again)
+        return False
+
+    def _finish(self, work: Work, result: dict[str, Any]) -> Work | None:
+        """The next try, None where this one is the end."""
+        failure = result.get("failure")
+        if self.database.shared and self._is_others(work, bool(failure and quarantined(failure["kind"])), result):
+            return None
+        again = work.again(failure["kind"]) if failure else None
+        if again is not None:
+            self.database.restart(again.evaluation_id, again.attempt, self.driver_id, again.micro_batch)
+            return again
+        if failure and quarantined(failure["kind"]):
+            failure["quarantined"] = f"{failure['kind']} {MAX_ATTEMPTS} times: this network is not trained again"
+        self._bad_data.note(work.digest, failure)
+        changes = ended(result, "trained")
+        network = self.ledger.finish(work.digest, work.evaluation_id, changes)
+        self.database.finish(work.evaluation_id, changes, self.ledger.snapshot())
+        self._teacher.ended(work.suggestion, network)
+        return None
+
+    def _is_others(self, work: Work, crashed: bool, result: Mapping[str, Any]) -> bool:
+        """Whether a training has a result by now, or is left to the driver that took it over while this one hung."""
+        owner = self._others.owner(work.evaluation_id)
+        if owner is None and not crashed:
+            self.database.keep_late(work.evaluation_id, self.driver_id, dict(result))
+        return owner is None or (crashed and owner != self.driver_id)

@@ -1,0 +1,91 @@
+"""What a driver shares a study with: others that work on it at the same time, on a database that admits several.
+
+All of it happens within the driver's step, so that nobody else writes meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Container
+from typing import Any
+
+from cspnas.runners.protocol import Work
+from cspnas.search.resume import work_again
+from cspnas.storage.database import Database
+from cspnas.storage.transactions import Row
+from cspnas.study.failures import BAD_DATA
+from cspnas.study.results import Ledger, Network
+from cspnas.study.settings import Study
+
+
+class Others:
+    """Brings a ledger up to date with what other drivers wrote, and finds what dead or hung ones left under way."""
+
+    def __init__(self, study: Study, database: Database, ledger: Ledger, driver_id: int) -> None:
+        self._study, self._database, self._ledger, self._driver_id = study, database, ledger, driver_id
+        self._last = 0  # the newest evaluation's id
+        self._flying: dict[int, Row] = {}  # what the tables say is under way, by id
+
+    def load(self) -> None:
+        """The ledger was read anew just now."""
+        ids = (row["id"] for network in self._ledger.networks.values() for row in network.evaluations)
+        self._last = max(ids, default=0)
+        self._flying = {row["id"]: row for row in self._database.in_flight(self._ledger.study_id)}
+
+    def hear(self, since: int, open_: Collection[int]) -> tuple[list[Row], list[tuple[int, Network]]]:
+        """Others' suggestions from number `since` on, and trainings known before, by id, that others have ended: theirs, and
+        of our own (`open_`) those that they took over.
+        """
+        study_id = self._ledger.study_id
+        suggestions = self._database.suggestions(study_id, since=since)
+        first = {row["evaluation_id"]: row for row in reversed(suggestions)}
+        for row in self._database.evaluations(study_id, after=self._last):
+            self._last = row["id"]
+            self._add(row, first)
+        before = self._flying
+        self._flying = {row["id"]: row for row in self._database.in_flight(study_id)}
+        gone = [
+            identifier for identifier in {*before, *open_, *self._ledger.bad_data} if identifier not in self._flying
+        ]
+        ended = self._database.evaluations(study_id, among=gone) if gone else []
+        return suggestions, [(row["id"], network) for row in ended if (network := self._finish(row)) is not None]
+
+    def _add(self, row: Row, first: dict[int, Row]) -> None:
+        digest = row["digest"]
+        known = self._ledger.networks.get(digest)
+        if known is not None and any(other["id"] == row["id"] for other in known.evaluations):
+            return  # our own
+        architecture = {"digest": digest, "document": row.pop("document"), "costs": row.pop("costs")}
+        made = first[row["id"]]
+        self._ledger.add(architecture, row, made["source"], made["genotype"])
+
+    def _finish(self, row: Row) -> Network | None:
+        """The network of a training that somebody else has ended."""
+        network = self._ledger.networks[row["digest"]]
+        known = next(other for other in network.evaluations if other["id"] == row["id"])
+        mended = known["failure_kind"] == BAD_DATA and row["failure_kind"] != BAD_DATA
+        if known["state"] != "in_flight" and not mended:
+            return None
+        changes = {
+            key: row[key]
+            for key in ("state", "accuracy", "failure_kind", "finished", "driver_id", "attempt", "micro_batch")
+        }
+        return self._ledger.finish(row["digest"], row["id"], {**changes, "result": row})
+
+    def owner(self, evaluation_id: int) -> int | None:
+        """The driver that an evaluation is under way for; None where it has ended."""
+        row = self._flying.get(evaluation_id)
+        return None if row is None else row["driver_id"]
+
+    def orphan(self, open_: Container[int]) -> Work | None:
+        """A training that no driver does any more; `open_`: the ids of our own."""
+        others = [row for row in self._flying.values() if row["id"] not in open_]
+        if not others:
+            return None
+        running = self._database.running_drivers()
+        row = next((row for row in others if row["driver_id"] not in running - {self._driver_id}), None)
+        return None if row is None else self._again(row)
+
+    def _again(self, row: dict[str, Any]) -> Work:
+        made = self._database.suggestion_for(self._ledger.study_id, row["id"])
+        row["driver_id"] = self._driver_id
+        return work_again(self._study, self._ledger.networks[row["digest"]], row, made)

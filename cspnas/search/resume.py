@@ -1,0 +1,62 @@
+"""Where earlier drivers of a study stopped, read from its suggestions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cspnas.runners.protocol import Work
+from cspnas.storage.transactions import Row
+from cspnas.study.candidates import Candidate, baseline_curves
+from cspnas.study.evaluation_key import unit_of
+from cspnas.study.results import Ledger, Network
+from cspnas.study.settings import Study
+from cspnas.study.suggestion import CONFIRM, Suggestion
+
+
+def cut_short(study: Study, ledger: Ledger, rows: list[Row]) -> list[Work]:
+    """Trainings that no driver runs any more; whoever holds the lock takes them over, as the attempts they were.
+
+    `rows`: all suggestions, oldest first, here and below.
+    """
+    first = {row["evaluation_id"]: row for row in reversed(rows)}
+    return [
+        work_again(study, network, row, first[row["id"]])
+        for network in ledger.networks.values()
+        for row in network.evaluations
+        if row["state"] == "in_flight"
+    ]
+
+
+def work_again(study: Study, network: Network, row: Mapping[str, Any], made: Row) -> Work:
+    """The training of an evaluation's `row` that the suggestion `made` began, as the attempt that it was."""
+    unit = unit_of(study, network, row["repeat"])
+    work = Work(row["id"], network.digest, row["attempt"], unit, suggestion_of(made))
+    return work if row["micro_batch"] is None else work.smaller(row["micro_batch"])
+
+
+def suggestion_of(row: Row) -> Suggestion:
+    """A recorded suggestion; no sampler waits to be told of it."""
+    return Suggestion(row["number"], row["source"], row["genotype"], (row["note"] or {}).get("state"))
+
+
+def missing_baselines(study: Study, rows: list[Row]) -> list[tuple[str, Candidate]]:
+    """(source, candidate) of each baseline that is still to be suggested, in order."""
+    done = Counter(row["source"] for row in rows)
+    missing = []
+    for kind, drawn in baseline_curves(study):
+        source = f"baseline:{kind}"
+        if done[source]:
+            done[source] -= 1
+        else:
+            missing.append((source, drawn))
+    return missing
+
+
+def idle(rows: Iterable[Mapping[str, Any]], before: int = 0) -> int:
+    """How many suggestions of new networks came since one was trained, in `rows` after `before` of them."""
+    for row in rows:
+        if row["source"] != CONFIRM:
+            before = 0 if row["outcome"] == "training" else before + 1
+    return before

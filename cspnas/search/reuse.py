@@ -1,0 +1,86 @@
+"""Results of another study, taken over where the key of an evaluation agrees (`--reuse-from`)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from cspnas.errors import InputError
+from cspnas.storage.database import Database
+from cspnas.storage.engine import undamaged
+from cspnas.storage.locations import Place
+from cspnas.storage.tables import evaluations_table
+from cspnas.study.settings import Study
+
+Reuse = Callable[[dict[str, Any]], dict[str, Any] | None]  # evaluation key -> result
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """The study whose results are reused."""
+
+    database: Database
+    row: dict[str, Any]
+
+
+def other_study(place: Place | None) -> Other | None:
+    """What --reuse-from names. Raises InputError where it is not there."""
+    if place is None:
+        return None
+    database = Database(place.url, read_only=True)
+    try:
+        return Other(database, database.chosen(place.name))
+    except InputError as error:
+        raise InputError(
+            error.found, expected=error.expected, where=f"--reuse-from {error.where}", do=error.do
+        ) from None
+
+
+def reuser(
+    study: Study, facts: dict[str, Any], measured_on: str | None, other: Other | None, place: Place | None
+) -> Reuse:
+    """What finds results of the other study; says where none of them can be one of this study."""
+    if other is None or place is None:
+        return lambda key: None
+    with undamaged(place.url):
+        differs = _differences(study, facts, other.row)
+    if differs:
+        sys.stderr.write(f"note: nothing of {place.target} can be reused: {'; '.join(differs)}\n")
+    return finder(other, measured_on)
+
+
+def finder(other: Other, measured_on: str | None) -> Reuse:
+    """Looks an evaluation key up in the other study; a latency counts only where it is of this study's device."""
+
+    def find(key: dict[str, Any]) -> dict[str, Any] | None:
+        results = _results(other, key)
+        if measured_on is not None:
+            results = [found for found in results if found.get("latency") and found["device"] == measured_on]
+        return results[0] if results else None
+
+    return find
+
+
+def _results(other: Other, key: dict[str, Any]) -> list[dict[str, Any]]:
+    table = evaluations_table
+    conditions = [table.c.study_id == other.row["id"], *(table.c[name] == value for name, value in key.items())]
+    rows = other.database.rows(sa.select(table.c.result).where(*conditions, table.c.accuracy.is_not(None)))
+    return [row["result"] for row in rows]
+
+
+def _differences(study: Study, facts: dict[str, Any], row: dict[str, Any]) -> list[str]:
+    """What keeps every result of another study from being one of this: seed, recipe, data, precision, code."""
+    ours, theirs = study.identity(), row["identity"]
+    keys = [key for key in ours if key == "search.seed" or (key.startswith("proxy.") and key != "proxy.precision")]
+    found = [f"{key} is {theirs.get(key)} there, {ours[key]} here" for key in keys if theirs.get(key) != ours[key]]
+    if row["facts"]["precision"] != facts["precision"]:
+        found.append(f"precision is {row['facts']['precision']} there, {facts['precision']} here")
+    if row["facts"]["data"]["checksum"] != facts["data"]["checksum"]:
+        found.append("the data differ")
+    if not found and row["facts"]["recipe_digest"] != facts["recipe_digest"]:
+        found.append("another version of the training code made it")
+    return found

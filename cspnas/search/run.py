@@ -1,0 +1,188 @@
+"""A search from a study's description to its end: database, lock, driver, projection, runner."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from cspnas.errors import InputError
+from cspnas.search.reuse import Reuse, other_study, reuser
+from cspnas.storage.database import Database
+from cspnas.storage.engine import UnreachableError, undamaged
+from cspnas.storage.locations import Place
+from cspnas.storage.locks import Presence
+from cspnas.storage.result_spool import Spool, record_left
+from cspnas.storage.study_creation import check_data, known_row, opened
+from cspnas.study.candidates import admitted_sample, reference_of
+from cspnas.study.settings import Study
+from cspnas.training.recipe import recipe_digest
+
+if TYPE_CHECKING:
+    from cspnas.runners.protocol import Where, Workplace
+
+Event = Callable[[str, Any, Any], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An open study with its driver, before anything runs."""
+
+    study: Study
+    database: Database
+    driver: Any
+    devices: list[str]
+
+
+def run_search(
+    study: Study,
+    place: Place,
+    *,
+    where: Where,
+    reuse_from: Place | None,
+    on_open: Callable[[Session], Event],
+) -> str:
+    """Search until the budget is spent; why it ended. The same call again continues the study."""
+    from cspnas.runners.factory import workplace
+
+    assert place.name is not None
+    # Bad input ends in these lines, with nothing written, not even a lock.
+    known = known_row(study, place)
+    if known is not None:
+        check_data(study, place.name, known["facts"])
+    other = other_study(reuse_from)
+    with workplace(where, study, place.folder) as workers:
+        measured_on = latency_device(study, workers)
+        facts = new_facts(study, workers.precision, measured_on) if known is None else known["facts"]
+        check_device(measured_on, facts)
+        reuse = reuser(study, facts, measured_on, other, reuse_from)
+        with opened(study, place, facts) as (database, row):
+            study = replace(study, recipe=replace(study.recipe, precision=row["facts"]["precision"]))
+            spool = Spool(place.folder / "spool", row)
+            with workers.started():
+                return _drive(study, database, row, workers, reuse, on_open, spool)
+
+
+def _drive(
+    study: Study,
+    database: Database,
+    row: dict[str, Any],
+    workers: Workplace,
+    reuse: Reuse,
+    on_open: Callable[[Session], Event],
+    spool: Spool,
+) -> str:
+    from cspnas.samplers.registry import sampler_of
+    from cspnas.search.outage import SteadyDriver
+    from cspnas.storage.optuna_projection import Projection
+
+    sampler = sampler_of(study)
+    about = {"pid": os.getpid(), "host": socket.gethostname(), "python": platform.python_version(), **sampler.about()}
+    driver_id = database.start_driver(row["id"], about)
+    presence = Presence(database, driver_id)
+    presence.show()
+
+    def take_over(key: dict[str, Any]) -> dict[str, Any] | None:
+        found = reuse(key)
+        if found is not None:
+            show("reused", None, {**key, **found})
+        return found
+
+    left = record_left(spool, database, row["id"])
+    with undamaged(database.shown_url):
+        driver = SteadyDriver(study, database, row, sampler, driver_id, reuse=take_over, spool=spool, say=_say)
+    if left:
+        _say(f"{left} results that an earlier search kept in {spool.folder} are recorded")
+    projection = Projection(database, row["name"], study.space, driver.ledger)
+    projection.update()
+    show = on_open(Session(study, database, driver, workers.devices))
+
+    try:
+        reason = workers.run(driver, _telling(database, presence, projection, show))
+    finally:
+        presence.end()
+    projection.update()  # results that were reused after the last training ended
+    database.end_driver(driver_id)
+    return reason
+
+
+def _telling(database: Database, presence: Presence, projection: Any, show: Event) -> Event:
+    """What hears the runner's events: Optuna's tables are brought up to date first."""
+
+    def on_event(kind: str, work: Any, detail: Any) -> None:
+        try:
+            presence.show()
+            if kind == "finished":
+                projection.update()
+        except UnreachableError:
+            if not database.shared:
+                raise
+            # The driver says so, and waits; the projection is brought up to date later.
+        show(kind, work, detail)
+
+    return on_event
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"note: {text}\n")
+
+
+def new_facts(study: Study, faster_precision: Callable[[], str], measured_on: str | None = None) -> dict[str, Any]:
+    """What a new study fixes for good: hypervolume reference, data, resolved precision, recipe digest, latency's device."""
+    from cspnas.data import datasets
+
+    reference = reference_of(study, admitted_sample(study))
+    data = datasets.load(study.recipe.dataset)
+    precision = study.recipe.precision
+    if precision == "auto":
+        precision = faster_precision()
+    recipe = replace(study.recipe, precision=precision)
+    return {
+        "reference": reference.to_json(),
+        "precision": precision,
+        "data": {
+            "dataset": data.name,
+            "checksum": data.checksum,
+            "mean": list(data.mean),
+            "std": list(data.std),
+            "class_names": list(data.class_names),
+        },
+        "recipe_digest": recipe_digest(recipe, data.checksum),
+        "space": study.space_name,
+        "training_images": len(data.train.labels),
+        "latency_device": measured_on,
+    }
+
+
+def latency_device(study: Study, workers: Workplace) -> str | None:
+    """The kind of device that latencies are measured on, None where latency is no objective.
+
+    Raises InputError where the workers have devices of several kinds.
+    """
+    if "latency" not in study.objectives:
+        return None
+    names = workers.kinds()
+    if len(names) > 1:
+        raise InputError(
+            f"objective latency on {' and '.join(names)}",
+            expected="devices of one kind",
+            where="--device",
+            do="choose some of them",
+        )
+    return names[0]
+
+
+def check_device(measured_on: str | None, facts: dict[str, Any]) -> None:
+    """Raises InputError where a study's latencies so far are another device's."""
+    before = facts.get("latency_device")
+    if measured_on != before:
+        raise InputError(
+            f"objective latency on {measured_on}",
+            expected=f"{before}, as when the study was made",
+            where="--device",
+            do="continue it there, or start another study with --study NEW_NAME",
+        )

@@ -1,0 +1,80 @@
+"""What a sampler is told of its own suggestions, of others', and of earlier drivers'."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cspnas.objectives.objectives import MEASURED
+from cspnas.samplers.protocol import Sampler
+from cspnas.storage.transactions import Row
+from cspnas.study.candidates import violations
+from cspnas.study.results import Ledger, Network
+from cspnas.study.settings import Study
+from cspnas.study.suggestion import CONFIRM, Suggestion
+
+TEACHING_FAILURES = ("diverged", "out of memory", "timeout")  # these say something about the network itself
+
+
+class Teacher:
+    """Tells the sampler of one study; a rejected candidate has its exact costs, the worst accuracy, a broken constraint."""
+
+    def __init__(self, study: Study, sampler: Sampler, ledger: Ledger) -> None:
+        self.study, self.sampler, self.ledger = study, sampler, ledger
+        self.known: set[int | None] = set()  # evaluations whose suggestion was told, or will be when they end
+
+    def nothing(self, suggestion: Suggestion) -> None:
+        """It taught nothing."""
+        if suggestion.asked:
+            self.sampler.forget(suggestion.number)
+
+    def rejected(self, suggestion: Suggestion, costs: Mapping[str, Any]) -> None:
+        """It breaks a constraint."""
+        self._tell(suggestion, self._worst(costs), costs)
+
+    def ended(self, suggestion: Suggestion | None, network: Network) -> None:
+        """Its training ended; a confirmation's repeats what the first one said."""
+        if suggestion is not None and suggestion.source != CONFIRM:
+            self._tell(suggestion, self._values(network), network.costs)
+
+    def restore(self, rows: list[Row]) -> None:
+        """All suggestions of earlier drivers, or more of other ones, oldest first, from the database's rows.
+
+        Even what taught nothing goes to the sampler: its state may hold what later suggestions stand on.
+        """
+        for row in rows:
+            # "reused" with an evaluation of its own: the result came from another study
+            first = row["evaluation_id"] not in self.known
+            self.known.add(row["evaluation_id"])
+            if row["source"] != CONFIRM:
+                self._restore(row, first)
+
+    def _restore(self, row: Row, first: bool) -> None:
+        note, network = row["note"] or {}, self.ledger.networks.get(row["digest"])
+        suggestion = Suggestion(row["number"], row["source"], row["genotype"], note.get("state"))
+        if row["outcome"] == "rejected" and "costs" in note:
+            self.rejected(suggestion, note["costs"])
+        elif row["outcome"] != "rejected" and first and network and network.evaluations[0]["state"] != "in_flight":
+            self.ended(suggestion, network)
+        else:
+            self._tell(suggestion, None, {})
+
+    def _tell(self, suggestion: Suggestion, values: Mapping[str, float] | None, costs: Mapping[str, Any]) -> None:
+        broken = violations(self.study, dict(costs)) if values is not None else {}
+        if not suggestion.asked:
+            self.sampler.restore(suggestion.number, suggestion.genotype, suggestion.state, values, broken)
+        elif values is None:
+            self.sampler.forget(suggestion.number)
+        else:
+            self.sampler.tell(suggestion.number, values, broken)
+
+    def _values(self, network: Network) -> dict[str, float] | None:
+        """The first training's objectives; their worst where the network itself failed; None where it taught nothing."""
+        first = network.evaluations[0]
+        if first["accuracy"] is not None:
+            return network.costs | {name: first[name] for name in MEASURED if first.get(name) is not None}
+        return self._worst(network.costs) if first["failure_kind"] in TEACHING_FAILURES else None
+
+    def _worst(self, costs: Mapping[str, float]) -> dict[str, float]:
+        reference = self.ledger.reference
+        return {**costs, **{name: reference.worst(name) for name in reference.objectives if name in MEASURED}}

@@ -1,0 +1,236 @@
+"""The search space: genes and their choices; sample, decode, neighbours, size. Pure Python.
+
+A genotype is a dict from gene name (`stage2.growth_rate`, `activation`) to value, with exactly the genes that have an
+effect: a stage that is not CSP has no `split_ratio` and no `fusion`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from functools import cached_property
+from itertools import product
+from math import prod
+from random import Random
+from typing import Any, Literal
+
+from cspnas.errors import ArchitectureError
+from cspnas.network.architecture import DENSE_FAMILIES, Architecture, Fusion, NormOrder, Split, Stage, Stem, Taps
+from cspnas.space.stage_resolution import bottleneck_of, dense_stage, residual_stage, split
+
+Genotype = dict[str, Any]
+OF_CSP = ("split_ratio", "fusion", "split", "taps")  # these exist only in a stage that is CSP
+REMEMBERED = 50_000  # decoded stages
+OF_NETWORK = {"stem": "stems", "activation": "activations", "norm": "norms"}  # genes of the whole network
+
+
+@dataclass(frozen=True)
+class StageChoices:
+    """The choices of one stage, each a tuple; a tuple of one is a fixed value, not a gene; an empty one belongs to other
+    families. A new gene is a new field, after those that its existence depends on.
+    """
+
+    depth: tuple[int, ...]
+    growth_rate: tuple[int, ...] = ()
+    csp: tuple[bool, ...] = (True, False)
+    split_ratio: tuple[float, ...] = (0.5,)
+    fusion: tuple[Fusion, ...] = ("both",)
+    bottleneck_ratio: tuple[float, ...] = (1.0,)
+    compression: tuple[float, ...] = ()
+    split: tuple[Split, ...] = ("slice",)
+    taps: tuple[Taps, ...] = ()
+    pool: tuple[Literal["after", "before"], ...] = ()
+    width: tuple[int, ...] = ()
+    groups: tuple[int, ...] = ()
+
+    @cached_property
+    def fixed(self) -> dict[str, Any]:
+        """The first choice of every field of the family: its value where no genotype says another."""
+        return {f.name: getattr(self, f.name)[0] for f in fields(self) if getattr(self, f.name)}
+
+    def exists(self, field: str, values: Mapping[str, Any]) -> bool:
+        """Whether `field` has an effect, given the fields before it."""
+        if field in OF_CSP:
+            return bool(values["csp"])
+        if field == "pool":  # after the fusion `last` no transition comes, before which the pool could stand
+            return not (values["csp"] and values["fusion"] == "last")
+        return True
+
+    def bottlenecks(self, family: str) -> set[tuple[int, int]]:
+        """(another width that the groups must divide, or 0; the bottleneck's width) of every block that a residual stage
+        can have.
+        """
+        insides = set(self.width) if False in self.csp else set()
+        for width, ratio in product(self.width, self.split_ratio if True in self.csp else ()):
+            with suppress(ArchitectureError):
+                insides.add(split(width, ratio)[1])
+        also = family == "darknet"  # its grouped convolution gives the block's width
+        widths = product(insides, self.bottleneck_ratio)
+        return {(inside if also else 0, bottleneck_of(ratio, inside)) for inside, ratio in widths}
+
+    @property
+    def size(self) -> int:
+        """Number of ways to choose."""
+        total = 0
+        free = [f.name for f in fields(self) if getattr(self, f.name) and f.name not in ("csp", "fusion")]
+        for csp in self.csp:
+            for fusion in self.fusion if csp else (None,):
+                values = {"csp": csp, "fusion": fusion}
+                total += prod(len(getattr(self, name)) for name in free if self.exists(name, values))
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class Gene:
+    """`name` is `stageN.FIELD`, or a field of the whole network; `number` counts stages from 1, 0 for the network."""
+
+    name: str
+    choices: tuple[Any, ...]
+    field: str
+    number: int = 0
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the choices are numbers with an order."""
+        return not isinstance(self.choices[0], bool | str)
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """A family of architectures on one input. Genotypes name a stem by its label."""
+
+    family: str
+    input_shape: tuple[int, int, int]
+    classes: int
+    stems: tuple[Stem, ...]
+    activations: tuple[str, ...]
+    stages: tuple[StageChoices, ...]
+    norms: tuple[NormOrder, ...] = ("after",)
+
+    def genes(self) -> tuple[Gene, ...]:
+        """All genes with more than one choice, each after those that its existence depends on."""
+        return self._genes
+
+    @cached_property
+    def _genes(self) -> tuple[Gene, ...]:
+        found = []
+        for number, stage in enumerate(self.stages, start=1):
+            for field in fields(stage):
+                choices = getattr(stage, field.name)
+                if len(choices) > 1 and not (field.name in OF_CSP and True not in stage.csp):
+                    found.append(Gene(f"stage{number}.{field.name}", choices, field.name, number))
+        for field_name, attribute in OF_NETWORK.items():
+            choices = getattr(self, attribute)
+            if len(choices) > 1:
+                found.append(Gene(field_name, tuple(getattr(c, "label", c) for c in choices), field_name))
+        return tuple(found)
+
+    def exists(self, gene: Gene, genotype: Mapping[str, Any]) -> bool:
+        """Whether `gene` has an effect in a genotype that has the genes before it."""
+        if not gene.number:
+            return True
+        stage, prefix = self.stages[gene.number - 1], f"stage{gene.number}."
+        csp = genotype.get(prefix + "csp", stage.csp[0])
+        fusion = genotype.get(prefix + "fusion", stage.fusion[0]) if csp else None
+        return stage.exists(gene.field, {"csp": csp, "fusion": fusion})
+
+    def active(self, genotype: Mapping[str, Any]) -> Genotype:
+        """`genotype` without the genes that have no effect in it, in the order of `genes()`."""
+        return {gene.name: genotype[gene.name] for gene in self.genes() if self.exists(gene, genotype)}
+
+    def sample(self, random: Random) -> Genotype:
+        """Each gene drawn evenly; the result may be an invalid or a rejected architecture."""
+        return self.active({gene.name: random.choice(gene.choices) for gene in self.genes()})
+
+    def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
+        """Every genotype that differs in one gene; switching CSP on gives each ratio and fusion."""
+        for gene in self.genes():
+            if gene.name not in genotype:
+                continue
+            for choice in gene.choices:
+                if choice != genotype[gene.name]:
+                    yield from self._completed({**genotype, gene.name: choice})
+
+    def _completed(self, partial: Genotype) -> Iterator[Genotype]:
+        """All ways to add the genes that `partial` needs and lacks, genes without effect taken away."""
+        for gene in self.genes():
+            if gene.name not in partial and self.exists(gene, partial):
+                for choice in gene.choices:
+                    yield from self._completed({**partial, gene.name: choice})
+                return
+        yield self.active(partial)
+
+    def enumerate(self) -> Iterator[Genotype]:
+        """Every genotype once."""
+        return self._completed({})
+
+    @property
+    def size(self) -> int:
+        """Number of genotypes."""
+        network = len(self.stems) * len(self.activations) * len(self.norms)
+        return network * prod(stage.size for stage in self.stages)
+
+    def decode(self, genotype: Mapping[str, Any]) -> Architecture:
+        """The architecture of `genotype`; values need not be among the choices. Raises ArchitectureError with the stage."""
+        stem = self.stems[0]
+        if "stem" in genotype:
+            stem = next(stem for stem in self.stems if stem.label == genotype["stem"])
+        channels, resolved = stem.out_channels, []
+        for number in range(1, len(self.stages) + 1):
+            resolved.append(self.stage(number, channels, genotype))
+            channels = resolved[-1].out
+        return Architecture(
+            self.family,
+            self.input_shape,
+            self.classes,
+            stem,
+            tuple(resolved),
+            genotype.get("activation", self.activations[0]),
+            genotype.get("norm", self.norms[0]),
+        )
+
+    @cached_property
+    def _fixed(self) -> tuple[dict[str, Any], ...]:
+        """Of each stage, gene name to first choice: a genotype may also say what the space fixes."""
+        stages = enumerate(self.stages, start=1)
+        return tuple({f"stage{n}.{field}": value for field, value in stage.fixed.items()} for n, stage in stages)
+
+    @cached_property
+    def _resolved(self) -> dict[tuple[Any, ...], Stage]:
+        """Stages that were decoded before: the networks of a pool share most of theirs."""
+        return {}
+
+    def stage(self, number: int, channels: int, genotype: Mapping[str, Any]) -> Stage:
+        """Stage `number` (from 1) on an input of `channels`. Raises ArchitectureError with the stage."""
+        values = [genotype.get(name, first) for name, first in self._fixed[number - 1].items()]
+        key = (number, channels, *values)
+        found = self._resolved.get(key)
+        if found is None:
+            if len(self._resolved) >= REMEMBERED:
+                self._resolved.clear()
+            found = self._resolved[key] = self._stage(number, channels, values)
+        return found
+
+    def _stage(self, number: int, channels: int, values: Sequence[Any]) -> Stage:
+        genes = dict(zip(self.stages[number - 1].fixed, values, strict=True))
+        try:
+            return self._resolve(number, channels, genes)
+        except ArchitectureError as error:
+            raise ArchitectureError(error.found, expected=error.expected, where=f"stage{number}", do=error.do) from None
+
+    def _resolve(self, number: int, channels: int, genes: dict[str, Any]) -> Stage:
+        csp, genes["split_by"] = genes.pop("csp"), genes.pop("split")
+        if not csp:
+            genes["split_ratio"] = genes["fusion"] = None
+        pool = genes.pop("pool", "after")
+        if self.family in DENSE_FAMILIES:
+            last = number == len(self.stages)
+            return dense_stage(channels, pool=not last, pool_first=pool == "before", **genes)
+        stage = residual_stage(channels, stride=1 if number == 1 else 2, **genes)
+        if self.family == "darknet" and stage.width is not None and stage.width % stage.groups:
+            raise ArchitectureError(
+                f"{stage.groups} groups for blocks of {stage.width} channels",
+                expected="groups that divide the channels",
+            )
+        return stage

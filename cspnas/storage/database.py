@@ -1,0 +1,244 @@
+"""The study database: `cspnas_` tables are the truth. All SQL of ours is here; one transaction a step."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import sqlalchemy as sa
+
+from cspnas.errors import InputError
+from cspnas.objectives.objectives import MEASURED
+from cspnas.storage import postgresql
+from cspnas.storage.tables import (
+    architectures_table,
+    drivers_table,
+    evaluations_table,
+    fronts_table,
+    late_table,
+    studies_table,
+    suggestions_table,
+)
+from cspnas.storage.transactions import Row, Transactions, canonical_json
+
+
+class Database(Transactions):
+    """The rows of all studies in one database, read and written."""
+
+    def studies(self) -> list[Row]:
+        """Every study in the database."""
+        return self.rows(sa.select(studies_table).order_by(studies_table.c.id))
+
+    def study(self, name: str) -> Row | None:
+        """The study of this name."""
+        found = self.rows(sa.select(studies_table).where(studies_table.c.name == name))
+        return found[0] if found else None
+
+    def chosen(self, name: str | None) -> Row:
+        """The study `name`, or the only one. Raises InputError where it is not there or must be named."""
+        rows = {row["name"]: row for row in self.studies()}
+        if name is None and len(rows) == 1:
+            return next(iter(rows.values()))
+        if name is None or name not in rows:
+            raise InputError(
+                f"study {name!r}" if name else f"{len(rows)} studies",
+                expected=f"one of {', '.join(rows) or 'none: the database is empty'}",
+                where=self.shown_url,
+                do="name it after a #",
+            )
+        return rows[name]
+
+    def create_study(self, name: str, identity: Row, facts: Row) -> Row:
+        """A new study; all its settings in one transaction."""
+        with self.transaction() as connection:
+            connection.execute(
+                studies_table.insert().values(name=name, identity=identity, facts=facts, created=time.time())
+            )
+        study = self.study(name)
+        assert study is not None
+        return study
+
+    def start_driver(self, study_id: int, about: Row) -> int:
+        """A new driver's id; whoever calls it holds the study's lock."""
+        with self.transaction() as connection:
+            row = connection.execute(drivers_table.insert().values(study_id=study_id, about=about, started=time.time()))
+            return _key(row)
+
+    def end_driver(self, driver_id: int) -> None:
+        """Note that a driver ended in order."""
+        with self.transaction() as connection:
+            connection.execute(drivers_table.update().where(drivers_table.c.id == driver_id).values(ended=time.time()))
+
+    def beat(self, driver_id: int) -> sa.Update:
+        """The statement by which a driver shows that it works, by the server's clock."""
+        return drivers_table.update().where(drivers_table.c.id == driver_id).values(beat=postgresql.CLOCK)
+
+    @property
+    def beat_seconds(self) -> float:
+        """Between two signs of life of a driver; also how long a lost session goes unnoticed."""
+        return min(10.0, self.hung_seconds / 10)
+
+    def running_drivers(self) -> set[int]:
+        """Drivers that live, having their lock, and do not hang; for a moment after the server's start also those that it
+        cut off, until they had the time to come back.
+        """
+        table, clock = drivers_table, postgresql.CLOCK
+        with self.transaction() as connection:
+            held = postgresql.held(connection, postgresql.DRIVER)
+            hung = table.c.id.in_(held) & (table.c.beat < clock - self.hung_seconds)
+            cut_off = (table.c.beat < postgresql.STARTED) & (clock < postgresql.STARTED + 2 + 3 * self.beat_seconds)
+            drivers = connection.execute(sa.select(table.c.id, hung.label("hung")).where(hung | cut_off)).all()
+        return (held | {row.id for row in drivers}) - {row.id for row in drivers if row.hung}
+
+    def in_flight(self, study_id: int) -> list[Row]:
+        """Evaluations under way, and whose they are; oldest first."""
+        table = evaluations_table
+        columns = (table.c.id, table.c.digest, table.c.repeat, table.c.attempt, table.c.driver_id)
+        micro_batch = table.c.result["micro_batch"].as_integer().label("micro_batch")
+        flying = (table.c.study_id == study_id) & (table.c.state == "in_flight")
+        return self.rows(sa.select(*columns, micro_batch).where(flying).order_by(table.c.id))
+
+    def evaluations(self, study_id: int, *, after: int = 0, among: list[int] | None = None) -> list[Row]:
+        """All evaluations with their costs and documents, oldest first; of the bulky `result` only what was measured.
+
+        A document is JSON text: of thousands few are ever looked at. `after`: of greater ids; `among`: of these ids.
+        """
+        result = evaluations_table.c.result
+        kept = [column for column in evaluations_table.c if column is not result]
+        kept += [result[name].as_float().label(name) for name in MEASURED if name not in evaluations_table.c]
+        kept.append(result["micro_batch"].as_integer().label("micro_batch"))
+        document = sa.cast(architectures_table.c.document, sa.Text).label("document")
+        return self.rows(
+            sa.select(*kept, document, architectures_table.c.costs)
+            .join(architectures_table)
+            .where(evaluations_table.c.study_id == study_id, *self._chosen_ids(after, among))
+            .order_by(evaluations_table.c.id)
+        )
+
+    @staticmethod
+    def _chosen_ids(after: int, among: list[int] | None) -> list[sa.ColumnElement[bool]]:
+        column = evaluations_table.c.id
+        return ([column > after] if after else []) + ([] if among is None else [column.in_(among)])
+
+    def evaluation(self, study_id: int, key: Row) -> Row | None:
+        """Id and state of the evaluation with this key."""
+        table = evaluations_table
+        chosen = [table.c.study_id == study_id, *(table.c[name] == value for name, value in key.items())]
+        found = self.rows(sa.select(table.c.id, table.c.state).where(*chosen))
+        return found[0] if found else None
+
+    def result(self, evaluation_id: int) -> Row:
+        """Curve, correctness bits, seconds, device, versions and failure of one evaluation."""
+        found = self.rows(sa.select(evaluations_table.c.result).where(evaluations_table.c.id == evaluation_id))
+        return found[0]["result"] or {}
+
+    def suggestions(self, study_id: int, *, since: int = 0) -> list[Row]:
+        """All suggestions from number `since` on, in order."""
+        table = suggestions_table
+        chosen = (table.c.study_id == study_id) & (table.c.number >= since)
+        return self.rows(sa.select(table).where(chosen).order_by(table.c.number))
+
+    def suggestion_for(self, study_id: int, evaluation_id: int) -> Row:
+        """The suggestion that an evaluation began with."""
+        table = suggestions_table
+        chosen = (table.c.study_id == study_id) & (table.c.evaluation_id == evaluation_id)
+        return self.rows(sa.select(table).where(chosen).order_by(table.c.number).limit(1))[0]
+
+    def first_suggestions(self, study_id: int) -> list[Row]:
+        """digest, source and genotype of the suggestion that first gave each network."""
+        table = suggestions_table
+        first = (
+            sa.select(sa.func.min(table.c.number))
+            .where(table.c.study_id == study_id, table.c.evaluation_id.is_not(None))
+            .group_by(table.c.digest)
+        )
+        columns = (table.c.digest, table.c.source, table.c.genotype)
+        return self.rows(sa.select(*columns).where(table.c.study_id == study_id, table.c.number.in_(first)))
+
+    def outcomes(self, study_id: int) -> dict[str, int]:
+        """How many suggestions had each outcome."""
+        table = suggestions_table
+        counts = sa.select(table.c.outcome, sa.func.count().label("count")).where(table.c.study_id == study_id)
+        return {row["outcome"]: row["count"] for row in self.rows(counts.group_by(table.c.outcome))}
+
+    def fronts(self, study_id: int) -> list[Row]:
+        """Every snapshot of the front, oldest first."""
+        table = fronts_table
+        return self.rows(sa.select(table).where(table.c.study_id == study_id).order_by(table.c.id))
+
+    def last_front(self, study_id: int) -> list[Any] | None:
+        """The points of the newest snapshot: [digest, values...] of each member."""
+        table = fronts_table
+        found = self.rows(
+            sa.select(table.c.points).where(table.c.study_id == study_id).order_by(table.c.id.desc()).limit(1)
+        )
+        return found[0]["points"] if found else None
+
+    def record_suggestion(
+        self, suggestion: Row, architecture: Row | None = None, evaluation: Row | None = None, front: Row | None = None
+    ) -> int | None:
+        """Record a suggestion and, where it starts or reuses one, its evaluation, with the front that a reused result
+        gives; the evaluation's id.
+        """
+        with self.transaction() as connection:
+            if architecture is not None:
+                self._add_architecture(connection, architecture)
+            identifier = suggestion.get("evaluation_id")
+            if evaluation is not None:
+                row = connection.execute(evaluations_table.insert().values(evaluation))
+                identifier = _key(row)
+            connection.execute(suggestions_table.insert().values({**suggestion, "evaluation_id": identifier}))
+            if front is not None:
+                connection.execute(fronts_table.insert().values({**front, "evaluation_id": identifier}))
+        return identifier
+
+    def _add_architecture(self, connection: sa.Connection, architecture: Row) -> None:
+        table = architectures_table
+        same = table.c.digest == architecture["digest"]
+        known = connection.scalar(sa.select(table.c.costs).where(same))
+        if known is None:
+            connection.execute(table.insert().values(architecture))
+        elif architecture["costs"].keys() - known.keys():  # an earlier study's row, from before some cost had a name
+            connection.execute(table.update().where(same).values(costs={**architecture["costs"], **known}))
+
+    def restart(self, evaluation_id: int, attempt: int, driver_id: int, micro_batch: int | None = None) -> None:
+        """An evaluation that was cut short is in flight again, as this attempt and for this driver."""
+        result = None if micro_batch is None else {"micro_batch": micro_batch}
+        with self.transaction() as connection:
+            connection.execute(
+                evaluations_table.update()
+                .where(evaluations_table.c.id == evaluation_id)
+                .values(attempt=attempt, driver_id=driver_id, state="in_flight", started=time.time(), result=result)
+            )
+
+    def reopen(self, study_id: int, kind: str, driver_id: int) -> None:
+        """What failed of this kind is in flight again, for this driver."""
+        table = evaluations_table
+        fresh = {"state": "in_flight", "failure_kind": None, "finished": None, "result": None, "driver_id": driver_id}
+        with self.transaction() as connection:
+            of_kind = (table.c.study_id == study_id) & (table.c.state == "failed") & (table.c.failure_kind == kind)
+            connection.execute(table.update().where(of_kind).values(fresh))
+
+    def keep_late(self, evaluation_id: int, driver_id: int, result: Row) -> None:
+        """Keep a result whose evaluation has one already, where it is not that one. It is never counted."""
+        if self.result(evaluation_id) == json.loads(canonical_json(result)):
+            return  # recorded, but the server went away before it said so
+        row = {"evaluation_id": evaluation_id, "driver_id": driver_id, "result": result, "finished": time.time()}
+        with self.transaction() as connection:
+            connection.execute(late_table.insert().values(row))
+
+    def finish(self, evaluation_id: int, changes: Row, front: Row | None) -> None:
+        """Record a result, and the front's new snapshot where it changed."""
+        with self.transaction() as connection:
+            connection.execute(
+                evaluations_table.update().where(evaluations_table.c.id == evaluation_id).values(**changes)
+            )
+            if front is not None:
+                connection.execute(fronts_table.insert().values({**front, "evaluation_id": evaluation_id}))
+
+
+def _key(result: sa.CursorResult[Any]) -> int:
+    """The primary key of the row that an insert made."""
+    assert result.inserted_primary_key is not None
+    return int(result.inserted_primary_key[0])

@@ -1,0 +1,121 @@
+"""Results that could not reach the database, kept on disk until they can: one JSON file each, whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cspnas.errors import StorageError
+from cspnas.storage.database import Database
+from cspnas.storage.transactions import Row
+from cspnas.study.evaluation_key import ended
+
+FORMAT = "cspnas-spool/1"
+KEY = ("digest", "recipe_digest", "seed", "fidelity")
+
+
+class Spool:
+    """The folder of one study's results. Several searches of the study may use it at once."""
+
+    def __init__(self, folder: Path, study: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self._study = {"name": study["name"], "created": study["created"]}
+
+    def put(self, key: Mapping[str, Any], driver_id: int, result: Mapping[str, Any]) -> Path:
+        """Keep the result of the evaluation `key`; the file. Raises StorageError where the disk does not take it."""
+        entry = {"study": self._study, "key": dict(key), "driver_id": driver_id, "result": dict(result)}
+        text = json.dumps({"format": FORMAT, "sha256": _checksum(entry), "entry": entry})
+        path = self.folder / f"{key['digest'][:12]}-{key['seed']}-{driver_id}.json"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _write_whole(path, text)
+        except OSError as error:
+            raise StorageError(
+                f"{path}: a result cannot be kept there either ({error.strerror}); free some disk space"
+            ) from None
+        return path
+
+    def left(self) -> list[tuple[Path, Row]]:
+        """What is to be recorded in this study, oldest first. A damaged file is set aside with a line on stderr."""
+        found = []
+        for path in sorted(self.folder.glob("*.json"), key=_changed):
+            try:
+                entry = _read(path)
+            except FileNotFoundError:  # another search recorded it meanwhile
+                continue
+            except (OSError, ValueError, TypeError, LookupError) as error:
+                _set_aside(path, error)
+                continue
+            if entry["study"] == self._study:
+                found.append((path, entry))
+        return found
+
+
+def record_left(spool: Spool, database: Database, study_id: int) -> int:
+    """Record what an earlier search could not; how many results. What has a result already is not counted twice."""
+    left = spool.left()
+    for path, entry in left:
+        with database.step(study_id):
+            row = database.evaluation(study_id, {name: entry["key"][name] for name in KEY})
+            if row is not None and row["state"] == "in_flight":
+                database.finish(row["id"], ended(entry["result"], "trained"), None)
+            elif row is not None:
+                database.keep_late(row["id"], entry["driver_id"], entry["result"])
+        path.unlink(missing_ok=True)
+    return len(left)
+
+
+def _checksum(entry: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Under a name of its own first, so that nobody ever reads half a file, whenever the machine stops."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _read(path: Path) -> Row:
+    """The entry of a file. Raises ValueError, TypeError or LookupError for one that is not what was written."""
+    document = json.loads(path.read_bytes().decode("utf-8"))
+    if document["format"] != FORMAT:
+        raise ValueError(f"format {document['format']!r}")
+    entry: Row = document["entry"]
+    if _checksum(entry) != document["sha256"]:
+        raise ValueError("its checksum does not agree")
+    return entry
+
+
+def _set_aside(path: Path, error: Exception) -> None:
+    aside = path.with_suffix(".damaged")
+    reason = " ".join(str(error).split())[:100]
+    sys.stderr.write(
+        f"note: {path}: found a damaged result ({reason}), expected one that was kept whole; it is not recorded, its "
+        f"training is done again; see {aside.name}\n"
+    )
+    path.rename(aside)
+
+
+def _changed(path: Path) -> tuple[float, str]:
+    try:
+        return path.stat().st_mtime, path.name
+    except OSError:
+        return 0.0, path.name

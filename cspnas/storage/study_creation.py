@@ -1,0 +1,162 @@
+"""A study's row in its database, made where it is missing, and the checks that it can be searched there."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cspnas.data.registry import checksum_of
+from cspnas.errors import InputError, StorageError
+from cspnas.storage.database import Database
+from cspnas.storage.engine import check_name_free, shown, undamaged
+from cspnas.storage.locations import Place
+from cspnas.storage.locks import StudyLock
+from cspnas.storage.migrations import NoTablesError
+from cspnas.storage.sqlite import sqlite_files
+from cspnas.study.settings import Study
+
+Opening = tuple[Database, dict[str, Any]]
+
+
+def known_row(study: Study, place: Place) -> dict[str, Any] | None:
+    """The study's row where it is there already, unchanged. Raises InputError where it cannot be searched there."""
+    assert place.name is not None
+    if place.sqlite:
+        _check_file(place.file)
+    row = _existing_row(place)
+    if row is None:
+        check_name_free(place.url, place.name)
+    else:
+        with undamaged(shown(place.url)):
+            check_unchanged(study, row)
+    return row
+
+
+@contextmanager
+def opened(study: Study, place: Place, facts: dict[str, Any]) -> Iterator[Opening]:
+    """The database and the study's row in it, made with `facts` where it is missing; a SQLite file is locked."""
+    if not place.sqlite:
+        with _writing(study, place, facts) as opening:
+            yield opening
+        return
+    _make_folder(place.file)
+    lock = StudyLock(place.file)
+    lock.acquire()
+    try:
+        with _writing(study, place, facts) as opening:
+            yield opening
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _writing(study: Study, place: Place, facts: dict[str, Any]) -> Iterator[Opening]:
+    """What could not be made is not left behind."""
+    fresh = place.sqlite and not place.file.exists()
+    database = None
+    try:
+        database = Database(place.url, create=True)
+        row = _row(study, database, str(place.name), facts)
+    except StorageError:
+        if database is not None:
+            database.close()
+        for path in [*sqlite_files(place.file), StudyLock(place.file).path] if fresh else []:
+            path.unlink(missing_ok=True)
+        raise
+    try:
+        yield database, row
+    finally:
+        database.close()
+
+
+def _row(study: Study, database: Database, name: str, facts: dict[str, Any]) -> dict[str, Any]:
+    """The study's row, made where it is missing. Another search may have made it since it was looked for."""
+    with database.opening() if database.shared else _nothing():
+        row = database.study(name)
+        if row is None:
+            return database.create_study(name, study.identity(), facts)
+    check_unchanged(study, row)
+    if row["facts"] != facts:
+        check_data(study, name, row["facts"])
+    return row
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+def check_unchanged(study: Study, row: dict[str, Any]) -> None:
+    """Raises InputError where the study was made with another space, recipe or seed, with what changed."""
+    import json
+
+    before = row["identity"]
+    now = json.loads(json.dumps(study.identity()))
+    changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
+    if changed:
+        key = changed[0]
+        more = f" (and {len(changed) - 1} more: {', '.join(changed[1:4])})" if len(changed) > 1 else ""
+        raise InputError(
+            f"{key} = {now.get(key)}{more}",
+            expected=f"{before.get(key)}, as when study {row['name']!r} was made",
+            where=f"study {row['name']}",
+            do="undo the change, or start another study with --study NEW_NAME",
+        )
+
+
+def check_data(study: Study, name: str, facts: dict[str, Any]) -> None:
+    """Raises InputError where the data are no longer those that the study was made on: results would not compare."""
+    with undamaged(f"study {name}"):
+        before: str = facts["data"]["checksum"]
+    now = checksum_of(study.recipe.dataset)
+    if now != before:
+        from cspnas.data import datasets
+
+        raise datasets.changed(study.recipe.dataset, now, before, where=f"study {name}")
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{path.parent}: {error.strerror}; choose another --storage") from None
+
+
+def _check_file(path: Path) -> None:
+    """Raises an error for a path that is no SQLite database, before a lock file is made beside it."""
+    try:
+        found = path.stat()
+        head = path.open("rb").read(16) if stat.S_ISREG(found.st_mode) else b""
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}; choose another --storage") from None
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a device or a pipe"
+        raise InputError(kind, expected="a database file", where=str(path), do="choose another --storage")
+    if found.st_nlink > 1:  # each name would have a lock and a journal of its own
+        raise InputError(
+            f"a file with {found.st_nlink} names (hard links)",
+            expected="one",
+            where=str(path),
+            do="copy it, or use a symbolic link",
+        )
+    if head not in (b"", b"SQLite format 3\0"):
+        raise StorageError(f"{path}: found no SQLite database; choose another --storage, or restore a backup")
+
+
+def _existing_row(place: Place) -> dict[str, Any] | None:
+    """The study's row where it is there already."""
+    if place.name is None or (place.sqlite and not (place.file.is_file() and place.file.stat().st_size)):
+        return None
+    try:
+        database = Database(place.url, read_only=True)
+    except NoTablesError:
+        return None
+    try:
+        return database.study(place.name)
+    finally:
+        database.close()

@@ -1,0 +1,225 @@
+"""Candidates of a study before any training: their exact costs, whether they are admitted, the space's ranges, baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from cspnas.errors import ArchitectureError, InputError
+from cspnas.network.architecture import Architecture
+from cspnas.network.cost import CostTable
+from cspnas.network.serialization import architecture_to
+from cspnas.network.wiring import wire
+from cspnas.objectives.objectives import LARGEST, OBJECTIVES, exact_values, human
+from cspnas.objectives.pareto import Reference
+from cspnas.space.search_space import Genotype
+from cspnas.study.settings import Study
+
+SAMPLE = 1000  # random candidates that tell the admitted range of each cost
+FEW = 100  # fewer than these tell no range
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A valid architecture with every exact objective. Its digest is computed when first asked for: of a pool of thousands
+    only a few are ever looked up by it. `known_digest`: that digest, None until then.
+    """
+
+    architecture: Architecture
+    known_digest: str | None
+    costs: dict[str, float]
+    genotype: Genotype
+
+    @property
+    def digest(self) -> str:
+        """Of the whole network's graph."""
+        if self.known_digest is None:
+            self.known_digest = wire(self.architecture).digest()
+        return self.known_digest
+
+    def row(self) -> dict[str, Any]:
+        """As the study database keeps it."""
+        return {"digest": self.digest, "document": architecture_to(self.architecture), "costs": self.costs}
+
+
+def candidate(study: Study, genotype: Genotype, table: CostTable | None = None) -> Candidate:
+    """The candidate of a genotype; a pool shares one `table`. Raises ArchitectureError where it is no valid network."""
+    architecture = study.space.decode(genotype)
+    cost = (table or CostTable()).cost(architecture)
+    return Candidate(architecture, None, exact_values(cost, study.recipe.batch_size), dict(genotype))
+
+
+def violations(study: Study, costs: dict[str, float]) -> dict[str, float]:
+    """Constraint to its excess, positive where it is broken; no network may have more than `LARGEST` FLOPs."""
+    return {constraint.text: constraint.violation(costs) for constraint in (*study.constraints, LARGEST)}
+
+
+def admitted(study: Study, costs: dict[str, float]) -> bool:
+    """Whether no constraint is broken."""
+    return all(excess <= 0 for excess in violations(study, costs).values())
+
+
+def admitted_candidate(study: Study, genotype: Genotype, table: CostTable) -> Candidate | None:
+    """The candidate of a genotype where it is a valid network that breaks no constraint."""
+    try:
+        drawn = candidate(study, genotype, table)
+    except ArchitectureError:
+        return None
+    return drawn if admitted(study, drawn.costs) else None
+
+
+def walked(study: Study, start: Iterable[Candidate], random: Random, table: CostTable) -> Iterator[Candidate]:
+    """`start`, then the admitted candidates that differ in one gene from one before them: each network once, until none is
+    left. Where constraints admit little of a large space, draws find next to nothing; but what is admitted lies together.
+    """
+    found = {one.digest: one for one in start}
+    yield from found.values()
+    seen, parents = set(found), list(found.values())
+    while parents:
+        genotypes = list(study.space.neighbours(parents.pop(random.randrange(len(parents))).genotype))
+        random.shuffle(genotypes)
+        for genotype in genotypes:
+            drawn = admitted_candidate(study, genotype, table)
+            if drawn is not None and drawn.digest not in seen:
+                seen.add(drawn.digest)
+                parents.append(drawn)
+                yield drawn
+
+
+def valid_candidates(study: Study, random: Random, table: CostTable | None = None) -> Iterator[Candidate]:
+    """Random valid candidates for ever, admitted or not; ends after 10,000 invalid draws in a row."""
+    failures, table = 0, table or CostTable()
+    while failures < 10_000:
+        try:
+            yield candidate(study, study.space.sample(random), table)
+            failures = 0
+        except ArchitectureError:
+            failures += 1
+
+
+def admitted_sample(study: Study, count: int = SAMPLE) -> list[Candidate]:
+    """Up to `count` admitted candidates from at most 20 times as many draws, the same ones for every call. Where draws find
+    fewer than `FEW`, so many from there on by a walk.
+
+    Raises InputError where none is admitted, with how far the nearest candidate is.
+    """
+    random, found, best = Random(0), [], None
+    for draws, drawn in enumerate(valid_candidates(study, random)):
+        if admitted(study, drawn.costs):
+            found.append(drawn)
+        elif not found and (best is None or _excess(study, drawn) < _excess(study, best)):
+            best = drawn
+        if len(found) == count or draws >= 20 * count:
+            break
+    if not found and best is not None:
+        found = [_descend(study, best)]
+    if len(found) < min(count, FEW):
+        found = list(islice(walked(study, found, random, CostTable()), min(count, FEW)))
+    return found
+
+
+def _excess(study: Study, drawn: Candidate) -> float:
+    return sum(max(0.0, excess) for excess in violations(study, drawn.costs).values())
+
+
+def _descend(study: Study, start: Candidate) -> Candidate:
+    """Walk to the neighbour that breaks the constraints least until one is admitted or none is better."""
+    table = CostTable()
+    while not admitted(study, start.costs):
+        nearer = []
+        for genotype in study.space.neighbours(start.genotype):
+            try:
+                nearer.append(candidate(study, genotype, table))
+            except ArchitectureError:
+                continue
+        best = min(nearer, key=lambda drawn: _excess(study, drawn), default=start)
+        if _excess(study, best) >= _excess(study, start):
+            broken = [c for c in (*study.constraints, LARGEST) if c.violation(start.costs) > 0]
+            costs = ", ".join(f"{c.name} {human(c.name, start.costs[c.name])}" for c in broken)
+            raise InputError(
+                f"no architecture that meets {' and '.join(c.text for c in broken)}",
+                expected="at least one",
+                where="constraints",
+                do=f"the nearest one has {costs}: loosen the constraint to that or widen the choices",
+            )
+        start = best
+    return start
+
+
+def reference_of(study: Study, sample: list[Candidate]) -> Reference:
+    """The units of the hypervolume: each cost's admitted range, or its fixed span."""
+    low, high = zip(*(_range(name, sample) for name in study.objectives), strict=True)
+    return Reference(study.objectives, 1 / study.space.classes, low, high)
+
+
+def _range(name: str, sample: list[Candidate]) -> tuple[float, float]:
+    """(least, greatest) of an objective; a cost that never varies gets a factor of 2."""
+    span = OBJECTIVES[name].span
+    if span is not None:
+        return span
+    values = [drawn.costs[name] for drawn in sample]
+    low, high = max(1, min(values)), max(values)
+    return float(low), float(high if high > min(values) else 2 * low)
+
+
+def baseline_curves(study: Study) -> list[tuple[str, Candidate]]:
+    """(`plain` or `csp`, candidate): each curve at `widths` networks spread evenly in log FLOPs over what is admitted.
+
+    Along a curve all stages take the same place in their lists of growth rates (or widths) and of depths.
+    """
+    curves = []
+    for kind in ("plain", "csp"):
+        curve = sorted(_uniform_candidates(study, kind).values(), key=lambda drawn: drawn.costs["flops"])
+        curves += [(kind, drawn) for drawn in _spread(curve, study.baselines.widths)]
+    return curves
+
+
+def _uniform_candidates(study: Study, kind: str) -> dict[str, Candidate]:
+    found = {}
+    for width in np.linspace(0, 1, 9):
+        for depth in (0.0, 0.5, 1.0):
+            genotype = _uniform_genotype(study, kind == "csp", width, depth)
+            try:
+                drawn = candidate(study, genotype)
+            except ArchitectureError:
+                continue
+            if admitted(study, drawn.costs):
+                found[drawn.digest] = drawn
+    return found
+
+
+def _uniform_genotype(study: Study, csp: bool, width: float, depth: float) -> Genotype:
+    """All stages at the same place in their lists of widths and depths; every other gene at its first choice."""
+    genotype: Genotype = {}
+    for number, stage in enumerate(study.space.stages, start=1):
+        place = f"stage{number}"
+        genotype[f"{place}.csp"] = csp
+        size = "growth_rate" if stage.growth_rate else "width"
+        genotype[f"{place}.{size}"] = _at(getattr(stage, size), width)
+        genotype[f"{place}.depth"] = _at(stage.depth, depth)
+        if csp:
+            genotype[f"{place}.split_ratio"] = study.baselines.split_ratio
+            genotype[f"{place}.fusion"] = study.baselines.fusion
+    return genotype
+
+
+def _at(choices: tuple[Any, ...], fraction: float) -> Any:
+    return sorted(choices)[round(fraction * (len(choices) - 1))]
+
+
+def _spread(curve: list[Candidate], widths: int) -> list[Candidate]:
+    """`widths` members of a curve sorted by FLOPs, nearest to even steps in log FLOPs, each at most once."""
+    if len(curve) <= widths:
+        return curve
+    logs = np.log([drawn.costs["flops"] for drawn in curve])
+    left, chosen = set(range(len(curve))), []
+    for target in np.linspace(logs[0], logs[-1], widths):
+        nearest = min(left, key=lambda index: abs(logs[index] - target))
+        left.discard(nearest)
+        chosen.append(nearest)
+    return [curve[index] for index in sorted(chosen)]

@@ -1,0 +1,330 @@
+"""What a study knows so far, in memory: each network with all its trainings, and the front that they give."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from math import fsum, sqrt
+from typing import Any
+
+import numpy as np
+
+from cspnas.errors import InputError
+from cspnas.network.architecture import Architecture
+from cspnas.network.serialization import architecture_from
+from cspnas.objectives.incremental_pareto import RunningFront
+from cspnas.objectives.objectives import MEASURED
+from cspnas.objectives.pareto import Reference, hypervolume, knee, losses
+from cspnas.space.search_space import Genotype
+from cspnas.study.failures import BAD_DATA, quarantined
+from cspnas.study.row_validation import check_costs, check_genotype, check_training, damaged
+
+
+@dataclass(slots=True)
+class Network:
+    """One architecture and its trainings, oldest first; `source` is what first suggested it. `stored` is its document, or
+    the document's JSON text until somebody asks for it.
+    """
+
+    digest: str
+    stored: dict[str, Any] | str
+    costs: dict[str, float]
+    source: str
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The architecture as plain data. Raises StorageError where its text is no JSON, or none of an architecture."""
+        if isinstance(self.stored, str):
+            try:
+                found = json.loads(self.stored)
+                architecture_from(found)
+            except (ValueError, TypeError, LookupError, AttributeError) as error:
+                raise damaged(self.digest, f"document that is none of an architecture: {error!r}") from None
+            self.stored = dict(found)
+        return self.stored
+
+    def row(self) -> dict[str, Any]:
+        """The architecture as the study database keeps it."""
+        return {"digest": self.digest, "document": self.document, "costs": self.costs}
+
+    @property
+    def architecture(self) -> Architecture:
+        """The architecture as a value."""
+        return architecture_from(self.document)
+
+    @property
+    def quarantined(self) -> bool:
+        """Whether its workers died so often that it is not trained again."""
+        return any(quarantined(row.get("failure_kind")) for row in self.evaluations)
+
+    def values(self, name: str) -> list[float]:
+        """Of a measured objective, one a seed that was trained to the end."""
+        return [row[name] for row in self.evaluations if row["accuracy"] is not None and row.get(name) is not None]
+
+    def value(self, name: str) -> float:
+        """Of an objective: the exact cost, or the mean over seeds of what was measured; NaN where it is not known."""
+        values = self.values(name) if name in MEASURED else [self.costs.get(name, float("nan"))]
+        return fsum(values) / len(values) if values else float("nan")
+
+    @property
+    def accuracies(self) -> list[float]:
+        """One a seed that was trained to the end."""
+        return [row["accuracy"] for row in self.evaluations if row["accuracy"] is not None]
+
+    @property
+    def accuracy(self) -> float:
+        """Mean over seeds; NaN before the first result."""
+        return self.value("accuracy")
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRows:
+    """What a database holds of one study: its evaluations, oldest first, each with its network's document and costs; the
+    suggestion that first gave each network; the points of the newest snapshot of the front. `place`: the database, as
+    people may see it.
+    """
+
+    evaluations: list[dict[str, Any]]
+    first_suggestions: list[dict[str, Any]]
+    last_front: list[Any] | None
+    place: str = ""
+
+
+class Ledger:
+    """All networks of one study by digest, with counts, front and deviations that each result changes where it must.
+
+    Raises StorageError, as it reads or is told of them, for figures that no search can have written (`row_validation.py`).
+    """
+
+    def __init__(self, reference: Reference, rows: StudyRows, study_id: int) -> None:
+        self.reference, self.study_id = reference, study_id
+        self.read(rows)
+
+    def read(self, rows: StudyRows) -> None:
+        """Take it all from the tables' rows; whatever was known is forgotten."""
+        self._place = rows.place
+        self.networks: dict[str, Network] = {}
+        self.genotypes: dict[str, Genotype] = {}  # what first gave each network
+        self.changed: list[str] = []  # networks with results that nobody has taken note of; for the projection
+        self.bad_data: set[int] = set()  # evaluations that failed of them: trained again when they are mended
+        self._counts: Counter[tuple[bool, str]] = Counter()  # (a network's first evaluation?, state) -> evaluations
+        first = {row["digest"]: row for row in rows.first_suggestions}
+        for row in rows.evaluations:
+            architecture = {"digest": row["digest"], "document": row.pop("document"), "costs": row.pop("costs")}
+            suggestion = first.get(row["digest"], {})
+            self._enter(architecture, row, suggestion.get("source", ""), suggestion.get("genotype"))
+        self._measured = [network for network in self.networks.values() if network.accuracies]
+        self._rows = {network.digest: row for row, network in enumerate(self._measured)}
+        self._front = RunningFront(losses(self.points(self._measured), self.reference))
+        self._squares = {n.digest: _squares(n) for n in self._measured if len(n.accuracies) > 1}
+        self._last_front = rows.last_front
+        self._front_moved()
+
+    def _front_moved(self) -> None:
+        """Work these out anew when next asked for."""
+        self._members: list[Network] | None = None
+        self._hypervolume: float | None = None
+        self._snapshot_due = True
+
+    # Taking over trainings -----------------------------------------------------------------------------------------
+
+    def add(
+        self, architecture: dict[str, Any], evaluation: dict[str, Any], source: str, genotype: Genotype | None
+    ) -> Network:
+        """One more training of a network, known or new; `evaluation` is the ledger's own from here on."""
+        network = self._enter(architecture, evaluation, source, genotype)
+        if evaluation["accuracy"] is not None:
+            self._measure(network)
+        return network
+
+    def _enter(
+        self, architecture: dict[str, Any], evaluation: dict[str, Any], source: str, genotype: Genotype | None
+    ) -> Network:
+        digest = architecture["digest"]
+        result = evaluation.pop("result", None) or {}  # bulky: only what was measured stays in memory
+        for name in MEASURED:
+            evaluation.setdefault(name, result.get(name))
+        try:
+            check_training(evaluation)
+            if digest not in self.networks:
+                check_costs(architecture["costs"], self.reference.objectives)
+                check_genotype(genotype)
+        except InputError as error:
+            raise damaged(digest, error, self._place) from None
+        if digest not in self.networks:
+            self.networks[digest] = Network(digest, architecture["document"], architecture["costs"], source)
+            if genotype:
+                self.genotypes[digest] = genotype
+        self.networks[digest].evaluations.append(evaluation)
+        self._counts[evaluation["repeat"] == 0, evaluation["state"]] += 1
+        if evaluation["state"] != "in_flight":
+            self.changed.append(digest)
+            self._note_bad_data(evaluation)
+        return self.networks[digest]
+
+    def finish(self, digest: str, evaluation_id: int, changes: dict[str, Any]) -> Network:
+        """Take over a training's result."""
+        network = self.networks[digest]
+        row = next(row for row in network.evaluations if row["id"] == evaluation_id)
+        result = changes.get("result") or {}
+        new = {name: result.get(name) for name in MEASURED}
+        new |= {key: value for key, value in changes.items() if key != "result"}
+        try:
+            check_training({**row, **new})
+        except InputError as error:
+            raise damaged(digest, error, self._place) from None
+        self._counts[row["repeat"] == 0, row["state"]] -= 1
+        row.update(new)
+        self._counts[row["repeat"] == 0, row["state"]] += 1
+        self.changed.append(digest)
+        self._note_bad_data(row)
+        if row["accuracy"] is not None:
+            self._measure(network)
+        return network
+
+    def _note_bad_data(self, row: dict[str, Any]) -> None:
+        if row["failure_kind"] == BAD_DATA:
+            self.bad_data.add(row["id"])
+        else:
+            self.bad_data.discard(row.get("id", 0))
+
+    def _measure(self, network: Network) -> None:
+        """Its mean accuracy is new."""
+        row = self._rows.setdefault(network.digest, len(self._measured))
+        if row == len(self._measured):
+            self._measured.append(network)
+        if len(network.accuracies) > 1:
+            self._squares[network.digest] = _squares(network)
+        if self._front.put(row, losses(self.points([network]), self.reference)[0]):
+            self._front_moved()
+
+    # Counts --------------------------------------------------------------------------------------------------------
+
+    def _count(self, *states: str, first: tuple[bool, ...] = (True, False)) -> int:
+        return sum(self._counts[order, state] for order in first for state in states)
+
+    @property
+    def trainings(self) -> int:
+        """Trainings ended or in flight; reused results are none."""
+        return self._count("trained", "failed", "in_flight")
+
+    @property
+    def finished(self) -> int:
+        """Trainings ended, failed ones included."""
+        return self._count("trained", "failed")
+
+    @property
+    def failed(self) -> int:
+        """Trainings that failed."""
+        return self._count("failed")
+
+    @property
+    def in_flight(self) -> int:
+        """Trainings under way."""
+        return self._count("in_flight")
+
+    @property
+    def explored(self) -> int:
+        """Trainings of networks that had not been evaluated before, ended or in flight."""
+        return self._count("trained", "failed", "in_flight", first=(True,))
+
+    @property
+    def confirmations(self) -> int:
+        """Evaluations of networks that had been evaluated before: ended, in flight, reused."""
+        return self._count("trained", "failed", "in_flight", "reused", first=(False,))
+
+    # The front -----------------------------------------------------------------------------------------------------
+
+    def measured(self) -> list[Network]:
+        """Networks with at least one accuracy."""
+        return list(self._measured)
+
+    def points(self, networks: list[Network]) -> np.ndarray:
+        """(n, objectives) observed means and exact costs."""
+        columns = [_column(networks, name) for name in self.reference.objectives]
+        return np.array(columns, float).reshape(len(columns), len(networks)).T
+
+    def front(self) -> list[Network]:
+        """Non-dominated networks by observed means, most accurate first."""
+        if self._members is None:
+            members = [self._measured[row] for row in self._front.members]
+            self._members = sorted(members, key=lambda n: (-n.accuracy, n.costs["flops"], n.digest))
+        return list(self._members)
+
+    def hypervolume(self) -> float:
+        """Of the front, in the study's own units."""
+        if self._hypervolume is None:
+            self._hypervolume = hypervolume(losses(self.points(self.front()), self.reference))
+        return self._hypervolume
+
+    def knee(self) -> Network | None:
+        """The front's member nearest to the ideal point."""
+        members = self.front()
+        if not members:
+            return None
+        flops = np.array([network.costs["flops"] for network in members])
+        return members[knee(losses(self.points(members), self.reference), flops)]
+
+    def snapshot(self) -> dict[str, Any] | None:
+        """The front as the database keeps it, None where it did not change since the last one."""
+        if not self._snapshot_due:
+            return None
+        self._snapshot_due = False
+        members = self.front()
+        points = [[n.digest, *map(float, p)] for n, p in zip(members, self.points(members), strict=True)]
+        if points == self._last_front:
+            return None
+        self._last_front = points
+        return {
+            "study_id": self.study_id,
+            "trainings": self.finished,
+            "hypervolume": self.hypervolume(),
+            "points": points,
+        }
+
+    # Noise ---------------------------------------------------------------------------------------------------------
+
+    def seed_deviation(self) -> tuple[float, int]:
+        """Pooled standard deviation of accuracy between seeds of one network, and its degrees of freedom."""
+        freedom = sum(freedom for _, freedom in self._squares.values())
+        if not freedom:
+            return float("nan"), 0
+        return sqrt(fsum(squares for squares, _ in self._squares.values()) / freedom), freedom
+
+    def standard_error(self, network: Network) -> float:
+        """Of the mean accuracy, from the pooled seed deviation; NaN before any network has two seeds."""
+        return self.seed_deviation()[0] / sqrt(max(1, len(network.accuracies)))
+
+    def to_confirm(self) -> Network | None:
+        """The network on, or within one standard error of, the front with the fewest seeds; front members first."""
+        front = {network.digest for network in self.front()}
+        near = (self._measured[row] for row in self._near())
+        free = (n for n in near if not n.quarantined and all(row["state"] != "in_flight" for row in n.evaluations))
+        return min(free, key=lambda n: (len(n.evaluations), n.digest not in front, -n.accuracy, n.digest), default=None)
+
+    def _near(self) -> np.ndarray:
+        """Rows on the front, and those that one standard error more of accuracy would put there."""
+        error = self.seed_deviation()[0]
+        if np.isnan(error):
+            return self._front.members
+        lifted = self._front.loss.copy()
+        seeds = np.ones(len(lifted))
+        for digest, (_, freedom) in self._squares.items():
+            seeds[self._rows[digest]] += freedom
+        lifted[:, self.reference.objectives.index("accuracy")] -= error / np.sqrt(seeds) / (1 - self.reference.chance)
+        return np.union1d(self._front.members, self._front.undominated(lifted))
+
+
+def _column(networks: list[Network], name: str) -> list[float]:
+    """`Network.value` of each."""
+    if name in MEASURED:
+        return [network.value(name) for network in networks]
+    return [network.costs.get(name, float("nan")) for network in networks]
+
+
+def _squares(network: Network) -> tuple[float, int]:
+    """Sum of squared deviations of its accuracies from their mean, and the degrees of freedom."""
+    mean = network.accuracy
+    return fsum((accuracy - mean) ** 2 for accuracy in network.accuracies), len(network.accuracies) - 1

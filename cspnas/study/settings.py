@@ -1,0 +1,65 @@
+"""What a study is: its space, objectives, constraints, recipe and search settings, as one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cspnas.network.architecture import Stem
+from cspnas.objectives.objectives import Constraint
+from cspnas.space.search_space import SearchSpace, StageChoices
+from cspnas.training.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Baselines:
+    """The plain and the all-CSP curve: `widths` networks each, the CSP one with this `split_ratio` and `fusion`."""
+
+    widths: int = 5
+    split_ratio: float = 0.5
+    fusion: str = "both"
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """`trials`: trainings in all; `confirm_share` of them re-train the front with new seeds. `time_limit` in seconds;
+    `timeout` in seconds for one training, 0: generous.
+    """
+
+    space_name: str
+    space: SearchSpace
+    objectives: tuple[str, ...]
+    constraints: tuple[Constraint, ...]
+    recipe: Recipe
+    baselines: Baselines
+    sampler: str = "cost-aware"
+    trials: int = 40
+    seed: int = 0
+    confirm_share: float = 0.25
+    workers: int = 0
+    time_limit: float | None = None
+    timeout: float = 0.0
+
+    def identity(self) -> dict[str, Any]:
+        """What may not change while a study goes on, as flat JSON; budget, sampler and workers may."""
+        space = asdict(self.space)
+        stages = space.pop("stages")
+        flat = {f"space.{key}": value for key, value in space.items()}
+        flat |= {f"stages.{n}.{k}": list(v) for n, stage in enumerate(stages) for k, v in stage.items()}
+        flat |= {"objectives": list(self.objectives), "constraints": sorted(c.text for c in self.constraints)}
+        flat |= {f"proxy.{key}": value for key, value in asdict(self.recipe).items()}
+        flat |= {f"baselines.{key}": value for key, value in asdict(self.baselines).items()}
+        return flat | {"search.seed": self.seed}
+
+
+def space_of(identity: dict[str, Any]) -> SearchSpace:
+    """The space that a study was made with. Raises KeyError, TypeError or ValueError where its identity is damaged."""
+    stages: dict[int, dict[str, Any]] = {}
+    for key, value in identity.items():
+        if key.startswith("stages."):
+            _, number, name = key.split(".")
+            stages.setdefault(int(number), {})[name] = tuple(value)
+    space = {key.removeprefix("space."): value for key, value in identity.items() if key.startswith("space.")}
+    stems = tuple(Stem(**{**stem, "hidden": tuple(stem["hidden"])}) for stem in space.pop("stems"))
+    plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in space.items()}
+    return SearchSpace(**plain, stems=stems, stages=tuple(StageChoices(**stages[n]) for n in sorted(stages)))

@@ -1,0 +1,164 @@
+"""Where a long training stands, in one safetensors file, so that a killed one goes on; no pickle, checked before use."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from cspnas.io.atomic_write import new_name
+from cspnas.training.recipe import Recipe, recipe_digest
+from cspnas.training.train import DeviceData, Epoch, Standing
+
+EVERY_SECONDS = 60.0
+Tensors = dict[str, Tensor]
+
+
+def key_of(digest: str, data: DeviceData, recipe: Recipe, seed: int, micro_batch: int | None) -> dict[str, Any]:
+    """All that has to agree for two trainings to be one, bit by bit: network, recipe, data, seed, parts, code, device."""
+    return {
+        "digest": digest,
+        "recipe_digest": recipe_digest(recipe, data.checksum),
+        "seed": seed,
+        "micro_batch": micro_batch,
+        "code": _code_digest(),
+        "torch": torch.__version__,
+        "device": data.device.type,
+    }
+
+
+class Keeper:
+    """Keeps a training's standing in `path` every `seconds`, and has the one that lies there.
+
+    `say` hears a line of what was found, and of what could not be written: a training goes on without.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        key: dict[str, Any],
+        say: Callable[[str], None],
+        *,
+        seconds: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.path, self._key, self._say, self._clock = path, key, say, clock
+        self._seconds = EVERY_SECONDS if seconds is None else seconds
+        self._last = clock()
+        self._found = self._read()
+
+    @property
+    def threads(self) -> int | None:
+        """The torch threads of the training that lies there, without which it would not go on to the same bits."""
+        return int(self._found[0]["threads"]) if self._found else None
+
+    def restore(self, standing: Standing) -> None:
+        """Put the training where it was."""
+        if self._found is None:
+            return
+        about, tensors = self._found
+        self._found = None
+        with torch.no_grad():
+            for name, tensor in standing.network.state_dict().items():
+                tensor.copy_(tensors[f"network.{name}"])
+        for number, parameter in enumerate(standing.optimizer.param_groups[0]["params"]):
+            if f"momentum.{number}" in tensors:
+                buffer = torch.empty_like(parameter).copy_(tensors[f"momentum.{number}"])
+                standing.optimizer.state[parameter]["momentum_buffer"] = buffer.detach()
+        standing.generator.set_state(tensors["generator"])
+        standing.order = tensors["order"].to(next(standing.network.parameters()).device)
+        standing.epoch, standing.step = about["epoch"], about["step"]
+        standing.losses, standing.seconds = about["losses"], about["seconds"]
+        standing.curve = [Epoch(**epoch) for epoch in about["curve"]]
+        self._say(f"{self.path}: going on from epoch {standing.epoch + 1}, step {standing.step}")
+
+    def keep(self, standing: Standing) -> None:
+        """After a step: write, if it is time."""
+        if self._clock() - self._last < self._seconds:
+            return
+        try:
+            self._write(standing)
+        except OSError as error:
+            self._say(f"{self.path}: no checkpoint was written ({error.strerror}); the training goes on")
+        self._last = self._clock()
+
+    def _write(self, standing: Standing) -> None:
+        """Whole or not at all: by a temporary name, fsync and rename."""
+        about = {
+            "key": self._key,
+            "epoch": standing.epoch,
+            "step": standing.step,
+            "losses": standing.losses,
+            "seconds": standing.seconds,
+            "threads": torch.get_num_threads(),
+            "curve": [asdict(epoch) for epoch in standing.curve],
+        }
+        text, tensors = json.dumps(about), _tensors(standing)
+        content = save(tensors, metadata={"cspnas": text, "sha256": _checksum(text, tensors)})
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        new = new_name(self.path)
+        with new.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(self.path)
+
+    def _read(self) -> tuple[dict[str, Any], Tensors] | None:
+        """What lies there, if it is whole and of this very training."""
+        if not self.path.is_file():
+            return None
+        try:
+            with safe_open(self.path, "pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            text = metadata.get("cspnas", "")
+            if metadata.get("sha256") != _checksum(text, tensors):
+                raise ValueError("its checksum does not agree")
+            about: dict[str, Any] = json.loads(text)
+        except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            self._say(f"{self.path}: the checkpoint is damaged ({reason}); the training starts anew")
+            return None
+        other = [name for name, value in self._key.items() if about["key"].get(name) != value]
+        if other:
+            self._say(f"{self.path}: the checkpoint is another training's ({', '.join(other)} differ); starting anew")
+            return None
+        return about, tensors
+
+
+def _tensors(standing: Standing) -> Tensors:
+    found = {f"network.{name}": tensor for name, tensor in standing.network.state_dict().items()}
+    for number, parameter in enumerate(standing.optimizer.param_groups[0]["params"]):
+        buffer = standing.optimizer.state[parameter].get("momentum_buffer")
+        if buffer is not None:
+            found[f"momentum.{number}"] = buffer
+    assert standing.order is not None
+    found |= {"generator": standing.generator.get_state(), "order": standing.order}
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in found.items()}
+
+
+def _checksum(text: str, tensors: Tensors) -> str:
+    """sha256 of everything in the file."""
+    found = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+def _code_digest() -> str:
+    """sha256 of the source that a training runs through."""
+    modules = ("training/train", "training/module", "network/operations", "training/recipe", "training/checkpoint")
+    package = Path(__file__).parent.parent
+    sources = [(package / f"{module}.py").read_bytes() for module in (*modules, "data/datasets")]
+    return hashlib.sha256(b"\0".join(sources)).hexdigest()

@@ -1,0 +1,125 @@
+"""The unit of work: JSON in, JSON out. It knows no database, no sampler and no runner, so any runner can run it."""
+
+from __future__ import annotations
+
+import base64
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cspnas.data import datasets
+from cspnas.errors import CspnasError, TrainingError
+from cspnas.network.serialization import architecture_from
+from cspnas.network.wiring import wire
+from cspnas.training.checkpoint import Keeper, key_of
+from cspnas.training.latency import device_name, latency
+from cspnas.training.memory_check import check_fits
+from cspnas.training.module import Network, initialise
+from cspnas.training.recipe import Recipe
+from cspnas.training.train import DeviceData, Epoch, train
+
+# architecture, recipe, seed; micro_batch where a whole batch did not fit; checkpoint: the path of one, which stays there;
+# data_checksum: of the data that the study was made on
+Work = dict[str, Any]
+# accuracy; latency (seconds, one image); curve; correct; seconds of it all; device, versions, failure
+Result = dict[str, Any]
+
+
+class Evaluator:
+    """Evaluates units of work on one device; a data set is loaded once and stays there."""
+
+    def __init__(self, device: str) -> None:
+        self.device = torch.device(device)
+        self._data: dict[str, DeviceData] = {}
+
+    def __call__(self, work: Work, progress: Callable[[Epoch], None] = lambda epoch: None) -> Result:
+        """The result of `work`; a training that fails is a result with `failure` set, never an exception."""
+        start = time.monotonic()
+        result: Result = {"device": device_name(self.device), "versions": versions(), "failure": None}
+        try:
+            result |= self._train(work, progress)
+        except TrainingError as error:
+            result["failure"] = {"kind": error.kind, "message": str(error)}
+        except Exception as error:  # the worker lives on; the last lines say where
+            traceback.print_exception(error)  # into the worker's log
+            lines = "".join(traceback.format_exception(error)[-3:])[-2000:]
+            enough = not is_out_of_memory(error)
+            result["failure"] = (
+                {"kind": "crashed", "message": lines} if enough else {"kind": "out of memory", "message": str(error)}
+            )
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()  # a training that is tried again alone needs what idle neighbours hold
+        return result | {"seconds": time.monotonic() - start, "micro_batch": work.get("micro_batch")}
+
+    def _train(self, work: Work, progress: Callable[[Epoch], None]) -> Result:
+        recipe = Recipe(**work["recipe"])
+        graph = wire(architecture_from(work["architecture"]))
+        micro_batch = work.get("micro_batch")
+        check_fits(graph, micro_batch or recipe.batch_size, self.device)
+        network = Network(graph)
+        initialise(network, work["seed"])
+        data = self._data_on_device(recipe.dataset, work.get("data_checksum"))
+        keeper = None
+        if work.get("checkpoint"):
+            key = key_of(graph.digest(), data, recipe, work["seed"], micro_batch)
+            keeper = Keeper(Path(work["checkpoint"]), key, _say)
+        trained = train(network, data, recipe, work["seed"], progress, micro_batch=micro_batch, keeper=keeper)
+        return {
+            "accuracy": trained.accuracy,
+            "latency": latency(network, self.device),
+            "curve": [asdict(epoch) for epoch in trained.curve],
+            "correct": pack_bits(trained.correct),
+        }
+
+    def _data_on_device(self, name: str, checksum: str | None) -> DeviceData:
+        """Raises TrainingError (bad data) where they cannot be read or are not those of `checksum`; then read anew."""
+        if name not in self._data:
+            try:
+                found = datasets.load(name)
+            except CspnasError as error:
+                raise TrainingError("bad data", str(error)) from None
+            if checksum not in (None, found.checksum):
+                raise TrainingError("bad data", str(datasets.changed(name, found.checksum, checksum)))
+            self._data[name] = DeviceData(found, self.device)
+        return self._data[name]
+
+
+def _say(text: str) -> None:
+    """Into the worker's log."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory did not suffice; torch's allocator on the CPU says so by a plain RuntimeError."""
+    signs = ("can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
+    )
+
+
+def versions() -> dict[str, str]:
+    """What made a result."""
+    from cspnas.version import __version__
+
+    return {"cspnas": __version__, "torch": torch.__version__, "python": platform.python_version()}
+
+
+def pack_bits(correct: np.ndarray) -> str:
+    """Booleans as base64 of their packed bits, preceded by their count: `N:...`."""
+    return f"{len(correct)}:{base64.b64encode(np.packbits(correct).tobytes()).decode()}"
+
+
+def unpack_bits(text: str) -> np.ndarray:
+    """The booleans of `pack_bits`."""
+    count, _, packed = text.partition(":")
+    bits = np.unpackbits(np.frombuffer(base64.b64decode(packed), np.uint8))
+    return bits[: int(count)].astype(bool)

@@ -1,0 +1,250 @@
+"""Training a proxy: one straight page from data and network to accuracy."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
+from torch import Tensor, nn
+
+from cspnas.data.datasets import DataSet, Split
+from cspnas.errors import TrainingError
+from cspnas.training.recipe import Recipe
+
+DIVERGED = 1000  # times the loss of a uniform guess
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """Means over one epoch; `accuracy` is on validation, a fraction; `seconds` of training and validation."""
+
+    loss: float
+    accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """`correct`: one boolean per validation image after the last epoch, in the data set's order."""
+
+    curve: tuple[Epoch, ...]
+    correct: np.ndarray
+
+    @property
+    def accuracy(self) -> float:
+        """Last epoch's validation accuracy, never the best epoch's: the best of many is biased upward."""
+        return float(self.correct.mean())
+
+
+@dataclass(slots=True)
+class Standing:
+    """A training between two steps: `step` of this epoch are done, `losses` is their sum, `seconds` what they took.
+
+    `order` is the epoch's order of images, None before its first step. The last epoch's validation comes after its steps.
+    """
+
+    network: nn.Module
+    optimizer: torch.optim.SGD
+    generator: torch.Generator
+    epoch: int = 0
+    step: int = 0
+    losses: float = 0.0
+    seconds: float = 0.0
+    order: Tensor | None = None
+    curve: list[Epoch] = field(default_factory=list)
+
+
+class Keeps(Protocol):
+    """What keeps a training's standing."""
+
+    def restore(self, standing: Standing) -> None:
+        """Put a training that has not begun where the kept one was, if one was kept."""
+
+    def keep(self, standing: Standing) -> None:
+        """A step is done."""
+
+
+class DeviceData:
+    """A data set whose pixels live on the device; batches come normalised, float32, channels_last."""
+
+    def __init__(self, data: DataSet, device: torch.device) -> None:
+        self.device, self.classes, self.checksum = device, data.classes, data.checksum
+        self.mean = torch.tensor(data.mean, device=device).view(1, -1, 1, 1) * 255
+        self.scale = torch.tensor(data.std, device=device).view(1, -1, 1, 1).mul(255).reciprocal()
+        self.train, self.validation = self.place(data.train), self.place(data.validation)
+
+    def place(self, split: Split) -> Split:
+        """`split` on the device."""
+        return Split(split.images.to(self.device), split.labels.to(self.device))
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """uint8 (N, C, H, W) -> float32, zero mean and unit deviation per channel of the training part."""
+        return ((images.float() - self.mean) * self.scale).contiguous(memory_format=torch.channels_last)
+
+
+def train(
+    network: nn.Module,
+    data: DeviceData,
+    recipe: Recipe,
+    seed: int,
+    progress: Callable[[Epoch], None] = lambda epoch: None,
+    *,
+    micro_batch: int | None = None,
+    keeper: Keeps | None = None,
+) -> Trained:
+    """Train `network` in place; the same seed on the same machine gives the same weights.
+
+    `micro_batch`: gradients are summed over parts of a batch of at most so many images, which takes less memory. The step
+    is a whole batch's still; batch norm sees a part at a time. `keeper`: goes on where the training that it knows stood,
+    to the same weights and curve, and hears of every step.
+
+    Raises TrainingError `diverged` at the first loss that is not finite, and after an epoch whose mean loss is more than
+    `DIVERGED` times that of a uniform guess, log(classes): what is that far off ends at chance level if it goes on.
+    """
+    generator = torch.Generator().manual_seed(seed)  # on the CPU, so that every device sees the same order
+    network.to(data.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.SGD(
+        network.parameters(), lr=1.0, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay
+    )
+    standing = Standing(network, optimizer, generator)
+    if keeper is not None:
+        keeper.restore(standing)
+    for known in standing.curve:
+        progress(known)
+    correct = np.zeros(0, bool)
+    while standing.epoch < recipe.epochs:
+        start = time.monotonic() - standing.seconds
+        _epoch(standing, data, recipe, micro_batch, keeper, start)
+        loss = standing.losses / steps_of(data, recipe)
+        _check_loss(loss, data.classes, standing.epoch + 1)
+        correct = predict_correct(network, data, data.validation, recipe, micro_batch or 500)
+        standing.curve.append(Epoch(loss, float(correct.mean()), time.monotonic() - start))
+        standing.epoch, standing.step, standing.order, standing.losses, standing.seconds = (
+            standing.epoch + 1,
+            0,
+            None,
+            0.0,
+            0.0,
+        )
+        progress(standing.curve[-1])
+    return Trained(tuple(standing.curve), correct)
+
+
+def steps_of(data: DeviceData, recipe: Recipe) -> int:
+    """Steps in an epoch."""
+    return -(-len(data.train.labels) // recipe.batch_size)
+
+
+def _epoch(
+    standing: Standing, data: DeviceData, recipe: Recipe, micro_batch: int | None, keeper: Keeps | None, start: float
+) -> None:
+    """The steps of an epoch that are not done yet; the sum of their losses grows. `start`: when it began, monotonic."""
+    standing.network.train()
+    steps = steps_of(data, recipe)
+    if standing.order is None:
+        standing.order = torch.randperm(len(data.train.labels), generator=standing.generator).to(data.device)
+    for number, chosen in enumerate(standing.order.split(recipe.batch_size)):
+        if number < standing.step:
+            continue
+        rate = learning_rate(standing.epoch * steps + number, recipe.epochs * steps, recipe)
+        standing.optimizer.param_groups[0]["lr"] = rate
+        images = augment(data.normalise(data.train.images[chosen]), recipe, standing.generator)
+        labels, parts = data.train.labels[chosen], _parts(len(chosen), micro_batch)
+        standing.optimizer.zero_grad(set_to_none=True)
+        place = f"{standing.epoch + 1}, step {number + 1}"
+        standing.losses += _gradients(standing.network, images, labels, recipe, parts, place)
+        standing.optimizer.step()
+        standing.step, standing.seconds = number + 1, time.monotonic() - start
+        if keeper is not None:
+            keeper.keep(standing)
+
+
+def _parts(count: int, micro_batch: int | None) -> int:
+    """How many parts a batch of `count` images is trained in; none of a single image unless the batch is."""
+    return 1 if micro_batch is None else max(1, min(-(-count // micro_batch), count // 2))
+
+
+def _gradients(network: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe, parts: int, place: str) -> float:
+    """Add the gradients of the batch's mean loss, a part at a time; the loss. Raises TrainingError where it is not finite."""
+    total = 0.0
+    for some, truth in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            logits = network(some)
+        loss = F.cross_entropy(logits.float(), truth, label_smoothing=recipe.label_smoothing)
+        if parts > 1:
+            loss = loss * (len(truth) / len(labels))
+        value = loss.item()
+        if not np.isfinite(value):
+            raise TrainingError("diverged", f"loss {value} in epoch {place}")
+        total += value
+        loss.backward()
+    return total
+
+
+def _check_loss(loss: float, classes: int, epoch: int) -> None:
+    bound = DIVERGED * math.log(max(classes, 2))
+    if not loss <= bound:
+        raise TrainingError("diverged", f"mean loss {loss:.3g} in epoch {epoch}, more than {bound:.4g}")
+
+
+def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
+    """Linear to the peak over the first fifth of all `steps`, then linear to zero."""
+    warm = max(1, steps // 5)
+    return recipe.learning_rate * min((step + 1) / warm, (steps - step) / max(1, steps - warm))
+
+
+def augment(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+    """Mirror half of the images and move each by up to `shift` pixels, by tensor operations on the whole batch."""
+    count, _, height, width = images.shape
+    if recipe.flip:
+        mirrored = torch.rand(count, generator=generator).lt(0.5).to(images.device)
+        images = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
+    if recipe.shift:
+        reach = recipe.shift
+        dy, dx = torch.randint(2 * reach + 1, (2, count), generator=generator).to(images.device)
+        rows = dy.view(-1, 1, 1, 1) + torch.arange(height, device=images.device).view(1, 1, -1, 1)
+        columns = dx.view(-1, 1, 1, 1) + torch.arange(width, device=images.device).view(1, 1, 1, -1)
+        padded = F.pad(images, (reach,) * 4, mode="replicate")
+        channels = torch.arange(images.shape[1], device=images.device).view(1, -1, 1, 1)
+        images = padded[torch.arange(count, device=images.device).view(-1, 1, 1, 1), channels, rows, columns]
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+@torch.inference_mode()
+def predict_correct(
+    network: nn.Module, data: DeviceData, split: Split, recipe: Recipe, batch_size: int = 500
+) -> np.ndarray:
+    """Whether each image of `split` is classified correctly; booleans in the split's order."""
+    network.eval()
+    parts = []
+    for images, labels in zip(split.images.split(batch_size), split.labels.split(batch_size), strict=True):
+        with torch.autocast(data.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            logits = network(data.normalise(images))
+        parts.append(logits.argmax(1).eq(labels))
+    return torch.cat(parts).cpu().numpy()
+
+
+def faster_precision(device: torch.device) -> str:
+    """`bfloat16` where a convolution's forward and backward are measured at least 1.2 times faster than in float32."""
+    layer = nn.Conv2d(32, 32, 3, padding=1).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    images = torch.randn(64, 32, 14, 14, device=device).contiguous(memory_format=torch.channels_last)
+
+    def seconds(enabled: bool) -> float:
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            with torch.autocast(device.type, torch.bfloat16, enabled=enabled):
+                loss = F.batch_norm(layer(images), None, None, training=True).relu().float().square().mean()
+            loss.backward()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            times.append(time.perf_counter() - start)
+        return sorted(times)[2]
+
+    return "bfloat16" if seconds(False) > 1.2 * seconds(True) else "float32"

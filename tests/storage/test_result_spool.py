@@ -1,0 +1,89 @@
+"""Results that wait on disk: recorded once, and a damaged file costs no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from small_studies import driver_of, open_small, result_of, small_study
+
+from cspnas.errors import StorageError
+from cspnas.runners.protocol import Work
+from cspnas.samplers.optuna_samplers import OptunaSampler
+from cspnas.search.outage import SteadyDriver
+from cspnas.storage.database import Database
+from cspnas.storage.result_spool import Spool, record_left
+
+NewUrl = Callable[[], str]
+
+
+def under_way(url: str, folder: Path) -> tuple[Database, dict[str, Any], list[Work]]:
+    """A study with four trainings that a driver of the past had under way."""
+    study = small_study(folder)
+    database, row = open_small(url, study)
+    driver = driver_of(study, database, row)
+    works = [driver.suggest() for _ in range(4)]
+    return database, row, [work for work in works if isinstance(work, Work)]
+
+
+def states(database: Database, row: dict[str, Any]) -> list[str]:
+    return [found["state"] for found in database.evaluations(row["id"])]
+
+
+def test_what_is_damaged_is_set_aside_in_one_line_and_all_else_is_recorded_once(
+    tmp_path: Path, new_url: NewUrl, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One file cut short, one with a flipped bit, one of another study, one that is recorded already."""
+    database, row, works = under_way(new_url(), tmp_path)
+    spool = Spool(tmp_path / "spool", row)
+    paths = [spool.put(work.key("r" * 64), 1, result_of(work) | {"accuracy": 0.5, "failure": None}) for work in works]
+    Spool(tmp_path / "spool", {**row, "created": 0.0}).put({**works[0].key("r" * 64), "seed": 1}, 1, {"accuracy": 0.5})
+    paths[0].write_bytes(paths[0].read_bytes()[:-40])
+    data = bytearray(paths[1].read_bytes())
+    data[data.index(b'"accuracy": 0.5') + 14] ^= 1  # .4
+    paths[1].write_bytes(data)
+    (tmp_path / "spool" / ".half.json.7").write_text("{")  # what a crash in the middle of writing leaves
+    assert record_left(spool, database, row["id"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and all("found a damaged result" in line for line in lines)
+    assert states(database, row) == ["in_flight", "in_flight", "trained", "trained"]
+    assert len(list((tmp_path / "spool").glob("*.json"))) == 1
+    assert len(list((tmp_path / "spool").glob("*.damaged"))) == 2
+    before = database.evaluations(row["id"])
+    spool.put(works[2].key("r" * 64), 1, result_of(works[2]) | {"accuracy": 0.5, "failure": None})
+    assert record_left(spool, database, row["id"]) == 1
+    assert database.evaluations(row["id"]) == before
+    database.close()
+
+
+def test_a_result_that_a_full_disk_does_not_take_is_kept_and_recorded_by_the_next_search(tmp_path: Path) -> None:
+    """SQLite itself says that the disk is full: its greatest size is set to the size that it has."""
+    study = small_study(tmp_path)
+    database, row = open_small(f"sqlite:///{tmp_path / 'small.db'}", study)
+    spool = Spool(tmp_path / "spool", row)
+    sampler = OptunaSampler(study.sampler, study.space, study.objectives, study.seed)
+    number = database.start_driver(row["id"], {})
+    driver = SteadyDriver(study, database, row, sampler, number, spool=spool, say=lambda text: None)
+    work = driver.suggest()
+    assert isinstance(work, Work)
+
+    def full(connection: Any, record: Any) -> None:
+        connection.execute("PRAGMA max_page_count = 1")  # never below what there is
+
+    sa.event.listen(database.engine, "connect", full)
+    database.engine.dispose()
+    result = {"accuracy": 0.75, "failure": None, "correct": "A" * 20_000}
+    with pytest.raises(StorageError, match=r"disk is full.*results are kept in .*spool and recorded then"):
+        driver.finish(work, result)
+    sa.event.remove(database.engine, "connect", full)
+    database.engine.dispose()
+    assert states(database, row) == ["in_flight"]
+    assert record_left(spool, database, row["id"]) == 1
+    assert states(database, row) == ["trained"] and database.result(work.evaluation_id) == result | {
+        "micro_batch": None
+    }
+    assert not list(spool.folder.iterdir())
+    database.close()

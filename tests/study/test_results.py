@@ -1,0 +1,122 @@
+"""The ledger's counts, front and deviations, kept as results come, against their definitions on the rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cspnas.objectives.objectives import EXACT
+from cspnas.objectives.pareto import Reference, hypervolume, losses
+from cspnas.study.results import Ledger, StudyRows
+
+REFERENCE = Reference(("flops", "accuracy"), 0.1, (1.0, 0.0), (1000.0, 1.0))
+accuracy = st.sampled_from([0.5, 0.625, 0.75, 0.875])  # whose sums are exact: equal means are equal floats
+# One step: a network, and what becomes of its training (None: it stays under way)
+step = st.tuples(st.integers(0, 5), st.one_of(st.none(), st.just("failed"), accuracy))
+
+
+class Rows:
+    """The rows of a study, as a database has them."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    def evaluations(self) -> list[dict[str, Any]]:
+        costs = [{**dict.fromkeys(EXACT, 1), "flops": 10 + 50 * (int(row["digest"]) // 2)} for row in self.rows]
+        return [{**row, "document": {}, "costs": cost} for row, cost in zip(self.rows, costs, strict=True)]
+
+    def first_suggestions(self) -> list[dict[str, Any]]:
+        return [{"digest": row["digest"], "source": "s", "genotype": {"g": 1}} for row in self.rows]
+
+
+def ledger_of(rows: Rows) -> Ledger:
+    return Ledger(REFERENCE, StudyRows(rows.evaluations(), rows.first_suggestions(), None), 1)
+
+
+def played(steps: list[tuple[int, Any]]) -> tuple[Ledger, Rows]:
+    """A ledger that heard of every training and result as they came."""
+    rows = Rows()
+    ledger = ledger_of(rows)
+    for identifier, (number, result) in enumerate(steps):
+        digest = str(number)
+        repeat = sum(row["digest"] == digest for row in rows.rows)
+        row = {"id": identifier, "digest": digest, "repeat": repeat, "state": "in_flight", "accuracy": None}
+        row |= {"failure_kind": None}
+        rows.rows.append(row)
+        costs = rows.evaluations()[-1]["costs"]
+        ledger.add({"digest": digest, "document": {}, "costs": costs}, dict(row), "s", {"g": 1})
+        if result is not None:
+            failed = result == "failed"
+            changes = {"state": "failed" if failed else "trained", "accuracy": None if failed else result}
+            changes["failure_kind"] = "diverged" if failed else None
+            row.update(changes)
+            ledger.finish(digest, identifier, changes)
+    return ledger, rows
+
+
+def means(rows: Rows) -> dict[str, float]:
+    found: dict[str, list[float]] = {}
+    for row in rows.rows:
+        if row["accuracy"] is not None:
+            found.setdefault(row["digest"], []).append(row["accuracy"])
+    return {digest: float(np.mean(values)) for digest, values in found.items()}
+
+
+@settings(deadline=None)
+@given(st.lists(step, max_size=20))
+def test_counts_front_and_hypervolume_are_those_of_the_rows(steps: list[tuple[int, Any]]) -> None:
+    ledger, rows = played(steps)
+    states = [row["state"] for row in rows.rows]
+    assert ledger.finished == sum(state != "in_flight" for state in states)
+    assert ledger.trainings == len(states) and ledger.in_flight == states.count("in_flight")
+    assert ledger.failed == states.count("failed")
+    assert ledger.confirmations == sum(row["repeat"] > 0 for row in rows.rows)
+    mean = means(rows)
+    flops = {row["digest"]: row["costs"]["flops"] for row in rows.evaluations()}
+    beats = lambda a, b: flops[a] <= flops[b] and mean[a] >= mean[b] and (flops[a], mean[a]) != (flops[b], mean[b])  # noqa: E731
+    front = {digest for digest in mean if not any(beats(other, digest) for other in mean)}
+    assert {network.digest for network in ledger.front()} == front
+    points = np.array([[flops[digest], mean[digest]] for digest in front]).reshape(-1, 2)
+    assert ledger.hypervolume() == pytest.approx(hypervolume(losses(points, REFERENCE)))
+
+
+@settings(deadline=None)
+@given(st.lists(step, max_size=20))
+def test_a_ledger_read_anew_says_what_the_one_that_heard_everything_says(steps: list[tuple[int, Any]]) -> None:
+    heard, rows = played(steps)
+    read = ledger_of(rows)
+    for ledger in (heard, read):
+        assert set(ledger.changed) == {row["digest"] for row in rows.rows if row["state"] != "in_flight"}
+    assert [n.digest for n in read.front()] == [n.digest for n in heard.front()]
+    assert read.seed_deviation() == pytest.approx(heard.seed_deviation(), nan_ok=True)
+    chosen = [ledger.to_confirm() for ledger in (heard, read)]
+    assert (chosen[0] and chosen[0].digest) == (chosen[1] and chosen[1].digest)
+    assert read.genotypes == heard.genotypes
+    one, other = heard.snapshot(), read.snapshot()
+    assert (one and one["points"]) == (other and other["points"])
+    assert heard.snapshot() is None
+
+
+def test_seed_deviation_pools_networks_by_their_degrees_of_freedom() -> None:
+    """(.5, .7) deviates by .02 from its mean, squared and summed; (.6, .6, .9) by .06: sqrt(.08 / 3)."""
+    ledger, _ = played([(0, 0.5), (0, 0.7), (1, 0.6), (1, 0.6), (1, 0.9), (2, 0.8)])
+    deviation, freedom = ledger.seed_deviation()
+    assert (deviation, freedom) == (pytest.approx((0.08 / 3) ** 0.5), 3)
+
+
+def test_the_next_to_confirm_has_the_fewest_seeds_on_or_near_the_front() -> None:
+    # Networks 0 and 1 cost 10 FLOPs, 2 and 3 cost 60, 4 and 5 cost 110.
+    first = [(0, 0.7), (2, 0.8), (4, 0.79), (5, 0.5)]
+    ledger, _ = played(first)
+    assert [n.digest for n in ledger.front()] == ["2", "0"]
+    assert ledger.to_confirm() is ledger.networks["2"]  # no deviation known yet: the front alone, the best first
+    ledger, _ = played([*first, (2, 0.78), (0, 0.7)])
+    assert ledger.seed_deviation()[0] == pytest.approx((0.0002 / 2) ** 0.5)  # .01
+    assert ledger.to_confirm() is ledger.networks["4"]  # .79 + .01 is beyond the .79 of network 2
+    ledger, _ = played([*first, (2, 0.78), (0, 0.7), (4, None)])
+    assert ledger.to_confirm() is ledger.networks["2"]  # 4 is under way, 5 is far away
+    assert played([(0, None)])[0].to_confirm() is None

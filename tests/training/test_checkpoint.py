@@ -1,0 +1,189 @@
+"""A training that is cut short anywhere and goes on ends in the same bits; a checkpoint that is not its own is not used."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from small_networks import architecture, data
+
+from cspnas.io.atomic_write import remove
+from cspnas.network.wiring import wire
+from cspnas.training import checkpoint
+from cspnas.training.checkpoint import Keeper, key_of
+from cspnas.training.module import Network, initialise
+from cspnas.training.recipe import Recipe
+from cspnas.training.train import Epoch, Standing, Trained, train
+
+RECIPE = Recipe(epochs=3, batch_size=20, precision="float32", shift=1)  # 10 steps an epoch
+DIGEST = wire(architecture()).digest()
+
+
+class Cut(BaseException):
+    """The end of a process."""
+
+
+class CutAt(Keeper):
+    """Keeps at every step, and is killed after the `left`-th."""
+
+    left = 0
+
+    def keep(self, standing: Standing) -> None:
+        super().keep(standing)
+        self.left -= 1
+        if not self.left:
+            raise Cut
+
+
+def run(keeper: Keeper | None, micro_batch: int | None = None) -> tuple[dict[str, torch.Tensor], Trained, list[Epoch]]:
+    network, heard = Network(wire(architecture())), list[Epoch]()
+    initialise(network, 5)
+    trained = train(network, data(), RECIPE, 5, heard.append, micro_batch=micro_batch, keeper=keeper)
+    return network.state_dict(), trained, heard
+
+
+def key(seed: int = 5, micro_batch: int | None = None) -> dict[str, object]:
+    return key_of(DIGEST, data(), RECIPE, seed, micro_batch)
+
+
+def said(path: Path, **options: int) -> tuple[Keeper, list[str]]:
+    lines: list[str] = []
+    return Keeper(path, key(**options), lines.append, seconds=0), lines
+
+
+def cut(path: Path, steps: int, micro_batch: int | None = None) -> None:
+    keeper = CutAt(path, key(micro_batch=micro_batch), lambda text: None, seconds=0)
+    keeper.left = steps
+    with pytest.raises(Cut):
+        run(keeper, micro_batch)
+
+
+def assert_same(one: tuple[dict[str, torch.Tensor], Trained, list[Epoch]], other: object) -> None:
+    (weights, trained, heard), (weights2, trained2, heard2) = one, other  # type: ignore[misc]
+    assert weights.keys() == weights2.keys()
+    assert all(torch.equal(weights[name], weights2[name]) for name in weights)
+    curve, curve2 = ([(epoch.loss, epoch.accuracy) for epoch in t.curve] for t in (trained, trained2))
+    assert curve == curve2 and np.array_equal(trained.correct, trained2.correct)
+    assert len(heard) == len(heard2) == 3
+
+
+@pytest.mark.parametrize("micro_batch", [None, 7])
+@pytest.mark.parametrize("steps", [1, 9, 10, 11, 17, 30])
+def test_cut_at_any_step_it_ends_in_the_same_bits(tmp_path: Path, steps: int, micro_batch: int | None) -> None:
+    """In the first and the last step of an epoch, in the middle, and after the last step of all."""
+    path = tmp_path / "folder" / "a.safetensors"
+    cut(path, steps, micro_batch)
+    lines: list[str] = []
+    keeper = Keeper(path, key(micro_batch=micro_batch), lines.append, seconds=0)
+    assert keeper.threads == torch.get_num_threads()
+    resumed = run(keeper, micro_batch)
+    assert lines == [f"{path}: going on from epoch {(steps - 1) // 10 + 1}, step {(steps - 1) % 10 + 1}"]
+    assert_same(run(None, micro_batch), resumed)
+    remove(path)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_cut_again_and_again(tmp_path: Path) -> None:
+    for _ in range(4):
+        cut(tmp_path / "a", 6)
+    keeper, lines = said(tmp_path / "a")
+    assert_same(run(None), run(keeper))
+    assert lines == [f"{tmp_path / 'a'}: going on from epoch 3, step 4"]
+
+
+def test_it_is_written_when_it_is_time_and_not_before(tmp_path: Path) -> None:
+    now = [0.0]
+    keeper = Keeper(tmp_path / "a", key(), lambda text: None, seconds=60, clock=lambda: now[0])
+    writes = []
+    real = keeper._write
+    keeper._write = lambda standing: (writes.append(now[0]), real(standing))  # type: ignore[method-assign,assignment,func-returns-value]
+    keep = keeper.keep
+    keeper.keep = lambda standing: (now.__setitem__(0, now[0] + 25), keep(standing))  # type: ignore[method-assign,assignment,func-returns-value]
+    run(keeper)
+    assert writes[:3] == [75, 150, 225] and len(writes) == 10  # 30 steps of 25 s
+    assert checkpoint.EVERY_SECONDS == 60
+
+
+def test_a_damaged_checkpoint_is_said_and_the_training_starts_anew(tmp_path: Path, rng: random.Random) -> None:
+    """Cut short at any byte or with any bit flipped: never used, and never an error."""
+    path = tmp_path / "a"
+    cut(path, 13)
+    whole = path.read_bytes()
+    for number in range(120):
+        bits = bytearray(whole)
+        bits[rng.randrange(len(bits))] ^= 1 << rng.randrange(8)
+        path.write_bytes(whole[: rng.randrange(len(whole))] if number % 3 == 0 else bytes(bits))
+        keeper, lines = said(path)
+        # A flipped bit between the parts, or in the whitespace at the header's end, is no damage to anything in it.
+        if lines:
+            assert (
+                re.search(r"the checkpoint is (damaged|another training's) \(.+(anew)$", lines[0])
+                and keeper.threads is None
+            )
+        else:
+            assert keeper.threads == torch.get_num_threads() and bytes(bits)[8:].find(b"  ") >= 0
+    path.write_bytes(whole[:-1])
+    keeper, lines = said(path)
+    assert "is damaged" in lines[0]
+    assert_same(run(None), run(keeper))
+
+
+def test_another_trainings_checkpoint_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a"
+    cut(path, 13)
+    for options, name in (({"seed": 6}, "seed"), ({"micro_batch": 4}, "micro_batch")):
+        assert said(path, **options)[1] == [
+            f"{path}: the checkpoint is another training's ({name} differ); starting anew"
+        ]
+    monkeypatch.setattr(checkpoint, "_code_digest", lambda: "other code")
+    assert "(code differ)" in said(path)[1][0]
+
+
+def test_a_disk_that_is_full_costs_the_checkpoint_and_not_the_training(tmp_path: Path) -> None:
+    (tmp_path / "a.new").symlink_to("/dev/full")
+    keeper, lines = said(tmp_path / "a")
+    assert_same(run(None), run(keeper))
+    assert len(lines) == 30
+    assert set(lines) == {
+        f"{tmp_path / 'a'}: no checkpoint was written (No space left on device); the training goes on"
+    }
+
+
+def test_a_killed_train_command_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    """Real processes and SIGKILL at random times, a checkpoint ten times a second; the weights are equal to the bit."""
+    from cspnas.documents.architecture_file import architecture_yaml
+    from cspnas.network.architecture import Architecture, Stage, Stem
+
+    small = Architecture("densenet", (1, 28, 28), 10, Stem(4, 3, 4), (Stage(1, 4, 4, 8),))
+    (tmp_path / "a.yaml").write_text(architecture_yaml(small))
+    common = [sys.executable, "-m", "cspnas", "train", "a.yaml", "--epochs", "1", "--device", "cpu", "-o"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    options = {"cwd": tmp_path, "env": environment, "text": True, "stderr": subprocess.PIPE, "stdout": subprocess.PIPE}
+    subprocess.run([*common, "whole.safetensors"], check=True, **options)  # type: ignore[call-overload]
+    kept = tmp_path / "killed.safetensors.checkpoint"
+    for _ in range(2):
+        before = kept.stat().st_mtime_ns if kept.exists() else 0
+        victim = subprocess.Popen([*common, "killed.safetensors", "--checkpoint", "0.1"], **options)  # type: ignore[call-overload]
+        deadline = time.monotonic() + 60
+        while not kept.exists() or kept.stat().st_mtime_ns == before:
+            assert time.monotonic() < deadline and victim.poll() is None
+            time.sleep(0.01)
+        time.sleep(random.uniform(0, 0.3))
+        victim.send_signal(signal.SIGKILL)
+        victim.communicate()
+        assert not (tmp_path / "killed.safetensors").exists()
+    last = subprocess.run([*common, "killed.safetensors"], check=True, **options)  # type: ignore[call-overload]
+    assert "killed.safetensors.checkpoint: going on from epoch " in last.stderr
+    one, other = (load_file(tmp_path / f"{name}.safetensors") for name in ("whole", "killed"))
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    assert not kept.exists() and not list(tmp_path.glob("*.new"))

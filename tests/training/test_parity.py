@@ -1,0 +1,223 @@
+"""The reference networks compute what the implementations compute whose names they bear: torchvision's, timm's, and the
+authors' Darknet files, read here layer by layer. The weights are the same, mapped by order and shape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import timm
+import torch
+import torchvision
+from random_architectures import randomise
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cspnas.documents.architecture_file import find_architecture, read_architecture
+from cspnas.network.architecture import Architecture
+from cspnas.network.wiring import wire
+from cspnas.training.module import Network
+
+SIZE = 64
+WITH_WEIGHTS = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
+
+
+def reference(name: str) -> Architecture:
+    """The reference network on a small image."""
+    architecture = read_architecture(find_architecture(name)).architecture
+    return replace(architecture, input_shape=(3, SIZE, SIZE))
+
+
+def our_layers(network: Network) -> dict[str, Any]:
+    """Name to layer of those with weights, in running order."""
+    return {op.name: network.layer(op.name) for op in network.graph.operations if op.kind in ("conv", "norm", "linear")}
+
+
+def their_layers(network: nn.Module) -> list[Any]:
+    """Layers with weights, in the order in which they were made."""
+    return [module for module in network.modules() if isinstance(module, WITH_WEIGHTS)]
+
+
+def prepare(network: nn.Module) -> nn.Module:
+    """Random norms, their statistics those of a random batch: else an image's trace is lost in a deep random network."""
+    randomise(network)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1
+    with torch.no_grad():
+        network.train()(torch.randn(4, 3, SIZE, SIZE))
+    return network.eval()
+
+
+def error(ours: Tensor, theirs: Tensor) -> float:
+    """Greatest difference over the outputs' scale; the two images' outputs must differ, or nothing was compared."""
+    scale = float(theirs.abs().max())
+    assert float((theirs[0] - theirs[1]).abs().max()) > 0.1 * scale
+    return float((ours - theirs).abs().max()) / scale
+
+
+def parity(name: str, theirs: nn.Module, permutations: dict[str, Tensor] | None = None) -> float:
+    """The error of our `name` against `theirs`, both with random weights and statistics.
+
+    `permutations` say, by our layer's name, in which order their output channels (or, for a transition, their input
+    channels) are ours.
+    """
+    prepare(theirs)
+    network = Network(wire(reference(name))).eval()
+    layers = our_layers(network)
+    for (key, our), their in zip(layers.items(), their_layers(theirs), strict=True):
+        state = dict(their.state_dict())
+        order = (permutations or {}).get(key)
+        if order is not None:
+            dim = 1 if key.endswith("transition.conv") else 0
+            state = {k: v.index_select(dim, order) if v.dim() else v for k, v in state.items()}
+        our.load_state_dict(state)
+    images = torch.randn(2, 3, SIZE, SIZE)
+    with torch.no_grad():
+        return error(network(images), theirs(images))
+
+
+@pytest.mark.parametrize("name", ["densenet121", "densenet201", "resnet50", "resnext50_32x4d"])
+def test_torchvision(name: str) -> None:
+    assert parity(name, torchvision.models.get_model(name)) < 1e-4
+
+
+@pytest.mark.parametrize("name", ["cspresnet50", "cspresnext50", "cspdarknet53", "cs3darknet_m"])
+def test_timm(name: str) -> None:
+    """timm concatenates [part 1, block], we [block, part 1]; in `cs3` it sends the first half through the block."""
+    orders = {}
+    for number, stage in enumerate(reference(name).stages, start=1):
+        assert stage.csp is not None
+        half, whole = stage.csp.part1, stage.csp.part1 + stage.csp.part2
+        turned = torch.cat([torch.arange(half, whole), torch.arange(half)])
+        if stage.csp.fusion == "both":
+            orders[f"stage{number}.transition.conv"] = turned
+        else:
+            orders |= {f"stage{number}.expand.{part}": turned for part in ("conv", "norm")}
+    assert parity(name, timm.create_model(name), orders) < 1e-4
+
+
+# The authors' files: layers as Darknet has them, relative indices and all -------------------------------------------
+
+Layer = tuple[Any, ...]
+
+
+def conv(filters: int, size: int = 1, stride: int = 1, groups: int = 1, slope: float = 0.1, norm: bool = True) -> Layer:
+    return ("conv", filters, size, stride, groups, slope, norm)
+
+
+CLASSIFIER = conv(1000, slope=1, norm=False)
+
+
+def darknet53() -> list[Layer]:
+    layers = [conv(32, 3)]
+    for width, depth in ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4)):
+        layers += [conv(width, 3, 2)]
+        layers += [conv(width // 2), conv(width, 3), ("shortcut", -3, 1)] * depth
+    return [*layers, ("avgpool",), CLASSIFIER]
+
+
+def csdarknet53() -> list[Layer]:
+    layers = [conv(32, 3)]
+    for width, depth in ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4)):
+        part = max(64, width // 2)
+        layers += [conv(width, 3, 2), conv(part), ("route", -2), conv(part)]
+        layers += [conv(32 if width == 64 else part), conv(part, 3), ("shortcut", -3, 1)] * depth
+        layers += [conv(part), ("route", -1, -3 * depth - 4), conv(width)]
+    return [*layers, ("avgpool",), CLASSIFIER]
+
+
+def bottlenecks(depth: int, inside: int, width: int, groups: int, stride: int = 1) -> list[Layer]:
+    block = [conv(inside), conv(inside, 3, groups=groups), conv(width, slope=1), ("shortcut", -4, 0.1)]
+    first = [block[0], conv(inside, 3, stride, groups), *block[2:]]
+    return first + block * (depth - 1)
+
+
+def resnet50(groups: int = 1, wide: int = 1) -> list[Layer]:
+    layers = [conv(64, 7, 2), ("maxpool", 2, 2)]
+    for inside, depth, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
+        layers += bottlenecks(depth, wide * inside, 4 * inside, groups, stride)
+    return [*layers, CLASSIFIER, ("avgpool",)] if groups == 1 else [*layers, ("avgpool",), CLASSIFIER]
+
+
+def csresnet50(groups: int = 1, wide: int = 1) -> list[Layer]:
+    layers = [conv(64, 7, 2), ("maxpool", 2, 2)]
+    for number, (width, depth) in enumerate(((128, 3), (256, 3), (512, 5), (1024, 2))):
+        if number:
+            layers.append(conv(width * wide // 2, 3, 2, groups))
+        slope = 1 if number in (1, 2) else 0.1
+        layers += [conv(width, slope=slope), ("route", -2), conv(width if number else 64, slope=slope)]
+        layers += bottlenecks(depth, width * wide // 2, width, groups)
+        layers += [conv(width), ("route", -1, -4 * depth - 4), conv(width * wide)]
+    return [*layers, ("avgpool",), CLASSIFIER]
+
+
+DARKNET = {
+    "darknet53": darknet53(),
+    "csdarknet53": csdarknet53(),
+    "resnet50_darknet": resnet50(),
+    "resnext50_darknet": resnet50(groups=32, wide=2),
+    "csresnet50": csresnet50(),
+    "csresnext50": csresnet50(groups=32, wide=2),
+}
+
+
+def run_darknet(layers: list[Layer], weights: list[Any], image: Tensor) -> Tensor:
+    """What Darknet computes from `layers`; `weights` are the convolutions (or the linear layer) and norms in order."""
+    outputs: list[Tensor] = []
+    source = iter(weights)
+    for kind, *arguments in layers:
+        x = outputs[-1] if outputs else image
+        if kind == "conv":
+            x = _darknet_conv(x, source, *arguments)
+        elif kind == "maxpool":
+            x = functional.max_pool2d(x, *arguments)
+        elif kind == "avgpool":
+            x = x.mean((2, 3), keepdim=True)
+        elif kind == "route":
+            x = torch.cat([outputs[index] for index in arguments], 1)
+        else:
+            x = _darknet_shortcut(x, outputs[arguments[0]], arguments[1])
+        outputs.append(x)
+    assert next(source, None) is None
+    return outputs[-1].flatten(1)
+
+
+def _darknet_conv(
+    x: Tensor, weights: Any, filters: int, size: int, stride: int, groups: int, slope: float, norm: bool
+) -> Tensor:
+    layer = next(weights)
+    weight = layer.weight.view(filters, x.shape[1] // groups, size, size)
+    x = functional.conv2d(x, weight, layer.bias, stride, size // 2, groups=groups)
+    if norm:
+        n = next(weights)
+        x = functional.batch_norm(x, n.running_mean, n.running_var, n.weight, n.bias)
+    return torch.where(x > 0, x, slope * x)
+
+
+def _darknet_shortcut(x: Tensor, other: Tensor, slope: float) -> Tensor:
+    """Adds the channels that both have, at every stride-th position of the other."""
+    common, stride = min(x.shape[1], other.shape[1]), other.shape[2] // x.shape[2]
+    total = torch.cat([x[:, :common] + other[:, :common, ::stride, ::stride], x[:, common:]], 1)
+    return torch.where(total > 0, total, slope * total)
+
+
+def in_file_order(layers: dict[str, Any]) -> list[Any]:
+    """Our layers, each stage's part 1 before its part 2 as in the files."""
+    names = list(layers)
+    for late in [name for name in names if ".part1." in name]:
+        names.remove(late)
+        names.insert(names.index(late.replace("part1.", "part2.").replace("norm", "conv")), late)
+    return [layers[name] for name in names]
+
+
+@pytest.mark.parametrize("name", DARKNET)
+def test_darknet(name: str) -> None:
+    network = Network(wire(reference(name)))
+    prepare(network)
+    images = torch.randn(2, 3, SIZE, SIZE)
+    with torch.no_grad():
+        theirs = run_darknet(DARKNET[name], in_file_order(our_layers(network)), images)
+        assert error(network(images), theirs) < 1e-4
