@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
     from cspnas.data.datasets import DataSet, Split
     from cspnas.documents.architecture_file import ArchitectureFile
+    from cspnas.training.batches import InMemoryBatches
     from cspnas.training.checkpoint import Keeper
     from cspnas.training.module import Network
-    from cspnas.training.train import DeviceData, Trained
+    from cspnas.training.train import Trained
 
 SMALL = 100_000_000  # FLOPs of one image
 
@@ -160,14 +161,14 @@ def _train(job: Job, checkpoint: Path, seconds: float) -> tuple[dict[str, Any], 
     import torch
 
     from cspnas.network.wiring import wire
+    from cspnas.training.batches import InMemoryBatches
     from cspnas.training.checkpoint import Keeper, key_of
     from cspnas.training.evaluation import versions
     from cspnas.training.module import Network, initialise
-    from cspnas.training.train import DeviceData
 
     network = Network(wire(job.file.architecture))
     initialise(network, job.seed)
-    placed = DeviceData(job.data, job.device)
+    placed = InMemoryBatches(job.data, job.device)
     key = key_of(network.graph.digest(), placed, job.recipe, job.seed, None)
     keeper = Keeper(checkpoint, key, lambda text: print(text, file=sys.stderr), seconds=seconds)
     threads = keeper.threads or _threads(network)
@@ -223,19 +224,19 @@ def _failing_in_one_line(path: Path) -> Iterator[None]:
         raise CspnasError(f"{path}: out of memory ({reason}); lower recipe.batch_size in the file") from None
 
 
-def _trained(network: Network, placed: DeviceData, job: Job, keeper: Keeper) -> Trained:
+def _trained(network: Network, placed: InMemoryBatches, job: Job, keeper: Keeper) -> Trained:
     from cspnas.training.train import train
 
     with _bar(job.recipe.epochs) as advance:
         return train(network, placed, job.recipe, job.seed, advance, keeper=keeper)
 
 
-def _tested(network: Network, placed: DeviceData, job: Job) -> dict[str, Any]:
-    from cspnas.training.train import predict_correct
+def _tested(network: Network, placed: InMemoryBatches, job: Job) -> dict[str, Any]:
+    from cspnas.training.train import VALIDATED_AT_ONCE, predict_correct
 
     if job.test is None:
         return {"test_accuracy": None, "test_images": 0}
-    correct = predict_correct(network, placed, placed.place(job.test), job.recipe)
+    correct = predict_correct(network, placed.of(job.test, VALIDATED_AT_ONCE), job.recipe)
     return {"test_accuracy": float(correct.mean()), "test_images": len(correct)}
 
 

@@ -17,14 +17,15 @@ from safetensors.torch import save
 from torch import Tensor
 
 from cspnas.io.atomic_write import new_name
+from cspnas.training.batches import Batches
 from cspnas.training.recipe import Recipe, recipe_digest
-from cspnas.training.train import DeviceData, Epoch, Standing
+from cspnas.training.train import Epoch, Standing
 
 EVERY_SECONDS = 60.0
 Tensors = dict[str, Tensor]
 
 
-def key_of(digest: str, data: DeviceData, recipe: Recipe, seed: int, micro_batch: int | None) -> dict[str, Any]:
+def key_of(digest: str, data: Batches, recipe: Recipe, seed: int, micro_batch: int | None) -> dict[str, Any]:
     """All that has to agree for two trainings to be one, bit by bit: network, recipe, data, seed, parts, code, device."""
     return {
         "digest": digest,
@@ -156,9 +157,14 @@ def _checksum(text: str, tensors: Tensors) -> str:
     return found.hexdigest()
 
 
+_CODE = (
+    *("data/datasets", "network/operations"),
+    *(f"training/{name}" for name in ("batches", "checkpoint", "module", "recipe", "train")),
+)
+
+
 def _code_digest() -> str:
     """sha256 of the source that a training runs through."""
-    modules = ("training/train", "training/module", "network/operations", "training/recipe", "training/checkpoint")
     package = Path(__file__).parent.parent
-    sources = [(package / f"{module}.py").read_bytes() for module in (*modules, "data/datasets")]
+    sources = [(package / f"{module}.py").read_bytes() for module in _CODE]
     return hashlib.sha256(b"\0".join(sources)).hexdigest()

@@ -19,12 +19,13 @@ from cspnas.data import datasets
 from cspnas.errors import CspnasError, TrainingError
 from cspnas.network.serialization import architecture_from
 from cspnas.network.wiring import wire
+from cspnas.training.batches import InMemoryBatches
 from cspnas.training.checkpoint import Keeper, key_of
 from cspnas.training.latency import device_name, latency
 from cspnas.training.memory_check import check_fits
 from cspnas.training.module import Network, initialise
 from cspnas.training.recipe import Recipe
-from cspnas.training.train import DeviceData, Epoch, train
+from cspnas.training.train import Epoch, train
 
 # architecture, recipe, seed; micro_batch where a whole batch did not fit; checkpoint: the path of one, which stays there;
 # data_checksum: of the data that the study was made on
@@ -38,7 +39,7 @@ class Evaluator:
 
     def __init__(self, device: str) -> None:
         self.device = torch.device(device)
-        self._data: dict[str, DeviceData] = {}
+        self._data: dict[str, InMemoryBatches] = {}
 
     def __call__(self, work: Work, progress: Callable[[Epoch], None] = lambda epoch: None) -> Result:
         """The result of `work`; a training that fails is a result with `failure` set, never an exception."""
@@ -79,7 +80,7 @@ class Evaluator:
             "correct": pack_bits(trained.correct),
         }
 
-    def _data_on_device(self, name: str, checksum: str | None) -> DeviceData:
+    def _data_on_device(self, name: str, checksum: str | None) -> InMemoryBatches:
         """Raises TrainingError (bad data) where they cannot be read or are not those of `checksum`; then read anew."""
         if name not in self._data:
             try:
@@ -88,7 +89,7 @@ class Evaluator:
                 raise TrainingError("bad data", str(error)) from None
             if checksum not in (None, found.checksum):
                 raise TrainingError("bad data", str(datasets.changed(name, found.checksum, checksum)))
-            self._data[name] = DeviceData(found, self.device)
+            self._data[name] = InMemoryBatches(found, self.device)
         return self._data[name]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,11 +13,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from torch import Tensor, nn
 
-from cspnas.data.datasets import DataSet, Split
 from cspnas.errors import TrainingError
+from cspnas.training.batches import Batch, Batches
 from cspnas.training.recipe import Recipe
 
 DIVERGED = 1000  # times the loss of a uniform guess
+VALIDATED_AT_ONCE = 500  # images
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,27 +71,9 @@ class Keeps(Protocol):
         """A step is done."""
 
 
-class DeviceData:
-    """A data set whose pixels live on the device; batches come normalised, float32, channels_last."""
-
-    def __init__(self, data: DataSet, device: torch.device) -> None:
-        self.device, self.classes, self.checksum = device, data.classes, data.checksum
-        self.mean = torch.tensor(data.mean, device=device).view(1, -1, 1, 1) * 255
-        self.scale = torch.tensor(data.std, device=device).view(1, -1, 1, 1).mul(255).reciprocal()
-        self.train, self.validation = self.place(data.train), self.place(data.validation)
-
-    def place(self, split: Split) -> Split:
-        """`split` on the device."""
-        return Split(split.images.to(self.device), split.labels.to(self.device))
-
-    def normalise(self, images: Tensor) -> Tensor:
-        """uint8 (N, C, H, W) -> float32, zero mean and unit deviation per channel of the training part."""
-        return ((images.float() - self.mean) * self.scale).contiguous(memory_format=torch.channels_last)
-
-
 def train(
     network: nn.Module,
-    data: DeviceData,
+    data: Batches,
     recipe: Recipe,
     seed: int,
     progress: Callable[[Epoch], None] = lambda epoch: None,
@@ -123,7 +106,7 @@ def train(
         _epoch(standing, data, recipe, micro_batch, keeper, start)
         loss = standing.losses / steps_of(data, recipe)
         _check_loss(loss, data.classes, standing.epoch + 1)
-        correct = predict_correct(network, data, data.validation, recipe, micro_batch or 500)
+        correct = predict_correct(network, data.validation(micro_batch or VALIDATED_AT_ONCE), recipe)
         standing.curve.append(Epoch(loss, float(correct.mean()), time.monotonic() - start))
         standing.epoch, standing.step, standing.order, standing.losses, standing.seconds = (
             standing.epoch + 1,
@@ -136,26 +119,24 @@ def train(
     return Trained(tuple(standing.curve), correct)
 
 
-def steps_of(data: DeviceData, recipe: Recipe) -> int:
+def steps_of(data: Batches, recipe: Recipe) -> int:
     """Steps in an epoch."""
-    return -(-len(data.train.labels) // recipe.batch_size)
+    return -(-data.count // recipe.batch_size)
 
 
 def _epoch(
-    standing: Standing, data: DeviceData, recipe: Recipe, micro_batch: int | None, keeper: Keeps | None, start: float
+    standing: Standing, data: Batches, recipe: Recipe, micro_batch: int | None, keeper: Keeps | None, start: float
 ) -> None:
     """The steps of an epoch that are not done yet; the sum of their losses grows. `start`: when it began, monotonic."""
     standing.network.train()
     steps = steps_of(data, recipe)
     if standing.order is None:
-        standing.order = torch.randperm(len(data.train.labels), generator=standing.generator).to(data.device)
-    for number, chosen in enumerate(standing.order.split(recipe.batch_size)):
-        if number < standing.step:
-            continue
+        standing.order = torch.randperm(data.count, generator=standing.generator).to(data.device)
+    batches = data.training(standing.order, recipe.batch_size, standing.step)
+    for number, (images, labels) in enumerate(batches, start=standing.step):
         rate = learning_rate(standing.epoch * steps + number, recipe.epochs * steps, recipe)
         standing.optimizer.param_groups[0]["lr"] = rate
-        images = augment(data.normalise(data.train.images[chosen]), recipe, standing.generator)
-        labels, parts = data.train.labels[chosen], _parts(len(chosen), micro_batch)
+        images, parts = augment(images, recipe, standing.generator), _parts(len(labels), micro_batch)
         standing.optimizer.zero_grad(set_to_none=True)
         place = f"{standing.epoch + 1}, step {number + 1}"
         standing.losses += _gradients(standing.network, images, labels, recipe, parts, place)
@@ -217,15 +198,13 @@ def augment(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tenso
 
 
 @torch.inference_mode()
-def predict_correct(
-    network: nn.Module, data: DeviceData, split: Split, recipe: Recipe, batch_size: int = 500
-) -> np.ndarray:
-    """Whether each image of `split` is classified correctly; booleans in the split's order."""
+def predict_correct(network: nn.Module, batches: Iterable[Batch], recipe: Recipe) -> np.ndarray:
+    """Whether each image is classified correctly; booleans in the batches' order."""
     network.eval()
     parts = []
-    for images, labels in zip(split.images.split(batch_size), split.labels.split(batch_size), strict=True):
-        with torch.autocast(data.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            logits = network(data.normalise(images))
+    for images, labels in batches:
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            logits = network(images)
         parts.append(logits.argmax(1).eq(labels))
     return torch.cat(parts).cpu().numpy()
 

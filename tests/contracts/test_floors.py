@@ -63,7 +63,9 @@ def test_an_upward_import_in_any_package_breaks_the_contract(scratch: Path) -> N
                 continue
             beside = [other for other in floor[number + 1 :] if other in PACKAGES]
             for target in [next(other for other in above if other in PACKAGES), *beside]:
-                module = next(path for path in sorted((scratch / "cspnas" / target).glob("*.py")) if path.stem[0] != "_")
+                module = next(
+                    path for path in sorted((scratch / "cspnas" / target).glob("*.py")) if path.stem[0] != "_"
+                )
                 line = f"from cspnas.{target} import {module.stem}"
                 (scratch / "cspnas" / name / "planted.py").open("a").write(f"{line}\n")
                 planted.append(f"cspnas.{name}.planted -> cspnas.{target}.{module.stem}")

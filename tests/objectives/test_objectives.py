@@ -43,10 +43,10 @@ from cspnas.storage.load_results import load_results
 from cspnas.storage.open_study import Opened, open_study
 from cspnas.study.candidates import admitted_sample, reference_of
 from cspnas.study.settings import Study
+from cspnas.training.batches import InMemoryBatches
 from cspnas.training.evaluation import Evaluator
 from cspnas.training.latency import LEAST, MOST, RUNS, WARM_UP, device_name, enough, latency, one_thread, timed
 from cspnas.training.module import Network
-from cspnas.training.train import DeviceData
 
 CPU = torch.device("cpu")
 SPACE = """
@@ -206,7 +206,7 @@ def test_an_evaluation_has_the_latency_and_the_device_it_was_measured_on() -> No
     images = Split(torch.zeros(10, 1, 28, 28, dtype=torch.uint8), torch.arange(10))
     data = DataSet("zeros", images, images, (0.5,), (0.3,), tuple("0123456789"), checksum="0")
     evaluate = Evaluator("cpu")
-    evaluate._data["fashion-mnist-mini"] = DeviceData(data, CPU)
+    evaluate._data["fashion-mnist-mini"] = InMemoryBatches(data, CPU)
     result = json.loads(json.dumps(evaluate({"architecture": architecture_to(SMALL), "recipe": recipe, "seed": 1})))
     assert result["failure"] is None
     assert 1e-6 < result["latency"] < 1

@@ -22,10 +22,11 @@ from cspnas.runners.oom_kills import MemoryKills, memory_kills
 from cspnas.runners.protocol import Work
 from cspnas.search.time_limit import training_seconds
 from cspnas.study.failures import checked, micro_batch
+from cspnas.training.batches import InMemoryBatches
 from cspnas.training.evaluation import Evaluator
 from cspnas.training.module import Network, initialise
 from cspnas.training.recipe import Recipe
-from cspnas.training.train import DeviceData, _gradients
+from cspnas.training.train import _gradients
 
 
 def fails(work: Work) -> bool:
@@ -210,11 +211,11 @@ def test_parts_change_no_seeded_order_and_a_part_of_a_whole_batch_changes_nothin
     assert whole == same and whole != parts
 
 
-def _few() -> DeviceData:
+def _few() -> InMemoryBatches:
     data = datasets.load("fashion-mnist-mini")
     few = replace(
         data,
         train=replace(data.train, images=data.train.images[:1000], labels=data.train.labels[:1000]),
         validation=replace(data.validation, images=data.validation.images[:200], labels=data.validation.labels[:200]),
     )
-    return DeviceData(few, torch.device("cpu"))
+    return InMemoryBatches(few, torch.device("cpu"))

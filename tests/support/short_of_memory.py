@@ -64,8 +64,8 @@ class Trains:
         import torch
 
         from cspnas.data import datasets as data
+        from cspnas.training.batches import InMemoryBatches
         from cspnas.training.evaluation import Evaluator
-        from cspnas.training.train import DeviceData
 
         torch.set_num_threads(1)
         self.evaluator = Evaluator(device)
@@ -75,7 +75,7 @@ class Trains:
             found.validation, images=found.validation.images[:500], labels=found.validation.labels[:500]
         )
         few = replace(found, train=train, validation=validation)
-        self.evaluator._data[found.name] = DeviceData(few, self.evaluator.device)
+        self.evaluator._data[found.name] = InMemoryBatches(few, self.evaluator.device)
         self.warm()
         self.limit()
 

@@ -8,7 +8,7 @@ import torch
 from cspnas.data.datasets import DataSet, Split
 from cspnas.network.architecture import Architecture, Stem
 from cspnas.space.stage_resolution import dense_stage
-from cspnas.training.train import DeviceData
+from cspnas.training.batches import InMemoryBatches
 
 SHAPE = (1, 8, 8)
 
@@ -32,8 +32,10 @@ def two_stripes(count: int, seed: int) -> Split:
     return Split(pixels, torch.from_numpy(labels).long())
 
 
-def data() -> DeviceData:
-    dataset = DataSet(
-        "stripes", two_stripes(200, 0), two_stripes(100, 1), (0.5,), (0.3,), ("rows", "columns"), checksum="0"
-    )
-    return DeviceData(dataset, torch.device("cpu"))
+def dataset() -> DataSet:
+    parts = two_stripes(200, 0), two_stripes(100, 1)
+    return DataSet("stripes", *parts, (0.5,), (0.3,), ("rows", "columns"), checksum="0")
+
+
+def data() -> InMemoryBatches:
+    return InMemoryBatches(dataset(), torch.device("cpu"))

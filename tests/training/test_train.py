@@ -45,7 +45,7 @@ def test_it_learns_a_task_that_can_be_learnt_and_reports_the_last_epoch() -> Non
     network, losses, correct = trained(0, Recipe(epochs=4, batch_size=20, flip=False, precision="float32"))
     assert losses[-1] < 0.3 < losses[0]
     assert correct.mean() > 0.95
-    assert np.array_equal(correct, predict_correct(network, data(), data().validation, Recipe(), batch_size=7))
+    assert np.array_equal(correct, predict_correct(network, data().validation(7), Recipe()))
 
 
 def test_a_loss_that_is_not_finite_stops_at_once_as_diverged() -> None:

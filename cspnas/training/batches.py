@@ -1,0 +1,68 @@
+"""What a network is trained on: batches of normalised images, wherever the pixels lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from cspnas.data.datasets import DataSet, Split
+
+Batch = tuple[Tensor, Tensor]  # images float32 (N, C, H, W), channels_last; labels int64 (N,)
+
+
+class Batches(Protocol):
+    """A data set as a training sees it; whatever it gives lies on `device`.
+
+    `shape` is (C, H, W) of an image, `count` the number of training images, `checksum` that of the data set. The same
+    images in the same order give the same batches, to the bit.
+    """
+
+    device: torch.device
+    shape: tuple[int, int, int]
+    classes: int
+    count: int
+    checksum: str
+
+    def training(self, order: Tensor, batch_size: int, first: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch whose images come in `order` (indices, (count,)), from batch number `first` on."""
+
+    def validation(self, batch_size: int) -> Iterator[Batch]:
+        """All validation images, in the data set's order."""
+
+
+class InMemoryBatches:
+    """A data set whose pixels live on the device as uint8."""
+
+    def __init__(self, data: DataSet, device: torch.device) -> None:
+        self.device, self.shape, self.classes, self.checksum = device, data.input_shape, data.classes, data.checksum
+        self.count = len(data.train.labels)
+        self._mean = torch.tensor(data.mean, device=device).view(1, -1, 1, 1) * 255
+        self._scale = torch.tensor(data.std, device=device).view(1, -1, 1, 1).mul(255).reciprocal()
+        self._train, self._validation = self._place(data.train), self._place(data.validation)
+
+    def training(self, order: Tensor, batch_size: int, first: int = 0) -> Iterator[Batch]:
+        """As `Batches.training`."""
+        for chosen in order.to(self.device).split(batch_size)[first:]:
+            yield self._normalise(self._train.images[chosen]), self._train.labels[chosen]
+
+    def validation(self, batch_size: int) -> Iterator[Batch]:
+        """As `Batches.validation`."""
+        return self._in_order(self._validation, batch_size)
+
+    def of(self, split: Split, batch_size: int) -> Iterator[Batch]:
+        """All images of another part of the data set, in its order, normalised as the training part is."""
+        return self._in_order(self._place(split), batch_size)
+
+    def _in_order(self, split: Split, batch_size: int) -> Iterator[Batch]:
+        for images, labels in zip(split.images.split(batch_size), split.labels.split(batch_size), strict=True):
+            yield self._normalise(images), labels
+
+    def _place(self, split: Split) -> Split:
+        return Split(split.images.to(self.device), split.labels.to(self.device))
+
+    def _normalise(self, images: Tensor) -> Tensor:
+        """uint8 (N, C, H, W) -> float32, zero mean and unit deviation per channel of the training part."""
+        return ((images.float() - self._mean) * self._scale).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,68 @@
+"""A training reads batches, and does not know where their pixels lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from small_networks import architecture, dataset
+from torch import Tensor
+
+from cspnas.data.datasets import DataSet, Split
+from cspnas.network.wiring import wire
+from cspnas.training.batches import Batch, Batches, InMemoryBatches
+from cspnas.training.module import Network, initialise
+from cspnas.training.recipe import Recipe
+from cspnas.training.train import train
+
+CPU = torch.device("cpu")
+
+
+class OnDisk:
+    """Training images in a memory-mapped file, a batch of them read at a time."""
+
+    def __init__(self, data: DataSet, path: Path) -> None:
+        self.inner = InMemoryBatches(data, CPU)
+        self.device, self.shape, self.classes, self.checksum = CPU, data.input_shape, data.classes, data.checksum
+        self.count, self.labels = len(data.train.labels), data.train.labels
+        np.save(path, data.train.images.numpy())
+        self.images = np.load(path, mmap_mode="r")
+
+    def training(self, order: Tensor, batch_size: int, first: int = 0) -> Iterator[Batch]:
+        for chosen in order.split(batch_size)[first:]:
+            read = torch.from_numpy(self.images[chosen.numpy()])
+            yield from self.inner.of(Split(read, self.labels[chosen]), batch_size)
+
+    def validation(self, batch_size: int) -> Iterator[Batch]:
+        return self.inner.validation(batch_size)
+
+
+def losses(data: Batches) -> list[float]:
+    network = Network(wire(architecture()))
+    initialise(network, 3)
+    return [epoch.loss for epoch in train(network, data, Recipe(epochs=2, batch_size=48, shift=1), 3).curve]
+
+
+def test_images_on_disk_train_to_the_losses_of_the_same_images_in_memory(tmp_path: Path) -> None:
+    assert losses(OnDisk(dataset(), tmp_path / "images.npy")) == losses(InMemoryBatches(dataset(), CPU))
+
+
+def test_an_epoch_goes_on_from_any_batch_in_its_order() -> None:
+    data, order = InMemoryBatches(dataset(), CPU), torch.randperm(200)
+    whole, rest = list(data.training(order, 48)), list(data.training(order, 48, 3))
+    assert [len(labels) for _, labels in whole] == [48, 48, 48, 48, 8]
+    assert torch.equal(torch.cat([labels for _, labels in whole]), dataset().train.labels[order])
+    assert len(rest) == 2
+    assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(whole[3:], rest, strict=True))
+
+
+def test_training_pixels_have_zero_mean_and_unit_deviation() -> None:
+    """The set's `mean` and `std` are those of its training pixels."""
+    pixels = dataset().train.images.double() / 255
+    data = DataSet(*(getattr(dataset(), name) for name in ("name", "train", "validation")), (float(pixels.mean()),),
+                   (float(pixels.std(correction=0)),), ("rows", "columns"), "0")  # fmt: skip
+    images = torch.cat([images for images, _ in InMemoryBatches(data, CPU).training(torch.arange(200), 64)]).double()
+    assert abs(float(images.mean())) < 1e-5
+    assert abs(float(images.std(correction=0)) - 1) < 1e-5
