@@ -15,6 +15,7 @@ from cspnas.samplers.protocol import Sampler
 from cspnas.search.data_faults import BadData
 from cspnas.search.exhaustive_draw import Untried
 from cspnas.search.other_drivers import Others
+from cspnas.search.policy import Baseline, Confirm, Explore, SearchPolicy, SearchState, Step
 from cspnas.search.resume import cut_short, idle, missing_baselines, suggestion_of
 from cspnas.search.sampler_feedback import Teacher
 from cspnas.search.time_limit import training_seconds
@@ -28,7 +29,6 @@ from cspnas.study.settings import Study
 from cspnas.study.suggestion import CONFIRM, Suggestion
 
 ANY_IMAGES = 60_000  # in a study that does not say how many it trains on
-PATIENCE = 50  # suggestions in a row without a training, then candidates are drawn evenly among the untried ones
 
 
 class Driver:
@@ -52,6 +52,7 @@ class Driver:
         self.study_id: int = row["id"]
         self.recipe_digest: str = row["facts"]["recipe_digest"]
         self._reuse, self._clock, self._started = reuse, clock, clock()
+        self._policy = SearchPolicy(study.trials, study.confirm_share, study.time_limit)
         self._images: int = row["facts"].get("training_images", ANY_IMAGES)
         # By evaluation: handed out, or to be tried again, and no end recorded yet: the try that may end it.
         self._open: dict[int, Work] = {}
@@ -75,7 +76,8 @@ class Driver:
         self._teacher.restore(suggestions)
         self.outcomes = Counter(row["outcome"] for row in suggestions)
         self._number = suggestions[-1]["number"] + 1 if suggestions else 0
-        self._idle, self._all_tried = idle(suggestions), False
+        self._idle = idle(suggestions)
+        self._all_tried: str | None = None
         self._baselines = missing_baselines(self.study, suggestions)
         self._others.load()
         return suggestions
@@ -140,12 +142,33 @@ class Driver:
         if work is not None:
             self.database.restart(work.evaluation_id, work.attempt, self.driver_id, work.micro_batch)
             return work
-        limit = self.study.time_limit
-        if limit is not None and self._clock() - self._started >= limit:
-            return Wait() if self._open else Done("time is up")
-        if self.ledger.trainings >= self.study.trials:
-            return self._out_of(f"all {self.study.trials} trainings are done")
-        return self._next_baseline() or (self._confirm() if self._late() else None) or self._explore()
+        while not isinstance(step := self._next(), Wait | Done):
+            work = self._take(step)
+            if work is not None:
+                return work
+        return step
+
+    def _next(self) -> Step:
+        seconds, under_way = self._clock() - self._started, bool(self._open)
+        state = SearchState(seconds, under_way, tuple(self._baselines), self._idle, self._all_tried)
+        return self._policy.next(self.ledger, state, self.ledger.to_confirm)
+
+    def _take(self, step: Baseline | Confirm | Explore) -> Work | None:
+        """The training that a step begins; None where it begins none."""
+        match step:
+            case Baseline(source, drawn):
+                del self._baselines[0]
+                return self._consider(Suggestion(self._number, source, drawn.genotype), drawn)
+            case Confirm(network):
+                return self._start(Suggestion(self._number, CONFIRM, {}), network.row(), len(network.evaluations))
+            case Explore(evenly=True):
+                return self._draw_untried()
+        return self._ask()
+
+    @property
+    def under_way(self) -> int:
+        """Trainings handed out, or to be tried again, and not ended."""
+        return len(self._open)
 
     def _again(self) -> Work | None:
         """A training that was cut short: our own, or one that its driver left."""
@@ -153,29 +176,12 @@ class Driver:
             return self._restarts[0]
         return self._others.orphan(self._open) if self.database.shared else None
 
-    def _out_of(self, reason: str) -> Wait | Done:
-        return Wait() if self.ledger.in_flight else Done(reason)
-
-    def _next_baseline(self) -> Work | None:
-        while self._baselines:
-            source, drawn = self._baselines.pop(0)
-            work = self._consider(Suggestion(self._number, source, drawn.genotype), drawn)
-            if work is not None:
-                return work
-        return None
-
-    def _explore(self) -> Work | Wait | Done:
-        """The sampler's choice, or an even draw where that has brought nothing to train for long."""
-        while self._idle < PATIENCE and not self._all_tried:
-            work = self._ask()
-            if work is not None:
-                return work
-        while drawn := self._untried.draw(self.ledger.networks, self.study.seed * 1_000_003 + self._number):
-            work = self._consider(Suggestion(self._number, "uniform", drawn.genotype), drawn)
-            if work is not None:
-                return work
-        self._all_tried = True
-        return self._confirm() or self._out_of(self._untried.all_of(len(self.ledger.networks)))
+    def _draw_untried(self) -> Work | None:
+        drawn = self._untried.draw(self.ledger.networks, self.study.seed * 1_000_003 + self._number)
+        if drawn is None:
+            self._all_tried = self._untried.all_of(len(self.ledger.networks))
+            return None
+        return self._consider(Suggestion(self._number, "uniform", drawn.genotype), drawn)
 
     def _ask(self) -> Work | None:
         genotype, state = self.sampler.suggest(self._number)
@@ -187,31 +193,6 @@ class Driver:
             self._teacher.nothing(suggestion)
             return None
         return self._consider(suggestion, drawn)
-
-    # Confirming with new seeds -------------------------------------------------------------------------------------
-
-    @property
-    def _quota(self) -> int:
-        """Confirmations in all: `confirm_share` of the budget, rounded down (29 % of 100 is 29, whatever floats say).
-
-        A reused confirmation fills the quota as a trained one does, so that a study ends whose every result is known; it
-        costs no training, which leaves one more for a new network.
-        """
-        return int(round(self.study.confirm_share * self.study.trials, 9))
-
-    def _late(self) -> bool:
-        """Whether what is left of the trainings, or of the time, is for confirmations."""
-        limit, elapsed = self.study.time_limit, self._clock() - self._started
-        late = limit is not None and elapsed > (1 - self.study.confirm_share) * limit
-        return late or self.ledger.explored >= self.study.trials - self._quota
-
-    def _confirm(self) -> Work | None:
-        """None where the quota is filled, or no network can be confirmed now."""
-        while self.ledger.confirmations < self._quota and (network := self.ledger.to_confirm()) is not None:
-            work = self._start(Suggestion(self._number, CONFIRM, {}), network.row(), len(network.evaluations))
-            if work is not None:
-                return work
-        return None
 
     # What becomes of a suggestion ----------------------------------------------------------------------------------
 

@@ -77,7 +77,8 @@ def _drive(
     spool: Spool,
 ) -> str:
     from cspnas.samplers.registry import sampler_of
-    from cspnas.search.outage import SteadyDriver
+    from cspnas.search.driver import Driver
+    from cspnas.search.outage import outage_tolerant
     from cspnas.storage.optuna_projection import Projection
 
     sampler = sampler_of(study)
@@ -94,7 +95,7 @@ def _drive(
 
     left = record_left(spool, database, row["id"])
     with undamaged(database.shown_url):
-        driver = SteadyDriver(study, database, row, sampler, driver_id, reuse=take_over, spool=spool, say=_say)
+        driver = Driver(study, database, row, sampler, driver_id, reuse=take_over)
     if left:
         _say(f"{left} results that an earlier search kept in {spool.folder} are recorded")
     projection = Projection(database, row["name"], study.space, driver.ledger)
@@ -102,7 +103,7 @@ def _drive(
     show = on_open(Session(study, database, driver, workers.devices))
 
     try:
-        reason = workers.run(driver, _telling(database, presence, projection, show))
+        reason = workers.run(outage_tolerant(driver, spool, _say), _telling(database, presence, projection, show))
     finally:
         presence.end()
     projection.update()  # results that were reused after the last training ended

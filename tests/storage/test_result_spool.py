@@ -13,7 +13,8 @@ from small_studies import driver_of, open_small, result_of, small_study
 from cspnas.errors import StorageError
 from cspnas.runners.protocol import Work
 from cspnas.samplers.optuna_samplers import OptunaSampler
-from cspnas.search.outage import SteadyDriver
+from cspnas.search.driver import Driver
+from cspnas.search.outage import outage_tolerant
 from cspnas.storage.database import Database
 from cspnas.storage.result_spool import Spool, record_left
 
@@ -66,7 +67,7 @@ def test_a_result_that_a_full_disk_does_not_take_is_kept_and_recorded_by_the_nex
     spool = Spool(tmp_path / "spool", row)
     sampler = OptunaSampler(study.sampler, study.space, study.objectives, study.seed)
     number = database.start_driver(row["id"], {})
-    driver = SteadyDriver(study, database, row, sampler, number, spool=spool, say=lambda text: None)
+    driver = outage_tolerant(Driver(study, database, row, sampler, number), spool, lambda text: None)
     work = driver.suggest()
     assert isinstance(work, Work)
 
