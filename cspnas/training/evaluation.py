@@ -17,6 +17,7 @@ import torch
 
 from cspnas.data import datasets
 from cspnas.errors import CspnasError, TrainingError
+from cspnas.io.code_version import code_version
 from cspnas.network.serialization import architecture_from
 from cspnas.network.wiring import wire
 from cspnas.training.batches import InMemoryBatches
@@ -108,10 +109,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def versions() -> dict[str, str]:
-    """What made a result."""
-    from cspnas.version import __version__
-
-    return {"cspnas": __version__, "torch": torch.__version__, "python": platform.python_version()}
+    """What made a result: the code (version, digest, commit), torch and Python."""
+    return {**code_version(), "torch": torch.__version__, "python": platform.python_version()}
 
 
 def pack_bits(correct: np.ndarray) -> str:
