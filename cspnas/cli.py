@@ -17,6 +17,7 @@ from cspnas.options import (
     Address,
     ArchitectureArgument,
     Constraints,
+    Dataset,
     Json,
     Objectives,
     PerGpu,
@@ -48,7 +49,7 @@ def search(
     per_gpu: PerGpu = None,
     sampler: Annotated[str | None, typer.Option(help="cost-aware, nsga2, tpe, gp or random.")] = None,
     seed: Annotated[int | None, typer.Option(help="Study seed.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="fashion-mnist-mini, cifar10, folder:PATH ...")] = None,
+    dataset: Dataset = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each training.")] = None,
     objective: Objectives = None,
     constraint: Constraints = None,
@@ -177,11 +178,19 @@ def space(
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of space files.")] = False,
     copy: Annotated[bool, typer.Option("--copy", help="Write the shipped space's file here.")] = False,
     force: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
+    dataset: Dataset = None,
+    objective: Objectives = None,
+    constraint: Constraints = None,
+    set_: Set = None,
     as_json: Json = False,
 ) -> None:
     """Describe a search space: size, ranges of the costs, where the peak of memory lies, what CSP lowers."""
     from cspnas import space_command
 
+    if schema or copy:
+        _none_of(
+            "--schema" if schema else "--copy", dataset=dataset, objective=objective, constraint=constraint, set=set_
+        )
     if schema:
         from cspnas.space_document import space_schema
 
@@ -194,7 +203,11 @@ def space(
     if copy:
         typer.echo(space_command.copy(space, force=force))
         return
-    typer.echo(space_command.report(space, sample, as_json=as_json))
+    from cspnas.space_settings import SpaceSettings
+
+    flags = {"proxy.dataset": ("--dataset", dataset), "objectives": ("--objective", objective or None)}
+    settings = SpaceSettings(flags, set_ or [], constraint or [])
+    typer.echo(space_command.report(space, sample, as_json=as_json, settings=settings))
 
 
 @app.command()
@@ -279,6 +292,12 @@ def _open(study: str) -> Any:
 
     place = existing_place(study)
     return open_study(Database(place.url, read_only=True), place.name)
+
+
+def _none_of(flag: str, **given: Any) -> None:
+    for name, value in given.items():
+        if value:
+            raise InputError(f"--{name} with {flag}", expected="one of them", where="cspnas space")
 
 
 def _one_of(value: str, known: tuple[str, ...], where: str) -> None:

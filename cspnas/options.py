@@ -12,6 +12,7 @@ ArchitectureArgument = Annotated[
     str, typer.Argument(help="An architecture file, or the name of a reference network (csdarknet53).")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output with units in the names.")]
+Dataset = Annotated[str | None, typer.Option(help="fashion-mnist-mini, cifar10, folder:PATH ...")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE for any key of the space file, repeatable.")]
 Objectives = Annotated[
     list[str] | None, typer.Option("--objective", help="accuracy, flops, evenness, latency ...; repeatable.")

@@ -44,7 +44,8 @@ def run(request: Request) -> None:
 
 def _search(request: Request, shown: list[Any]) -> None:
     from cspnas.runners.workplace import Where
-    from cspnas.space_document import find_space, read_space
+    from cspnas.space_document import find_space
+    from cspnas.space_settings import SpaceSettings
 
     # What is cheap to check comes first: a folder of images is opened to read the space.
     where = Where(request.runner, request.address, request.device, request.per_gpu)
@@ -52,12 +53,8 @@ def _search(request: Request, shown: list[Any]) -> None:
     name = new_name(request.study, path.stem)
     place = new_place(name, request.storage)
     reuse_from = existing_place(request.reuse_from, "--reuse-from") if request.reuse_from is not None else None
-    bounds = _parsed(request.flags, request.constraints)
-    overrides, sources = _overrides(request.flags, request.sets)
-    from cspnas.data_form import folder_form
-
-    study = read_space(path, overrides, sources, folder_form)
-    study = replace(study, constraints=_merged(study.constraints, bounds), time_limit=seconds)
+    settings = SpaceSettings(request.flags, request.sets, request.constraints)
+    study = replace(settings.read(path, training=True), time_limit=seconds)
     from cspnas.progress import Progress
     from cspnas.search import run_search
 
@@ -72,28 +69,6 @@ def _search(request: Request, shown: list[Any]) -> None:
     _close(place)
 
 
-def _parsed(flags: dict[str, tuple[str, Any]], constraints: list[str]) -> list[Any]:
-    """The constraints of the flags. Raises InputError for one that is none, and for objectives that cannot be."""
-    from cspnas.objectives import check_objectives, parse_constraint
-
-    flag, objectives = flags["objectives"]
-    if objectives is not None:
-        check_objectives(objectives, flag)
-    return [parse_constraint(text) for text in constraints]
-
-
-def _overrides(flags: dict[str, tuple[str, Any]], sets: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Values by dotted key, and the flag that set each."""
-    from cspnas.space_document import apply_set
-
-    overrides: dict[str, Any] = dict(apply_set(text) for text in sets)
-    sources = {key: f"--set {key}" for key in overrides}
-    for key, (flag, value) in flags.items():
-        if value is not None:
-            overrides[key], sources[key] = value, flag
-    return overrides, sources
-
-
 def _close(place: Place) -> None:
     from cspnas.database import Database
     from cspnas.summary import open_study, summarise
@@ -106,12 +81,6 @@ def _close(place: Place) -> None:
         sys.stderr.write(f"no training gave a result; next: cspnas front {target} --failed\n")
         raise SystemExit(1)
     print(f"next: cspnas export {target} --pick knee -o best.yaml\n      cspnas dashboard {target}")
-
-
-def _merged(from_file: tuple[Any, ...], flags: list[Any]) -> tuple[Any, ...]:
-    """A flag's constraint takes the place of the file's on the same cost and side."""
-    replaced = {(c.name, c.sign) for c in flags}
-    return (*(c for c in from_file if (c.name, c.sign) not in replaced), *flags)
 
 
 def _seconds(text: str | None) -> float | None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cspnas.objectives import EXACT, human, with_unit
+from cspnas.space_input import shown
 from cspnas.study import Study
+
+if TYPE_CHECKING:
+    from cspnas.space_settings import SpaceSettings
 
 
 def copy(name: str, *, force: bool) -> str:
@@ -22,13 +26,13 @@ def copy(name: str, *, force: bool) -> str:
     return f"{target}: edit it, then cspnas search {target}"
 
 
-def report(name: str, count: int, *, as_json: bool) -> str:
-    """The statistics as text or JSON."""
-    from cspnas.data_form import folder_form
-    from cspnas.space_document import find_space, read_space
+def report(name: str, count: int, *, as_json: bool, settings: SpaceSettings | None = None) -> str:
+    """The statistics as text or JSON, of the space file with what flags say of it."""
+    from cspnas.space_document import find_space
+    from cspnas.space_settings import SpaceSettings
     from cspnas.space_statistics import statistics
 
-    study = read_space(find_space(name), folder_form=folder_form)
+    study = (settings or SpaceSettings({})).read(find_space(name))
     numbers = statistics(study, count)
     return json.dumps(numbers, indent=2) if as_json else _text(study, numbers)
 
@@ -50,13 +54,21 @@ def _text(study: Study, numbers: dict[str, Any]) -> str:
             f"a lower peak in {100 * share['peak_memory']:.0f}%"
         )
     lines += [_baseline(row) for row in numbers["baselines"]]
-    return "\n".join([*lines, f"proxy: {json.dumps(asdict(study.recipe))}"])
+    return "\n".join([*lines, f"proxy: {json.dumps(_proxy(study))}"])
+
+
+def _proxy(study: Study) -> dict[str, Any]:
+    recipe = asdict(study.recipe)
+    return recipe | {"dataset": recipe["dataset"] or None}
 
 
 def _sizes(study: Study, numbers: dict[str, Any]) -> list[str]:
     exact = "" if numbers["architectures_exact"] else "about "
     how = "counted" if numbers["architectures_exact"] else "an estimate from random walks"
+    shape = numbers["input"]["shape"]
+    told = f"of data set {study.recipe.dataset}" if study.recipe.dataset else "no data set named"
     return [
+        f"images of {shown(shape)} in {study.space.classes:,} classes, {told}",
         f"{study.space_name}: {len(study.space.genes())} genes, {numbers['genotypes']:,} genotypes, "
         f"{exact}{numbers['architectures']:,} distinct networks ({how})",
         f"{100 * numbers['valid_share']:.1f}% of {'all' if numbers['whole'] else 'random'} genotypes are networks; "

@@ -43,6 +43,7 @@ def statistics(study: Study, count: int) -> dict[str, Any]:
     networks, counted = drawn.networks, census(study.space)
     places = Counter(peak_place(found.architecture, table) for found in networks)
     return {
+        "input": {"shape": list(study.space.input_shape), "classes": study.space.classes},
         "objectives": [_objective(name) for name in study.objectives],
         "genotypes": study.space.size,
         "architectures": counted.architectures,
