@@ -97,7 +97,7 @@ def front(
     force: Annotated[bool, typer.Option(help="Replace an existing plot.")] = False,
 ) -> None:
     """Show the current front, its knee marked, the baselines beside it."""
-    from cspnas.summary import summarise
+    from cspnas.summary import members, summarise
 
     opened = _open(study)
     summary = summarise(opened)
@@ -105,7 +105,7 @@ def front(
         from cspnas.output import write_whole
         from cspnas.plots import front_page
 
-        write_whole(plot, front_page(summary), force=force, inputs=opened.database.files)
+        write_whole(plot, front_page(summary, members(opened)), force=force, inputs=opened.database.files)
     if as_json:
         print_json(summary)
     elif as_csv:

@@ -71,6 +71,13 @@ def summarise(opened: Opened) -> dict[str, Any]:
         return _summary(opened)
 
 
+def members(opened: Opened) -> list[dict[str, Any]]:
+    """Every network that has an accuracy, as `member` gives it. Raises StorageError where the study is damaged."""
+    with undamaged(opened.database.shown_url):
+        knee = opened.ledger.knee()
+        return [member(opened.ledger, network, knee) for network in opened.ledger.measured()]
+
+
 def _summary(opened: Opened) -> dict[str, Any]:
     ledger = opened.ledger
     knee, deviation = ledger.knee(), ledger.seed_deviation()
