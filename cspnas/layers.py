@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from cspnas.architecture import Architecture
-from cspnas.cost import macs_by_operation, params_by_operation, traffic_by_operation
+from cspnas.cost import CostTable, macs_by_operation, params_by_operation, traffic_by_operation
 from cspnas.families import wire, wire_piece
 from cspnas.graph import Graph, Operation
 from cspnas.liveness import fold_norms, live_bytes, plan
@@ -160,3 +160,13 @@ def _kind(operation: Operation) -> str:
         return f"{operation['function']} pool {window}"
     groups = f" g{operation['groups']}" if operation["groups"] > 1 else ""
     return f"conv {window}{groups}"
+
+
+def peak_place(architecture: Architecture, table: CostTable) -> str:
+    """`stem`, `stageN` or `head`: where the peak of inference memory first lies."""
+    if architecture.norm == "before":  # its pieces fold into each other
+        graph = fold_norms(wire(architecture))
+        live = live_bytes(graph, plan(graph))
+        return part_name(graph.operations[live.index(max(live))].name)
+    peaks = table.peaks(architecture)
+    return ["stem", *(f"stage{n}" for n in range(1, len(peaks) - 1)), "head"][peaks.index(max(peaks))]

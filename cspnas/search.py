@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from cspnas.candidates import admitted_sample, reference_of
+from cspnas.candidates import Candidate, admitted_sample, reference_of
 from cspnas.database import Database
 from cspnas.errors import InputError
 from cspnas.library import Place
@@ -18,6 +18,7 @@ from cspnas.lock import Presence
 from cspnas.opening import check_data, known_row, opened
 from cspnas.recipe import recipe_digest
 from cspnas.reuse import Reuse, other_study, reuser
+from cspnas.space_warnings import undecided
 from cspnas.spool import Spool, record_left
 from cspnas.storage import UnreachableError, undamaged
 from cspnas.study import Study
@@ -57,11 +58,14 @@ def run_search(
     other = other_study(reuse_from)
     with workplace(where, study, place.folder) as workers:
         measured_on = latency_device(study, workers)
-        facts = new_facts(study, workers.precision, measured_on) if known is None else known["facts"]
+        sample = admitted_sample(study) if known is None else []
+        facts = new_facts(study, sample, workers.precision, measured_on) if known is None else known["facts"]
         check_device(measured_on, facts)
         reuse = reuser(study, facts, measured_on, other, reuse_from)
         with opened(study, place, facts) as (database, row):
             study = replace(study, recipe=replace(study.recipe, precision=row["facts"]["precision"]))
+            for found in undecided(study, sample):
+                _say(found.message, "warning")
             spool = Spool(place.folder / "spool", row)
             with workers.started():
                 return _drive(study, database, row, workers, reuse, on_open, spool)
@@ -127,15 +131,20 @@ def _telling(database: Database, presence: Presence, projection: Any, show: Even
     return on_event
 
 
-def _say(text: str) -> None:
-    sys.stderr.write(f"note: {text}\n")
+def _say(text: str, kind: str = "note") -> None:
+    sys.stderr.write(f"{kind}: {text}\n")
 
 
-def new_facts(study: Study, faster_precision: Callable[[], str], measured_on: str | None = None) -> dict[str, Any]:
-    """What a new study fixes for good: hypervolume reference, data, resolved precision, recipe digest, latency's device."""
+def new_facts(
+    study: Study, sample: list[Candidate], faster_precision: Callable[[], str], measured_on: str | None = None
+) -> dict[str, Any]:
+    """What a new study fixes for good: hypervolume reference, data, resolved precision, recipe digest, latency's device.
+
+    `sample`: admitted candidates, which tell the ranges of the costs.
+    """
     from cspnas import data as datasets
 
-    reference = reference_of(study, admitted_sample(study))
+    reference = reference_of(study, sample)
     data = datasets.load(study.recipe.dataset)
     precision = study.recipe.precision
     if precision == "auto":

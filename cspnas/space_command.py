@@ -54,7 +54,8 @@ def _text(study: Study, numbers: dict[str, Any]) -> str:
             f"a lower peak in {100 * share['peak_memory']:.0f}%"
         )
     lines += [_baseline(row) for row in numbers["baselines"]]
-    return "\n".join([*lines, f"proxy: {json.dumps(_proxy(study))}"])
+    lines.append(f"proxy: {json.dumps(_proxy(study))}")
+    return "\n".join([*lines, *(f"warning: {warning['message']}" for warning in numbers["warnings"])])
 
 
 def _proxy(study: Study) -> dict[str, Any]:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from random import Random
 from typing import Any
 
 import numpy as np
 
-from cspnas.architecture import FUSIONS, Architecture
+from cspnas.architecture import FUSIONS
 from cspnas.candidates import Candidate, admitted, admitted_sample, baseline_curves, candidate
 from cspnas.census import census
 from cspnas.cost import CostTable, stage_costs
 from cspnas.errors import ArchitectureError
-from cspnas.families import wire
-from cspnas.layers import part_name
-from cspnas.liveness import fold_norms, live_bytes, plan
 from cspnas.objectives import EXACT, OBJECTIVES, with_unit
 from cspnas.space import Genotype, SearchSpace
+from cspnas.space_warnings import peak_places, undecided
 from cspnas.study import Study
 
 COMPARED = 500  # networks whose CSP stages are set beside plain ones
@@ -41,7 +38,7 @@ def statistics(study: Study, count: int) -> dict[str, Any]:
     table = CostTable()
     drawn = draw(study, count, table)
     networks, counted = drawn.networks, census(study.space)
-    places = Counter(peak_place(found.architecture, table) for found in networks)
+    places = peak_places(networks, table)
     return {
         "input": {"shape": list(study.space.input_shape), "classes": study.space.classes},
         "objectives": [_objective(name) for name in study.objectives],
@@ -54,9 +51,10 @@ def statistics(study: Study, count: int) -> dict[str, Any]:
         "admitted_share": drawn.admitted,
         "ranges": {with_unit(name): _range(networks, name) for name in EXACT},
         "independence": {name: _independence(networks, name) for name in memory_objectives(study)},
-        "peak_held_by": {place: number / len(networks) for place, number in places.most_common()},
+        "peak_held_by": places,
         "csp_lowers": csp_lowers(study.space, networks),
         "baselines": [_baseline(study, kind, found, networks) for kind, found in baseline_curves(study)],
+        "warnings": [asdict(found) for found in undecided(study, networks, places)],
     }
 
 
@@ -132,16 +130,6 @@ def _baseline(study: Study, kind: str, found: Candidate, networks: list[Candidat
         if OBJECTIVES[name].exact
     }
     return {"curve": kind, **{with_unit(name): value for name, value in found.costs.items()}, "below": below}
-
-
-def peak_place(architecture: Architecture, table: CostTable) -> str:
-    """`stem`, `stageN` or `head`: where the peak of inference memory first lies."""
-    if architecture.norm == "before":  # its pieces fold into each other
-        graph = fold_norms(wire(architecture))
-        live = live_bytes(graph, plan(graph))
-        return part_name(graph.operations[live.index(max(live))].name)
-    peaks = table.peaks(architecture)
-    return ["stem", *(f"stage{n}" for n in range(1, len(peaks) - 1)), "head"][peaks.index(max(peaks))]
 
 
 def csp_lowers(space: SearchSpace, networks: list[Candidate]) -> dict[str, dict[str, float]]:

@@ -15,10 +15,10 @@ from cspnas.census import census
 from cspnas.cost import CostTable, stage_costs
 from cspnas.errors import ArchitectureError
 from cspnas.families import wire
-from cspnas.layers import parts_of
+from cspnas.layers import parts_of, peak_place
 from cspnas.space_command import report
 from cspnas.space_document import read_space, shipped_spaces
-from cspnas.space_statistics import memory_objectives, peak_place, statistics
+from cspnas.space_statistics import memory_objectives, statistics
 from cspnas.study import Study
 from cspnas.widths import dense_stage
 
