@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from math import ceil, floor, log10
 
-MOST = 9  # ticks, labels of eight letters side by side
+MOST = 9  # ticks of a wide range, whose labels are short
+NARROW_MOST = 6  # of a narrow one, whose labels have more digits
 
 
 def log_ticks(low: float, high: float, *, binary: bool = False) -> list[float]:
@@ -12,9 +13,18 @@ def log_ticks(low: float, high: float, *, binary: bool = False) -> list[float]:
     bytes (`binary`); within a narrow range even steps.
     """
     if high < 10 * low:
-        return _even(low, high, binary=binary)
+        return _apart(_even(low, high, binary=binary), log10(high / low) / NARROW_MOST)
     ladder = _powers(low, high) if binary else _decades(low, high)
     return ladder[:: ceil(len(ladder) / MOST)]
+
+
+def _apart(ticks: list[float], least: float) -> list[float]:
+    """Those that are so many decades beyond the one before: even steps crowd at the upper end of a log axis."""
+    kept = ticks[:1]
+    for tick in ticks[1:]:
+        if log10(tick / kept[-1]) >= least:
+            kept.append(tick)
+    return kept
 
 
 def _powers(low: float, high: float) -> list[float]:

@@ -17,7 +17,7 @@ from small_studies import driver_of, open_small, result_of, small_study
 from cspnas import cli
 from cspnas.objectives import OBJECTIVES, human
 from cspnas.plot_axes import log_ticks
-from cspnas.plots import staircase
+from cspnas.plots import TITLES, staircase
 from cspnas.work import Work
 
 Point = tuple[float, float]
@@ -205,3 +205,7 @@ def test_an_axis_has_a_few_round_ticks_around_its_points(low: float, factor: flo
     assert any(low / 3 <= tick <= high * 3 for tick in ticks)
     for tick in ticks:
         assert float(human("peak_memory" if binary else "params", tick * (1 if binary else 1e9)).rstrip("BKMiGTk")) > 0
+
+
+def test_every_cost_has_a_title() -> None:
+    assert set(TITLES) == set(OBJECTIVES) - {"accuracy"}
