@@ -30,15 +30,15 @@ from typing import Any
 from cspnas.candidates import Candidate, admitted, admitted_sample, reference_of, valid_candidates
 from cspnas.database import Database
 from cspnas.driver import Driver
-from cspnas.front import Reference
-from cspnas.ledger import Ledger, Network
+from cspnas.ledger import Network
+from cspnas.load_results import load_results
 from cspnas.projection import Projection
 from cspnas.recipe import training_seed
+from cspnas.runners.protocol import Work
 from cspnas.samplers.by_name import sampler_of
 from cspnas.space_document import find_space, read_space
 from cspnas.study import Study
 from cspnas.study_tables import architectures_table, evaluations_table, suggestions_table
-from cspnas.work import Work
 
 URL: str | None = None  # of the server's database; else files
 CLOCK = time.process_time  # a server's time counts too: there it is wall time
@@ -203,7 +203,7 @@ def _resume(sampler: str, url: str) -> float:
 
 
 def _front_updates(database: Database, row: dict[str, Any]) -> dict[str, float]:
-    ledger = Ledger(Reference.from_json(row["facts"]["reference"]), database, row["id"])
+    ledger = load_results(database, row)
     members, others = ledger.front(), ledger.measured()[:40]
     worst = {"new_network": 0.0, "member_gets_worse": 0.0}
 

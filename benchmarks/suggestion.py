@@ -28,13 +28,13 @@ os.environ["OMP_NUM_THREADS"] = "1"
 from cspnas.candidates import admitted_sample, reference_of
 from cspnas.database import Database
 from cspnas.driver import Driver
+from cspnas.runners.protocol import Work
 from cspnas.samplers.acquisition import Model
 from cspnas.samplers.by_name import sampler_of
 from cspnas.samplers.cost_aware import CostAwareSampler
 from cspnas.samplers.surrogate import to_target
 from cspnas.space_document import find_space, read_space
 from cspnas.study import Study
-from cspnas.work import Work
 
 
 def accuracy(driver: Driver, work: Work) -> float:

@@ -9,7 +9,7 @@ import torch
 from cspnas.cost import cost_of
 from cspnas.errors import TrainingError
 from cspnas.graph import Graph
-from cspnas.objectives import human
+from cspnas.quantities import format_quantity
 
 
 def device_memory(device: torch.device) -> int:
@@ -27,9 +27,9 @@ def check_fits(graph: Graph, batch_size: int, device: torch.device) -> None:
         weights = cost.training_memory(0)
         raise TrainingError(
             "out of memory",
-            f"a network of {human('flops', cost.flops)} FLOPs and {human('params', cost.params)} parameters needs "
-            f"{human('training_memory', needed)} to train at batch {batch_size} "
-            f"({human('training_memory', weights)} for weights, gradients and optimiser, "
-            f"{human('training_memory', needed - weights)} for what the backward pass reads); {device} has "
-            f"{human('training_memory', there)}",
+            f"a network of {format_quantity(cost.flops, '')} FLOPs and {format_quantity(cost.params, '')} parameters needs "
+            f"{format_quantity(needed, 'bytes')} to train at batch {batch_size} "
+            f"({format_quantity(weights, 'bytes')} for weights, gradients and optimiser, "
+            f"{format_quantity(needed - weights, 'bytes')} for what the backward pass reads); {device} has "
+            f"{format_quantity(there, 'bytes')}",
         )

@@ -288,7 +288,7 @@ def dashboard(
 def _open(study: str) -> Any:
     from cspnas.database import Database
     from cspnas.library import existing_place
-    from cspnas.summary import open_study
+    from cspnas.opened_study import open_study
 
     place = existing_place(study)
     return open_study(Database(place.url, read_only=True), place.name)

@@ -11,6 +11,7 @@ from cspnas.errors import InputError
 from cspnas.library import Place
 from cspnas.lock import StudyLock
 from cspnas.migration import NoTablesError
+from cspnas.opened_study import open_study
 from cspnas.projection import Projection
 from cspnas.sqlite_file import sqlite_files
 from cspnas.storage import check_name_free, undamaged
@@ -24,7 +25,6 @@ from cspnas.study_tables import (
     studies_table,
     suggestions_table,
 )
-from cspnas.summary import open_study
 from cspnas.transactions import Row
 
 # A table, the columns that hold ids of other tables, and how its rows of one study are found.

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from cspnas.errors import CspnasError, InputError
-from cspnas.summary import Opened
+from cspnas.opened_study import Opened
 
 
 def serve(opened: Opened, port: int) -> None:

@@ -14,16 +14,18 @@ from cspnas.candidates import Candidate, admitted, candidate
 from cspnas.database import Database
 from cspnas.errors import ArchitectureError
 from cspnas.failures import BAD_DATA, MAX_ATTEMPTS, checked, quarantined
-from cspnas.front import Reference
-from cspnas.ledger import Ledger
 from cspnas.limits import training_seconds
+from cspnas.load_results import load_results, study_rows
 from cspnas.resume import cut_short, idle, missing_baselines, suggestion_of
+from cspnas.runners.protocol import Done, Wait, Work
+from cspnas.sampler_protocol import Sampler
 from cspnas.sharing import Others
 from cspnas.study import Study
-from cspnas.teaching import Sampler, Teacher
+from cspnas.suggestion import CONFIRM, Suggestion
+from cspnas.teaching import Teacher
 from cspnas.transactions import Row
 from cspnas.untried import Untried
-from cspnas.work import CONFIRM, Done, Suggestion, Wait, Work, ended, evaluation_key, unit_of
+from cspnas.work import ended, evaluation_key, unit_of
 
 ANY_IMAGES = 60_000  # in a study that does not say how many it trains on
 PATIENCE = 50  # suggestions in a row without a training, then candidates are drawn evenly among the untried ones
@@ -58,7 +60,7 @@ class Driver:
         self._data_checksum: str | None = row["facts"].get("data", {}).get("checksum")
         with database.step(self.study_id) as shared:  # nobody writes while it is read
             database.reopen(self.study_id, BAD_DATA, driver_id)  # the data were read just now, and are mended
-            self.ledger = Ledger(Reference.from_json(row["facts"]["reference"]), database, self.study_id)
+            self.ledger = load_results(database, row)
             self._others = Others(study, database, self.ledger, driver_id)
             suggestions = self._load()
             if not shared:  # nobody else is there; what others leave behind is looked for in every step
@@ -93,7 +95,7 @@ class Driver:
         self._stale = False
 
     def _load_anew(self) -> None:
-        self.ledger.load()
+        self.ledger.read(study_rows(self.database, self.study_id))
         self.sampler = self.sampler.fresh()
         for work in self._open.values():
             if work.suggestion is not None:

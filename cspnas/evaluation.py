@@ -108,7 +108,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def versions() -> dict[str, str]:
     """What made a result."""
-    from cspnas import __version__
+    from cspnas.version import __version__
 
     return {"cspnas": __version__, "torch": torch.__version__, "python": platform.python_version()}
 

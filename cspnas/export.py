@@ -9,7 +9,7 @@ import numpy as np
 from cspnas.errors import InputError
 from cspnas.ledger import Network
 from cspnas.objectives import parse_constraint
-from cspnas.summary import Opened
+from cspnas.opened_study import Opened
 
 PICKS = ("knee", "most-accurate", "smallest")
 
@@ -52,7 +52,7 @@ def take_away(opened: Opened, network: Network) -> dict[str, Any]:
         key.removeprefix("proxy."): value for key, value in opened.row["identity"].items() if key.startswith("proxy.")
     }
     recipe["precision"] = opened.row["facts"]["precision"]
-    from cspnas import __version__
+    from cspnas.version import __version__
 
     return {
         "digest": network.digest,

@@ -12,7 +12,6 @@ import numpy as np
 
 from cspnas.architecture import Architecture
 from cspnas.architecture_document import architecture_from
-from cspnas.database import Database
 from cspnas.errors import InputError
 from cspnas.failures import BAD_DATA, quarantined
 from cspnas.front import Reference, hypervolume, knee, losses
@@ -80,26 +79,39 @@ class Network:
         return self.value("accuracy")
 
 
+@dataclass(frozen=True, slots=True)
+class StudyRows:
+    """What a database holds of one study: its evaluations, oldest first, each with its network's document and costs; the
+    suggestion that first gave each network; the points of the newest snapshot of the front. `place`: the database, as
+    people may see it.
+    """
+
+    evaluations: list[dict[str, Any]]
+    first_suggestions: list[dict[str, Any]]
+    last_front: list[Any] | None
+    place: str = ""
+
+
 class Ledger:
     """All networks of one study by digest, with counts, front and deviations that each result changes where it must.
 
     Raises StorageError, as it reads or is told of them, for figures that no search can have written (`sound.py`).
     """
 
-    def __init__(self, reference: Reference, database: Database, study_id: int) -> None:
-        self.reference, self.study_id, self._database = reference, study_id, database
-        self.load()
+    def __init__(self, reference: Reference, rows: StudyRows, study_id: int) -> None:
+        self.reference, self.study_id = reference, study_id
+        self.read(rows)
 
-    def load(self) -> None:
-        """Read it all from the tables; whatever was known is forgotten."""
-        database, study_id = self._database, self.study_id
+    def read(self, rows: StudyRows) -> None:
+        """Take it all from the tables' rows; whatever was known is forgotten."""
+        self._place = rows.place
         self.networks: dict[str, Network] = {}
         self.genotypes: dict[str, Genotype] = {}  # what first gave each network
         self.changed: list[str] = []  # networks with results that nobody has taken note of; for the projection
         self.bad_data: set[int] = set()  # evaluations that failed of them: trained again when they are mended
         self._counts: Counter[tuple[bool, str]] = Counter()  # (a network's first evaluation?, state) -> evaluations
-        first = {row["digest"]: row for row in database.first_suggestions(study_id)}
-        for row in database.evaluations(study_id):
+        first = {row["digest"]: row for row in rows.first_suggestions}
+        for row in rows.evaluations:
             architecture = {"digest": row["digest"], "document": row.pop("document"), "costs": row.pop("costs")}
             suggestion = first.get(row["digest"], {})
             self._enter(architecture, row, suggestion.get("source", ""), suggestion.get("genotype"))
@@ -107,7 +119,7 @@ class Ledger:
         self._rows = {network.digest: row for row, network in enumerate(self._measured)}
         self._front = RunningFront(losses(self.points(self._measured), self.reference))
         self._squares = {n.digest: _squares(n) for n in self._measured if len(n.accuracies) > 1}
-        self._last_front: list[Any] | None = database.last_front(study_id)
+        self._last_front = rows.last_front
         self._front_moved()
 
     def _front_moved(self) -> None:
@@ -140,7 +152,7 @@ class Ledger:
                 check_costs(architecture["costs"], self.reference.objectives)
                 check_genotype(genotype)
         except InputError as error:
-            raise damaged(digest, error, self._database.shown_url) from None
+            raise damaged(digest, error, self._place) from None
         if digest not in self.networks:
             self.networks[digest] = Network(digest, architecture["document"], architecture["costs"], source)
             if genotype:
@@ -162,7 +174,7 @@ class Ledger:
         try:
             check_training({**row, **new})
         except InputError as error:
-            raise damaged(digest, error, self._database.shown_url) from None
+            raise damaged(digest, error, self._place) from None
         self._counts[row["repeat"] == 0, row["state"]] -= 1
         row.update(new)
         self._counts[row["repeat"] == 0, row["state"]] += 1

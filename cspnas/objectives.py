@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan
 from types import MappingProxyType
 from typing import Any
 
 from cspnas.cost import Cost
 from cspnas.errors import InputError
+from cspnas.quantities import format_quantity
 from cspnas.spelling import nearest
 
 Exact = Callable[[Cost, int], float]  # (cost, batch size) -> value
@@ -160,21 +160,7 @@ def _fraction(name: str, number: str, unit: str, where: str) -> float:
 # A training pass over 10,000 images of a larger one is days of a GPU: a slip of a width, not a wish.
 LARGEST = Constraint("flops", "<=", 10**12, "flops<=1T")
 
-_SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
-
 
 def human(name: str, value: float | None) -> str:
-    """`value` with a unit that a person reads: 1.24M, 96.5KiB, 88.31%, 1.24ms."""
-    if value is None or isnan(value):
-        return "-"
-    unit = OBJECTIVES[name].unit
-    if unit == "fraction":
-        return f"{100 * value:.2f}%"
-    if unit == "seconds":
-        scale, short = next((entry for entry in _SECONDS if abs(value) >= entry[0]), _SECONDS[-1])
-        return f"{value / scale:.4g}{short}"
-    base, names = (1024, ("B", "KiB", "MiB", "GiB", "TiB")) if unit == "bytes" else (1000, ("", "k", "M", "G", "T"))
-    power = 0
-    while abs(value) >= base and power < len(names) - 1:
-        value, power = value / base, power + 1
-    return f"{value:.4g}{names[power]}"
+    """`value` of an objective with a unit that a person reads: 1.24M, 96.5KiB, 88.31%, 1.24ms."""
+    return format_quantity(value, OBJECTIVES[name].unit)

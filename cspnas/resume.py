@@ -8,9 +8,11 @@ from typing import Any
 
 from cspnas.candidates import Candidate, baseline_curves
 from cspnas.ledger import Ledger, Network
+from cspnas.runners.protocol import Work
 from cspnas.study import Study
+from cspnas.suggestion import CONFIRM, Suggestion
 from cspnas.transactions import Row
-from cspnas.work import CONFIRM, Suggestion, Work, unit_of
+from cspnas.work import unit_of
 
 
 def cut_short(study: Study, ledger: Ledger, rows: list[Row]) -> list[Work]:

@@ -24,7 +24,7 @@ from cspnas.storage import UnreachableError, undamaged
 from cspnas.study import Study
 
 if TYPE_CHECKING:
-    from cspnas.runners.workplace import Where, Workplace
+    from cspnas.runners.protocol import Where, Workplace
 
 Event = Callable[[str, Any, Any], None]
 

@@ -43,7 +43,7 @@ def run(request: Request) -> None:
 
 
 def _search(request: Request, shown: list[Any]) -> None:
-    from cspnas.runners.workplace import Where
+    from cspnas.runners.protocol import Where
     from cspnas.space_document import find_space
     from cspnas.space_settings import SpaceSettings
 
@@ -71,7 +71,8 @@ def _search(request: Request, shown: list[Any]) -> None:
 
 def _close(place: Place) -> None:
     from cspnas.database import Database
-    from cspnas.summary import open_study, summarise
+    from cspnas.opened_study import open_study
+    from cspnas.summary import summarise
     from cspnas.tables import print_summary
 
     summary = summarise(open_study(Database(place.url, read_only=True), place.name))

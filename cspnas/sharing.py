@@ -12,9 +12,9 @@ from cspnas.database import Database
 from cspnas.failures import BAD_DATA
 from cspnas.ledger import Ledger, Network
 from cspnas.resume import work_again
+from cspnas.runners.protocol import Work
 from cspnas.study import Study
 from cspnas.transactions import Row
-from cspnas.work import Work
 
 
 class Others:

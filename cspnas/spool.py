@@ -13,7 +13,7 @@ from typing import Any
 from cspnas.database import Database
 from cspnas.errors import StorageError
 from cspnas.transactions import Row
-from cspnas.work import Work, ended
+from cspnas.work import ended
 
 FORMAT = "cspnas-spool/1"
 KEY = ("digest", "recipe_digest", "seed", "fidelity")
@@ -68,16 +68,6 @@ def record_left(spool: Spool, database: Database, study_id: int) -> int:
                 database.keep_late(row["id"], entry["driver_id"], entry["result"])
         path.unlink(missing_ok=True)
     return len(left)
-
-
-def key_of(work: Work, recipe_digest: str) -> Row:
-    """The evaluation that a training is of, whatever its number in the tables."""
-    return {
-        "digest": work.digest,
-        "recipe_digest": recipe_digest,
-        "seed": work.unit["seed"],
-        "fidelity": work.unit["recipe"]["epochs"],
-    }
 
 
 def _checksum(entry: Mapping[str, Any]) -> str:

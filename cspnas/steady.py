@@ -10,9 +10,9 @@ from typing import Any
 from cspnas.driver import Driver
 from cspnas.errors import StorageError
 from cspnas.failures import checked
-from cspnas.spool import Spool, key_of
+from cspnas.runners.protocol import Done, Wait, Work
+from cspnas.spool import Spool
 from cspnas.storage import UnreachableError
-from cspnas.work import Done, Wait, Work
 
 PATIENCE = 600.0  # seconds without the server, and without a training that goes on, after which a search ends
 
@@ -58,7 +58,7 @@ class SteadyDriver(Driver):
         if failure and work.again(failure["kind"]) is not None:
             return None
         kept = {"micro_batch": work.micro_batch, **checked(result)}
-        return self._spool.put(key_of(work, self.recipe_digest), self.driver_id, kept)
+        return self._spool.put(work.key(self.recipe_digest), self.driver_id, kept)
 
     def _record_waiting(self) -> int:
         """Record what could not be recorded before; how many results. Raises UnreachableError."""

@@ -10,8 +10,8 @@ from cspnas.database import Database
 from cspnas.errors import CspnasError
 from cspnas.library import FOLDER, Place, copy_place, existing_place, server_place
 from cspnas.migration import NoTablesError
+from cspnas.opened_study import open_study
 from cspnas.storage import undamaged
-from cspnas.summary import open_study
 
 
 def listing(storage: str | None, *, as_json: bool) -> str:

@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
 import numpy as np
 
-from cspnas.database import Database
 from cspnas.failures import quarantined
-from cspnas.front import Reference
 from cspnas.ledger import Ledger, Network
+from cspnas.opened_study import Opened
 from cspnas.storage import undamaged
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A study read from its database."""
-
-    name: str
-    row: dict[str, Any]
-    ledger: Ledger
-    database: Database
-
-
-def open_study(database: Database, name: str | None) -> Opened:
-    """The study `name`, or the only one. Raises InputError where it is not there or must be named."""
-    row = database.chosen(name)
-    with undamaged(database.shown_url):
-        ledger = Ledger(Reference.from_json(row["facts"]["reference"]), database, row["id"])
-    return Opened(row["name"], row, ledger, database)
 
 
 def member(ledger: Ledger, network: Network, knee: Network | None) -> dict[str, Any]:

@@ -1,53 +1,19 @@
-"""What a sampler is, and what it is told of its own suggestions, of others', and of earlier drivers'."""
+"""What a sampler is told of its own suggestions, of others', and of earlier drivers'."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from cspnas.candidates import violations
 from cspnas.ledger import Ledger, Network
 from cspnas.objectives import MEASURED
-from cspnas.space import Genotype
+from cspnas.sampler_protocol import Sampler
 from cspnas.study import Study
+from cspnas.suggestion import CONFIRM, Suggestion
 from cspnas.transactions import Row
-from cspnas.work import CONFIRM, Suggestion
 
 TEACHING_FAILURES = ("diverged", "out of memory", "timeout")  # these say something about the network itself
-
-
-class Sampler(Protocol):
-    """What proposes genotypes. Each suggestion of its own is answered by `tell` or `forget`, once."""
-
-    name: str
-
-    def about(self) -> dict[str, str]:
-        """Name and version, recorded with each driver."""
-
-    def watch(self, ledger: Ledger) -> None:
-        """The study's results, now and later; comes before everything else."""
-
-    def fresh(self) -> Sampler:
-        """One like it that was told nothing yet."""
-
-    def suggest(self, number: int) -> tuple[Genotype, dict[str, Any]]:
-        """The genotype of suggestion `number`, and JSON that `restore` needs to have after a restart."""
-
-    def tell(self, number: int, values: Mapping[str, float], violations: Mapping[str, float]) -> None:
-        """Every objective of suggestion `number`; a constraint above 0 is broken."""
-
-    def forget(self, number: int) -> None:
-        """Suggestion `number` taught nothing: no network, one that is known, a crash."""
-
-    def restore(
-        self,
-        number: int,
-        genotype: Genotype,
-        state: Mapping[str, Any] | None,
-        values: Mapping[str, float] | None,
-        violations: Mapping[str, float],
-    ) -> None:
-        """A suggestion that this sampler did not make itself; `values` None: it taught nothing, or has not ended."""
 
 
 class Teacher:

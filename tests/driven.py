@@ -17,10 +17,10 @@ import pytest
 from cspnas.candidates import admitted_sample, reference_of
 from cspnas.database import Database
 from cspnas.driver import Driver
+from cspnas.runners.protocol import Done, Wait, Work
 from cspnas.samplers.by_name import sampler_of
 from cspnas.space_document import read_space
 from cspnas.study import Study
-from cspnas.work import Done, Wait, Work
 
 SPACE = """
 family: densenet

@@ -8,10 +8,10 @@ from typing import Any
 from cspnas.candidates import admitted_sample, reference_of
 from cspnas.database import Database
 from cspnas.driver import Driver
+from cspnas.runners.protocol import Work
 from cspnas.samplers.optuna_samplers import OptunaSampler
 from cspnas.space_document import read_space
 from cspnas.study import Study
-from cspnas.work import Work
 
 SPACE = """
 family: densenet

@@ -13,7 +13,7 @@ from driven import Run, Start, failing, train
 
 from cspnas.errors import InputError
 from cspnas.projection import Projection
-from cspnas.work import Wait, Work
+from cspnas.runners.protocol import Wait, Work
 
 
 class Broken:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_training import architecture, data
+from small_networks import architecture, data
 
 from cspnas import checkpoint
 from cspnas.checkpoint import Keeper, key_of

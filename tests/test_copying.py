@@ -15,9 +15,9 @@ from cspnas.copying import copy_study
 from cspnas.database import Database
 from cspnas.errors import InputError
 from cspnas.library import Place
+from cspnas.runners.protocol import Done, Work
 from cspnas.study import space_of
 from cspnas.study_tables import metadata
-from cspnas.work import Done, Work
 
 NewUrl = Callable[[], str]
 

@@ -14,10 +14,10 @@ from driven import SPACE, TINY, Run, Start, train
 
 from cspnas.candidates import admitted
 from cspnas.errors import InputError
+from cspnas.runners.protocol import Work
 from cspnas.samplers.acquisition import LEAST_ROWS, telling
 from cspnas.samplers.cost_aware import CostAwareSampler
 from cspnas.space_document import read_space
-from cspnas.work import Work
 
 ONE = """
 family: densenet

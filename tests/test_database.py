@@ -29,11 +29,12 @@ from cspnas.families import wire
 from cspnas.lock import StudyBusyError, StudyLock
 from cspnas.migration import SCHEMA_VERSION
 from cspnas.objectives import EXACT
+from cspnas.opened_study import open_study
 from cspnas.opening import check_unchanged
 from cspnas.projection import Projection, add_trials
+from cspnas.runners.protocol import Work
 from cspnas.study_tables import evaluations_table, suggestions_table
-from cspnas.summary import open_study, summarise
-from cspnas.work import Work
+from cspnas.summary import summarise
 
 NewUrl = Callable[[], str]
 

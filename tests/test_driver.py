@@ -27,11 +27,11 @@ from cspnas.driver import Driver
 from cspnas.failures import MAX_ATTEMPTS
 from cspnas.front import Reference
 from cspnas.recipe import training_seed
+from cspnas.runners.protocol import Work
 from cspnas.samplers import optuna_samplers
 from cspnas.samplers.optuna_samplers import OptunaSampler
 from cspnas.space_document import SAMPLERS, read_space
 from cspnas.study_tables import evaluations_table
-from cspnas.work import Work
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

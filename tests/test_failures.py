@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from driven import Start, failing, train
-from test_training import architecture
+from small_networks import architecture
 
 from cspnas import data as datasets
 from cspnas.architecture_document import architecture_to
@@ -24,8 +24,8 @@ from cspnas.limits import training_seconds
 from cspnas.network import Network, initialise
 from cspnas.recipe import Recipe
 from cspnas.runners.memory_kills import MemoryKills, memory_kills
+from cspnas.runners.protocol import Work
 from cspnas.training import DeviceData, _gradients
-from cspnas.work import Work
 
 
 def fails(work: Work) -> bool:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cspnas.database import Database
 from cspnas.front import Reference, hypervolume, losses
-from cspnas.ledger import Ledger
+from cspnas.ledger import Ledger, StudyRows
 from cspnas.objectives import EXACT
 
 REFERENCE = Reference(("flops", "accuracy"), 0.1, (1.0, 0.0), (1000.0, 1.0))
@@ -21,24 +20,21 @@ step = st.tuples(st.integers(0, 5), st.one_of(st.none(), st.just("failed"), accu
 
 
 class Rows:
-    """The rows of a study, as `Ledger` reads them."""
+    """The rows of a study, as a database has them."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
 
-    def evaluations(self, study_id: int) -> list[dict[str, Any]]:
+    def evaluations(self) -> list[dict[str, Any]]:
         costs = [{**dict.fromkeys(EXACT, 1), "flops": 10 + 50 * (int(row["digest"]) // 2)} for row in self.rows]
         return [{**row, "document": {}, "costs": cost} for row, cost in zip(self.rows, costs, strict=True)]
 
-    def first_suggestions(self, study_id: int) -> list[dict[str, Any]]:
+    def first_suggestions(self) -> list[dict[str, Any]]:
         return [{"digest": row["digest"], "source": "s", "genotype": {"g": 1}} for row in self.rows]
-
-    def last_front(self, study_id: int) -> None:
-        return None
 
 
 def ledger_of(rows: Rows) -> Ledger:
-    return Ledger(REFERENCE, cast(Database, rows), 1)
+    return Ledger(REFERENCE, StudyRows(rows.evaluations(), rows.first_suggestions(), None), 1)
 
 
 def played(steps: list[tuple[int, Any]]) -> tuple[Ledger, Rows]:
@@ -51,7 +47,7 @@ def played(steps: list[tuple[int, Any]]) -> tuple[Ledger, Rows]:
         row = {"id": identifier, "digest": digest, "repeat": repeat, "state": "in_flight", "accuracy": None}
         row |= {"failure_kind": None}
         rows.rows.append(row)
-        costs = rows.evaluations(1)[-1]["costs"]
+        costs = rows.evaluations()[-1]["costs"]
         ledger.add({"digest": digest, "document": {}, "costs": costs}, dict(row), "s", {"g": 1})
         if result is not None:
             failed = result == "failed"
@@ -80,7 +76,7 @@ def test_counts_front_and_hypervolume_are_those_of_the_rows(steps: list[tuple[in
     assert ledger.failed == states.count("failed")
     assert ledger.confirmations == sum(row["repeat"] > 0 for row in rows.rows)
     mean = means(rows)
-    flops = {row["digest"]: row["costs"]["flops"] for row in rows.evaluations(1)}
+    flops = {row["digest"]: row["costs"]["flops"] for row in rows.evaluations()}
     beats = lambda a, b: flops[a] <= flops[b] and mean[a] >= mean[b] and (flops[a], mean[a]) != (flops[b], mean[b])  # noqa: E731
     front = {digest for digest in mean if not any(beats(other, digest) for other in mean)}
     assert {network.digest for network in ledger.front()} == front

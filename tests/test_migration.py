@@ -13,11 +13,12 @@ from small_studies import driver_of, result_of, small_study
 from cspnas.database import Database
 from cspnas.library import Place
 from cspnas.migration import SCHEMA_VERSION, NoTablesError
+from cspnas.opened_study import open_study
 from cspnas.opening import known_row, opened
 from cspnas.projection import Projection
+from cspnas.runners.protocol import Work
 from cspnas.study_tables import metadata
-from cspnas.summary import open_study, summarise
-from cspnas.work import Work
+from cspnas.summary import summarise
 
 
 @pytest.fixture

@@ -34,16 +34,17 @@ from cspnas.export import pick, take_away
 from cspnas.families import wire
 from cspnas.front import Reference, losses
 from cspnas.latency import LEAST, MOST, RUNS, WARM_UP, device_name, enough, latency, one_thread, timed
-from cspnas.ledger import Ledger
+from cspnas.load_results import load_results
 from cspnas.network import Network
 from cspnas.objectives import EXACT, MEASURED, OBJECTIVES, exact_values, human, parse_constraint, with_unit
+from cspnas.opened_study import Opened, open_study
 from cspnas.reuse import finder, other_study
-from cspnas.runners.workplace import Here
+from cspnas.runners.local_workplace import Here
 from cspnas.samplers.optuna_samplers import OptunaSampler
 from cspnas.search import check_device, latency_device
 from cspnas.space_document import read_space
 from cspnas.study import Study
-from cspnas.summary import Opened, member, open_study, summarise
+from cspnas.summary import member, summarise
 from cspnas.tables import print_summary
 from cspnas.training import DeviceData
 
@@ -302,7 +303,7 @@ def test_the_front_is_what_nothing_dominates_by_means_over_seeds(start: Start) -
 def test_a_ledger_read_back_is_the_one_that_was_written(start: Start) -> None:
     run = start()
     driver = run.go()
-    again = Ledger(driver.ledger.reference, run.database, run.row["id"])
+    again = load_results(run.database, run.row)
     assert [network.digest for network in again.front()] == [network.digest for network in driver.ledger.front()]
     assert again.hypervolume() == driver.ledger.hypervolume()
     for digest, network in driver.ledger.networks.items():
@@ -415,7 +416,7 @@ def test_a_new_study_beside_an_old_one_adds_the_figures_that_it_needs(start: Sta
     forget(old)
     new = start(space.replace("flops]", "flops, evenness]"), trials=5, name="new")
     first = new.go()
-    again = Ledger(first.ledger.reference, new.database, new.row["id"])
+    again = load_results(new.database, new.row)
     assert set(again.networks) == set(old.opened.ledger.networks)
     assert [n.value("evenness") for n in again.front()] == [n.value("evenness") for n in first.ledger.front()]
     assert not any(math.isnan(n.value("evenness")) for n in again.networks.values())

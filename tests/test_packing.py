@@ -17,7 +17,7 @@ from cspnas.errors import InputError
 from cspnas.packing import Room, check_room
 from cspnas.runners import devices
 from cspnas.runners.devices import devices_for, free_memory, own_memory
-from cspnas.runners.workplace import Here
+from cspnas.runners.local_workplace import Here
 
 GIB, MIB = 1 << 30, 1 << 20
 

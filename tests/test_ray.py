@@ -25,11 +25,10 @@ from cspnas.candidates import admitted_sample, reference_of
 from cspnas.database import Database
 from cspnas.errors import InputError
 from cspnas.evaluation import Evaluator
+from cspnas.runners.protocol import Where, Work
 from cspnas.runners.ray_cluster import Node
 from cspnas.runners.ray_slots import slots_of
-from cspnas.runners.workplace import Where
 from cspnas.space_document import read_space
-from cspnas.work import Work
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from cspnas.driver import Done, Driver
 from cspnas.evaluation import Evaluator
 from cspnas.recipe import Recipe
 from cspnas.runners import local
-from cspnas.work import Work
+from cspnas.runners.protocol import Work
 
 SPACE = """\
 family: densenet

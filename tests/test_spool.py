@@ -12,10 +12,10 @@ from small_studies import driver_of, open_small, result_of, small_study
 
 from cspnas.database import Database
 from cspnas.errors import StorageError
+from cspnas.runners.protocol import Work
 from cspnas.samplers.optuna_samplers import OptunaSampler
-from cspnas.spool import Spool, key_of, record_left
+from cspnas.spool import Spool, record_left
 from cspnas.steady import SteadyDriver
-from cspnas.work import Work
 
 NewUrl = Callable[[], str]
 
@@ -39,12 +39,8 @@ def test_what_is_damaged_is_set_aside_in_one_line_and_all_else_is_recorded_once(
     """One file cut short, one with a flipped bit, one of another study, one that is recorded already."""
     database, row, works = under_way(new_url(), tmp_path)
     spool = Spool(tmp_path / "spool", row)
-    paths = [
-        spool.put(key_of(work, "r" * 64), 1, result_of(work) | {"accuracy": 0.5, "failure": None}) for work in works
-    ]
-    Spool(tmp_path / "spool", {**row, "created": 0.0}).put(
-        {**key_of(works[0], "r" * 64), "seed": 1}, 1, {"accuracy": 0.5}
-    )
+    paths = [spool.put(work.key("r" * 64), 1, result_of(work) | {"accuracy": 0.5, "failure": None}) for work in works]
+    Spool(tmp_path / "spool", {**row, "created": 0.0}).put({**works[0].key("r" * 64), "seed": 1}, 1, {"accuracy": 0.5})
     paths[0].write_bytes(paths[0].read_bytes()[:-40])
     data = bytearray(paths[1].read_bytes())
     data[data.index(b'"accuracy": 0.5') + 14] ^= 1  # .4
@@ -57,7 +53,7 @@ def test_what_is_damaged_is_set_aside_in_one_line_and_all_else_is_recorded_once(
     assert len(list((tmp_path / "spool").glob("*.json"))) == 1
     assert len(list((tmp_path / "spool").glob("*.damaged"))) == 2
     before = database.evaluations(row["id"])
-    spool.put(key_of(works[2], "r" * 64), 1, result_of(works[2]) | {"accuracy": 0.5, "failure": None})
+    spool.put(works[2].key("r" * 64), 1, result_of(works[2]) | {"accuracy": 0.5, "failure": None})
     assert record_left(spool, database, row["id"]) == 1
     assert database.evaluations(row["id"]) == before
     database.close()

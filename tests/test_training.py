@@ -10,45 +10,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from small_networks import architecture, data
 
 from cspnas.architecture import Architecture, Stem
 from cspnas.architecture_document import architecture_to
-from cspnas.data import DataSet, Split
 from cspnas.errors import TrainingError
 from cspnas.evaluation import Evaluator, pack_bits, unpack_bits
 from cspnas.families import wire
 from cspnas.network import Network, initialise
 from cspnas.recipe import Recipe, recipe_digest, training_seed
-from cspnas.training import DeviceData, Epoch, augment, faster_precision, learning_rate, predict_correct, train
+from cspnas.training import Epoch, augment, faster_precision, learning_rate, predict_correct, train
 from cspnas.widths import dense_stage
-
-SHAPE = (1, 8, 8)
-
-
-def architecture() -> Architecture:
-    stage = dense_stage(
-        4, depth=2, growth_rate=4, bottleneck_ratio=2, compression=1, pool=False, split_ratio=0.5, fusion="both"
-    )
-    return Architecture("densenet", SHAPE, 2, Stem(4, 3, 1), (stage,))
-
-
-def two_stripes(count: int, seed: int) -> Split:
-    """Horizontal or vertical stripes under noise: a task that this network learns in a few steps."""
-    generator = np.random.default_rng(seed)
-    labels = generator.integers(0, 2, count)
-    wave = np.where(np.arange(8) % 2, 200, 50)
-    images = np.where(labels[:, None, None], wave[None, None, :], wave[None, :, None]) + generator.normal(
-        0, 20, (count, 8, 8)
-    )
-    pixels = torch.from_numpy(np.clip(images, 0, 255).astype(np.uint8))[:, None]
-    return Split(pixels, torch.from_numpy(labels).long())
-
-
-def data() -> DeviceData:
-    dataset = DataSet(
-        "stripes", two_stripes(200, 0), two_stripes(100, 1), (0.5,), (0.3,), ("rows", "columns"), checksum="0"
-    )
-    return DeviceData(dataset, torch.device("cpu"))
 
 
 def trained(seed: int, recipe: Recipe) -> tuple[Network, list[float], np.ndarray]:

@@ -21,10 +21,11 @@ from cspnas.front import Reference, losses, non_dominated
 from cspnas.ledger import Network
 from cspnas.library import Place
 from cspnas.opening import known_row, opened
-from cspnas.runners.workplace import Where, workplace
+from cspnas.runners.protocol import Done, Wait, Where, Work
+from cspnas.runners.workplace import workplace
 from cspnas.samplers.by_name import sampler_of
 from cspnas.space_document import find_space, read_space
-from cspnas.work import CONFIRM, Done, Suggestion, Wait, Work
+from cspnas.suggestion import CONFIRM, Suggestion
 
 STRATA = ((0.2, 0.6), (0.5, 0.85), (1.0, 1.0))  # up to this share of the networks, this share of the choice
 

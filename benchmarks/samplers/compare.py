@@ -34,10 +34,10 @@ from cspnas.database import Database
 from cspnas.driver import Driver
 from cspnas.front import Reference, hypervolume, losses, non_dominated
 from cspnas.ledger import Network
+from cspnas.runners.protocol import Done, Wait, Work
+from cspnas.sampler_protocol import Sampler
 from cspnas.space_document import find_space, read_space
 from cspnas.study import Study
-from cspnas.teaching import Sampler
-from cspnas.work import Done, Wait, Work
 
 RESULTS = Path(__file__).parents[1] / "results" / "samplers"
 INITIAL = 10  # random networks, the same for all methods

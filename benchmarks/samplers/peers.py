@@ -18,6 +18,7 @@ import optuna
 from cspnas.candidates import candidate, violations
 from cspnas.errors import ArchitectureError
 from cspnas.ledger import Ledger
+from cspnas.sampler_protocol import Sampler
 from cspnas.samplers import optuna_samplers
 from cspnas.samplers.acquisition import Belief, Points, Trained
 from cspnas.samplers.cost_aware import CostAwareSampler
@@ -27,7 +28,6 @@ from cspnas.samplers.pool import Pool
 from cspnas.samplers.surrogate import Posterior, to_accuracy, to_target
 from cspnas.space import Gene, Genotype, SearchSpace
 from cspnas.study import Study
-from cspnas.teaching import Sampler
 
 
 class Variant(OptunaSampler):

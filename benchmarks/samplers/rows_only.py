@@ -12,11 +12,11 @@ from truth import Rows
 from cspnas.architecture_document import architecture_from
 from cspnas.candidates import Candidate
 from cspnas.ledger import Ledger
+from cspnas.sampler_protocol import Sampler
 from cspnas.samplers.features import raw_features
 from cspnas.samplers.pool import Batch, Pool
 from cspnas.space import Genotype, SearchSpace
 from cspnas.study import Study
-from cspnas.teaching import Sampler
 
 
 class RowsPool(Pool):

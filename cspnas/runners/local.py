@@ -8,15 +8,13 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from cspnas.driver import Driver
 from cspnas.errors import CspnasError, StorageError
 from cspnas.failures import checked, failure
 from cspnas.output import remove
 from cspnas.runners.interrupts import interrupts
 from cspnas.runners.memory_kills import MemoryKills
+from cspnas.runners.protocol import Done, Work, WorkSource, checkpoint_of
 from cspnas.runners.slot import Slot, spawn
-from cspnas.runners.workplace import checkpoint_of
-from cspnas.work import Done, Work
 
 MOST_STILLBORN = 10
 
@@ -64,7 +62,7 @@ class LocalRunner:
         self._stillborn = 0  # workers in a row that ended before they began anything
         self._alone: dict[str, Work] = {}  # device -> what waits for it to be empty, or has it to itself
 
-    def run(self, driver: Driver) -> str:
+    def run(self, driver: WorkSource) -> str:
         """Work until the driver is done; its reason. However this ends, no worker is left behind.
 
         Raises KeyboardInterrupt after Ctrl-C, never in the middle of a step.
@@ -82,7 +80,7 @@ class LocalRunner:
         finally:
             stop(self._slots)
 
-    def _fill(self, driver: Driver) -> str | None:
+    def _fill(self, driver: WorkSource) -> str | None:
         """Give every idle worker something to do; the reason to stop where there is none and all are idle."""
         for slot in self._slots:
             if slot.work is not None:
@@ -105,7 +103,7 @@ class LocalRunner:
         slot.send(work, time.monotonic(), checkpoint_of(self._folder, work))
         self._on_event("started", work, None)
 
-    def _collect(self, driver: Driver) -> None:
+    def _collect(self, driver: WorkSource) -> None:
         """Wait for messages or deaths, at most a second, so that progress stays alive."""
         by_handle: dict[Any, Slot] = {slot.connection: slot for slot in self._slots}
         ready = wait(list(by_handle), timeout=1.0)
@@ -119,7 +117,7 @@ class LocalRunner:
             if not slot.connection.poll():
                 self._hung(driver, slot)
 
-    def _receive(self, driver: Driver, slot: Slot) -> None:
+    def _receive(self, driver: WorkSource, slot: Slot) -> None:
         try:
             messages = slot.read()
         except EOFError:
@@ -135,12 +133,12 @@ class LocalRunner:
             else:
                 self._end(driver, slot, slot.told(message["result"]))
 
-    def _hung(self, driver: Driver, slot: Slot) -> None:
+    def _hung(self, driver: WorkSource, slot: Slot) -> None:
         assert slot.work is not None
         message = f"no result after {slot.work.seconds:.0f} s (search.timeout); its worker was replaced"
         self._replace(driver, slot, slot.told(failure("timeout", message)))
 
-    def _replace(self, driver: Driver, slot: Slot, result: dict[str, Any]) -> None:
+    def _replace(self, driver: WorkSource, slot: Slot, result: dict[str, Any]) -> None:
         """A new worker for one that is gone or hangs, whose work ends so; one that never began says nothing of its work."""
         slot.stop()
         fresh = spawn(slot.device, self._evaluator, slot.log, slot.memory_kills)
@@ -163,7 +161,7 @@ class LocalRunner:
                 "there; the same command continues the search"
             )
 
-    def _end(self, driver: Driver, slot: Slot, result: dict[str, Any]) -> None:
+    def _end(self, driver: WorkSource, slot: Slot, result: dict[str, Any]) -> None:
         work, slot.work = slot.work, None
         assert work is not None
         if self._alone.get(slot.device) is work:

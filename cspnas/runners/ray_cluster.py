@@ -16,9 +16,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from cspnas import __version__
 from cspnas.errors import CspnasError, InputError
 from cspnas.runners.ray_address import reach
+from cspnas.version import __version__
 
 PROBE_SECONDS = 120.0  # for a first process on every node
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from cspnas.candidates import admitted_sample
 from cspnas.errors import InputError
 from cspnas.packing import Room, check_room
+from cspnas.runners.protocol import TRAINER
 from cspnas.runners.ray_cluster import Node
-from cspnas.runners.workplace import TRAINER
 from cspnas.study import Study
 
 CONTEXT_BYTES = 1 << 30  # what a process takes of a GPU beside tensors: CUDA's context, libraries' workspaces

@@ -24,16 +24,14 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from cspnas.driver import Driver
 from cspnas.errors import CspnasError, StorageError
 from cspnas.failures import checked
 from cspnas.output import remove, write_whole
 from cspnas.runners.interrupts import interrupts
 from cspnas.runners.printed import tail
+from cspnas.runners.protocol import Done, Work, WorkSource, checkpoint_of
 from cspnas.runners.ray_cluster import RayError, on_node, quiet_ray
 from cspnas.runners.ray_slots import Slots
-from cspnas.runners.workplace import checkpoint_of
-from cspnas.work import Done, Work
 
 OnEvent = Callable[[str, Work | None, Any], None]
 
@@ -83,7 +81,7 @@ class RayRunner:
         """Nothing is started before `run`: Ray's processes are there already."""
         return nullcontext()
 
-    def run(self, driver: Driver, on_event: OnEvent) -> str:
+    def run(self, driver: WorkSource, on_event: OnEvent) -> str:
         """Work until the driver is done; its reason. Raises KeyboardInterrupt after Ctrl-C, never in the middle of a
         step, and RayError where the cluster goes away; no training goes on after any of these.
         """
@@ -123,7 +121,7 @@ class RayRunner:
         self._fit = self._loop.fit.remote(self.slots, home)
         self._poll = self._loop.events.remote(1.0)
 
-    def _fill(self, driver: Driver) -> str | None:
+    def _fill(self, driver: WorkSource) -> str | None:
         """Post work for every free slot; the reason to stop where there is none and none is in flight."""
         while self._alone is None and len(self._in_flight) < self.slots.count:
             work = driver.suggest()
@@ -160,7 +158,7 @@ class RayRunner:
         training = Training(ticket, json.dumps(_portable(work.unit)), str(path), work.seconds, kept)
         self._loop.give.remote(training)
 
-    def _collect(self, driver: Driver) -> None:
+    def _collect(self, driver: WorkSource) -> None:
         """Wait for events, at most a second, so that progress stays alive; then look for last words."""
         ray = quiet_ray()
         if not self._in_flight:
@@ -188,7 +186,7 @@ class RayRunner:
         time.sleep(1.0)
         self._on_event("tick", None, None)
 
-    def _hear(self, driver: Driver, kind: str, ticket: str, detail: Any) -> None:
+    def _hear(self, driver: WorkSource, kind: str, ticket: str, detail: Any) -> None:
         if kind == "ended":
             raise self._broken(detail)
         if kind == "began":
@@ -228,7 +226,7 @@ class RayRunner:
             answer = task.remote(*arguments)
         self._words[answer] = (ticket, found, time.monotonic() + WORDS_SECONDS)
 
-    def _read(self, driver: Driver) -> None:
+    def _read(self, driver: WorkSource) -> None:
         """End the trainings whose dead workers' last words are there, or come too late."""
         ray, asked = quiet_ray(), list(self._words)
         ready, _ = ray.wait(asked, num_returns=len(asked), timeout=0.01)
@@ -258,7 +256,7 @@ class RayRunner:
                 "the same command continues the search"
             )
 
-    def _take(self, driver: Driver, ticket: str, result: dict[str, Any]) -> None:
+    def _take(self, driver: WorkSource, ticket: str, result: dict[str, Any]) -> None:
         work = self._in_flight.pop(ticket)
         if work is self._alone:
             self._alone = None

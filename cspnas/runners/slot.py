@@ -17,8 +17,8 @@ from typing import Any
 from cspnas.failures import failure
 from cspnas.runners.memory_kills import MemoryKills
 from cspnas.runners.printed import size, tail
+from cspnas.runners.protocol import Work
 from cspnas.runners.worker import worker_main
-from cspnas.work import Work
 
 START_SECONDS = 600.0  # for a new worker to begin: imports of 64 workers at once, on a busy machine
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from cspnas.sampler_protocol import Sampler
 from cspnas.study import Study
-from cspnas.teaching import Sampler
 
 
 def sampler_of(study: Study) -> Sampler:

@@ -104,7 +104,7 @@ def search(
     from cspnas import failpoints
     from cspnas.library import new_place
     from cspnas.progress import Progress
-    from cspnas.runners.workplace import Where
+    from cspnas.runners.protocol import Where
     from cspnas.search import run_search
     from cspnas.space_document import read_space
 

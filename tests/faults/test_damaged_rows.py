@@ -16,10 +16,11 @@ from driven import SPACE, Run, Start
 
 from cspnas.errors import StorageError
 from cspnas.ledger import Ledger
+from cspnas.opened_study import open_study
+from cspnas.runners.protocol import Work
 from cspnas.samplers.drawing import parents
 from cspnas.samplers.surrogate import Surrogate
-from cspnas.summary import open_study, summarise
-from cspnas.work import Work
+from cspnas.summary import summarise
 
 TRAININGS = 9  # enough for a model, so that every reader of a damaged value is met
 

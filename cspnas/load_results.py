@@ -1,0 +1,22 @@
+"""The results of one study, read from its database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cspnas.database import Database
+from cspnas.front import Reference
+from cspnas.ledger import Ledger, StudyRows
+
+
+def study_rows(database: Database, study_id: int) -> StudyRows:
+    """All that a ledger is made of."""
+    evaluations, first = database.evaluations(study_id), database.first_suggestions(study_id)
+    return StudyRows(evaluations, first, database.last_front(study_id), database.shown_url)
+
+
+def load_results(database: Database, row: Mapping[str, Any]) -> Ledger:
+    """The ledger of a study's `row`. Raises StorageError for figures that no search can have written."""
+    reference = Reference.from_json(row["facts"]["reference"])
+    return Ledger(reference, study_rows(database, row["id"]), row["id"])

@@ -1,0 +1,29 @@
+"""A study as it stands in its database, open to read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from cspnas.database import Database
+from cspnas.ledger import Ledger
+from cspnas.load_results import load_results
+from cspnas.storage import undamaged
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A study read from its database."""
+
+    name: str
+    row: dict[str, Any]
+    ledger: Ledger
+    database: Database
+
+
+def open_study(database: Database, name: str | None) -> Opened:
+    """The study `name`, or the only one. Raises InputError where it is not there or must be named."""
+    row = database.chosen(name)
+    with undamaged(database.shown_url):
+        ledger = load_results(database, row)
+    return Opened(row["name"], row, ledger, database)

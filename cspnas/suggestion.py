@@ -1,0 +1,30 @@
+"""One proposal of a search, as the study keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cspnas.space import Genotype
+
+CONFIRM = "confirm"  # the source of what trains a known network with a new seed
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """One proposal of the search, numbered through the study.
+
+    `source`: a sampler's name, `baseline:plain`, `baseline:csp`, `uniform` or `confirm`. `state`: the sampler's own, as JSON.
+    `asked`: this driver's sampler made it and waits to be told what became of it.
+    """
+
+    number: int
+    source: str
+    genotype: Genotype
+    state: Mapping[str, Any] | None = None
+    asked: bool = False
+
+    def columns(self) -> dict[str, Any]:
+        """What the study database keeps of it as columns."""
+        return {"number": self.number, "source": self.source, "genotype": self.genotype}
