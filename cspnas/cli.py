@@ -25,6 +25,8 @@ from cspnas.options import (
     Storage,
     StudyArgument,
 )
+from cspnas.steps import steps
+from cspnas.wrapping import wrapped_lines
 
 app = typer.Typer(
     add_completion=False,
@@ -92,19 +94,23 @@ def front(
     failed: Annotated[
         bool, typer.Option("--failed", help="The failed trainings instead: why, and their logs.")
     ] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Every cost and the stages on one line, however long.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Also write the front as an interactive HTML page.")] = None,
     force: Annotated[bool, typer.Option(help="Replace an existing plot.")] = False,
 ) -> None:
     """Show the current front, its knee marked, the baselines beside it."""
     from cspnas.summary import summarise
 
-    opened = _open(study)
-    summary = summarise(opened)
-    if plot is not None:
-        from cspnas.output import write_whole
-        from cspnas.plots import front_page
+    with steps() as step:
+        step(f"reading study {study}")
+        opened = _open(study)
+        summary = summarise(opened)
+        if plot is not None:
+            from cspnas.output import write_whole
+            from cspnas.plots import front_page
 
-        write_whole(plot, front_page(summary), force=force, inputs=opened.database.files)
+            step(f"drawing {plot}")
+            write_whole(plot, front_page(summary), force=force, inputs=opened.database.files)
     if as_json:
         print_json(summary)
     elif as_csv:
@@ -116,7 +122,7 @@ def front(
     else:
         from cspnas.tables import print_summary
 
-        print_summary(summary)
+        print_summary(summary, wide=wide)
 
 
 @app.command()
@@ -138,8 +144,10 @@ def export(
 
     _one_of(choice, PICKS, "--pick")
     _one_of(form, ("yaml",), "--format")
-    opened = _open(study)
-    network = pick(opened, choice, where or [], trial)
+    with steps() as step:
+        step(f"reading study {study}")
+        opened = _open(study)
+        network = pick(opened, choice, where or [], trial)
     content = architecture_yaml(network.architecture, take_away(opened, network))
     write_whole(output, content, force=force, inputs=opened.database.files)
     accuracy = f"{100 * network.accuracy:.2f}% accuracy"
@@ -164,7 +172,9 @@ def cost(
     if against is not None:
         _one_of(against, AGAINST, "--against")
     path = find_architecture(architecture)
-    text, agrees = report(path, check=check, batch_size=batch_size, as_json=as_json, layers=layers, against=against)
+    with steps() as step:
+        step("counting by ptflops, torch and an allocation tracker" if check else "counting")
+        text, agrees = report(path, check=check, batch_size=batch_size, as_json=as_json, layers=layers, against=against)
     typer.echo(text)
     if not agrees:
         raise typer.Exit(1)
@@ -194,7 +204,8 @@ def space(
     if copy:
         typer.echo(space_command.copy(space, force=force))
         return
-    typer.echo(space_command.report(space, sample, as_json=as_json))
+    text = space_command.report(space, sample, as_json=as_json)
+    typer.echo(text if as_json else wrapped_lines(text))
 
 
 @app.command()
@@ -247,7 +258,10 @@ def studies(
     from cspnas.studies_command import listing
 
     if context.invoked_subcommand is None:
-        typer.echo(listing(storage, as_json=as_json))
+        with steps() as step:
+            step("reading the studies")
+            text = listing(storage, as_json=as_json)
+        typer.echo(text if as_json else wrapped_lines(text))
 
 
 @studies_app.command()
@@ -258,7 +272,10 @@ def copy(
     """Copy a study to another database with all that is known of it; it must not be there yet."""
     from cspnas import studies_command
 
-    typer.echo(studies_command.copy(source, target))
+    with steps() as step:
+        step(f"copying {source}")
+        text = studies_command.copy(source, target)
+    typer.echo(text)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from cspnas.candidates import admitted_sample, reference_of
+from cspnas.candidates import SAMPLE, admitted_sample, reference_of
 from cspnas.database import Database
 from cspnas.errors import InputError
 from cspnas.library import Place
@@ -19,6 +19,7 @@ from cspnas.opening import check_data, known_row, opened
 from cspnas.recipe import recipe_digest
 from cspnas.reuse import Reuse, other_study, reuser
 from cspnas.spool import Spool, record_left
+from cspnas.steps import Step, silent
 from cspnas.storage import UnreachableError, undamaged
 from cspnas.study import Study
 
@@ -45,23 +46,30 @@ def run_search(
     where: Where,
     reuse_from: Place | None,
     on_open: Callable[[Session], Event],
+    on_step: Step = silent,
 ) -> str:
-    """Search until the budget is spent; why it ended. The same call again continues the study."""
+    """Search until the budget is spent; why it ended. The same call again continues the study.
+
+    `on_step` hears what is done before the search is open, from where bad input has been refused that is cheap to find.
+    """
     from cspnas.runners.workplace import workplace
 
     assert place.name is not None
     # Bad input ends in these lines, with nothing written, not even a lock.
     known = known_row(study, place)
     if known is not None:
+        on_step(f"checking the data set {study.recipe.dataset}")
         check_data(study, place.name, known["facts"])
     other = other_study(reuse_from)
+    on_step("looking for devices" if where.runner == "local" else "starting Ray")
     with workplace(where, study, place.folder) as workers:
         measured_on = latency_device(study, workers)
-        facts = new_facts(study, workers.precision, measured_on) if known is None else known["facts"]
+        facts = new_facts(study, workers.precision, measured_on, on_step) if known is None else known["facts"]
         check_device(measured_on, facts)
         reuse = reuser(study, facts, measured_on, other, reuse_from)
         with opened(study, place, facts) as (database, row):
             study = replace(study, recipe=replace(study.recipe, precision=row["facts"]["precision"]))
+            on_step(f"starting {len(workers.devices)} workers and reading the study")
             spool = Spool(place.folder / "spool", row)
             with workers.started():
                 return _drive(study, database, row, workers, reuse, on_open, spool)
@@ -131,14 +139,19 @@ def _say(text: str) -> None:
     sys.stderr.write(f"note: {text}\n")
 
 
-def new_facts(study: Study, faster_precision: Callable[[], str], measured_on: str | None = None) -> dict[str, Any]:
+def new_facts(
+    study: Study, faster_precision: Callable[[], str], measured_on: str | None = None, step: Step = silent
+) -> dict[str, Any]:
     """What a new study fixes for good: hypervolume reference, data, resolved precision, recipe digest, latency's device."""
+    step(f"drawing {SAMPLE:,} networks for the ranges of the costs")
+    reference = reference_of(study, admitted_sample(study))
+    step(f"reading the data set {study.recipe.dataset}")
     from cspnas import data as datasets
 
-    reference = reference_of(study, admitted_sample(study))
     data = datasets.load(study.recipe.dataset)
     precision = study.recipe.precision
     if precision == "auto":
+        step("measuring which precision is faster")
         precision = faster_precision()
     recipe = replace(study.recipe, precision=precision)
     return {

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from shlex import quote
 from typing import Any
 
 from cspnas.errors import InputError
 from cspnas.library import Place, existing_place, new_name, new_place
+from cspnas.steps import Steps, steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +36,23 @@ def run(request: Request) -> None:
     """Search; Ctrl-C keeps everything finished, says how to continue and exits with 130."""
     shown: list[Any] = []
     try:
-        _search(request, shown)
+        with steps() as step:
+            _search(request, step, shown)
     except KeyboardInterrupt:
-        if shown:
-            shown[0].end()
+        _end(shown)
         sys.stderr.write("interrupted: everything finished is kept; the same command continues the search\n")
         raise SystemExit(130) from None
+    finally:
+        _end(shown)
 
 
-def _search(request: Request, shown: list[Any]) -> None:
+def _end(shown: list[Any]) -> None:
+    """The display goes before anything else is said, however the search ends."""
+    for display in shown:
+        display.end()
+
+
+def _search(request: Request, step: Steps, shown: list[Any]) -> None:
     from cspnas.runners.workplace import Where
     from cspnas.space_document import find_space, read_space
 
@@ -56,18 +66,19 @@ def _search(request: Request, shown: list[Any]) -> None:
     overrides, sources = _overrides(request.flags, request.sets)
     from cspnas.data_form import folder_form
 
-    study = read_space(path, overrides, sources, folder_form)
+    study = read_space(path, overrides, sources, partial(folder_form, step=step))
     study = replace(study, constraints=_merged(study.constraints, bounds), time_limit=seconds)
     from cspnas.progress import Progress
     from cspnas.search import run_search
 
     def on_open(session: Any) -> Progress:
+        step.end()
         progress = Progress(session)
         shown.append(progress)
         return progress
 
-    reason = run_search(study, place, where=where, reuse_from=reuse_from, on_open=on_open)
-    shown[0].end()
+    reason = run_search(study, place, where=where, reuse_from=reuse_from, on_open=on_open, on_step=step)
+    _end(shown)
     sys.stderr.write(f"done: {reason}\n")
     _close(place)
 

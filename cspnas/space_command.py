@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cspnas.objectives import EXACT, human, with_unit
+from cspnas.steps import steps
 from cspnas.study import Study
 
 
@@ -28,8 +30,9 @@ def report(name: str, count: int, *, as_json: bool) -> str:
     from cspnas.space_document import find_space, read_space
     from cspnas.space_statistics import statistics
 
-    study = read_space(find_space(name), folder_form=folder_form)
-    numbers = statistics(study, count)
+    with steps() as step:
+        study = read_space(find_space(name), folder_form=partial(folder_form, step=step))
+        numbers = statistics(study, count, step)
     return json.dumps(numbers, indent=2) if as_json else _text(study, numbers)
 
 

@@ -13,6 +13,7 @@ from cspnas.failures import quarantined
 from cspnas.front import Reference
 from cspnas.ledger import Ledger, Network
 from cspnas.storage import undamaged
+from cspnas.wiring import chosen_ratios, wiring
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,11 @@ def open_study(database: Database, name: str | None) -> Opened:
     return Opened(row["name"], row, ledger, database)
 
 
-def member(ledger: Ledger, network: Network, knee: Network | None) -> dict[str, Any]:
-    """One network of the study as plain data; units: accuracy and evenness as fractions, others as their names say."""
+def member(ledger: Ledger, network: Network, knee: Network | None, identity: dict[str, Any]) -> dict[str, Any]:
+    """One network of the study as plain data; units: accuracy and evenness as fractions, others as their names say.
+
+    `identity` is the study's.
+    """
     error = ledger.standard_error(network)
     return {
         "digest": network.digest,
@@ -50,19 +54,12 @@ def member(ledger: Ledger, network: Network, knee: Network | None) -> dict[str, 
         "traffic_elements": network.costs["traffic"],
         "evenness": network.costs.get("evenness"),  # older studies have none
         "latency_seconds": network.value("latency") if network.values("latency") else None,
-        "wiring": wiring(network),
+        "wiring": _wiring(ledger, network, identity),
     }
 
 
-def wiring(network: Network) -> str:
-    """Each stage in short: `3x12` depth by growth rate (or width), then fusion and the share routed around the block."""
-    parts = []
-    for stage in network.document["stages"]:
-        text, csp = f"{stage['depth']}x{stage.get('growth_rate') or stage['out']}", stage.get("csp")
-        if csp:
-            text += f" {csp['fusion']} {csp['part1'] / (csp['part1'] + csp['part2']):.2f}"
-        parts.append(text)
-    return " | ".join(parts)
+def _wiring(ledger: Ledger, network: Network, identity: dict[str, Any]) -> str:
+    return wiring(network.document, chosen_ratios(identity, ledger.genotypes.get(network.digest, {})))
 
 
 def summarise(opened: Opened) -> dict[str, Any]:
@@ -72,7 +69,7 @@ def summarise(opened: Opened) -> dict[str, Any]:
 
 
 def _summary(opened: Opened) -> dict[str, Any]:
-    ledger = opened.ledger
+    ledger, identity = opened.ledger, opened.row["identity"]
     knee, deviation = ledger.knee(), ledger.seed_deviation()
     measured = ledger.measured()
     front = ledger.front()
@@ -85,6 +82,7 @@ def _summary(opened: Opened) -> dict[str, Any]:
     between = float(np.std([n.accuracy for n in measured], ddof=1)) if len(measured) > 1 else None
     return {
         "study": opened.name,
+        "family": identity.get("space.family"),
         "objectives": list(ledger.reference.objectives),
         "trainings": ledger.finished,
         "in_flight": ledger.in_flight,
@@ -94,9 +92,9 @@ def _summary(opened: Opened) -> dict[str, Any]:
         "failures": failures(opened),
         "suggestions": opened.database.outcomes(opened.row["id"]),
         "hypervolume": ledger.hypervolume(),
-        "front": [member(ledger, network, knee) for network in front],
+        "front": [member(ledger, network, knee, identity) for network in front],
         "front_confirmed": sum(len(network.accuracies) > 1 for network in front),
-        "baselines": {kind: [member(ledger, n, None) for n in curve] for kind, curve in curves.items()},
+        "baselines": {kind: [member(ledger, n, None, identity) for n in curve] for kind, curve in curves.items()},
         "seed_standard_deviation": None if not deviation[1] else deviation[0],
         "seed_degrees_of_freedom": deviation[1],
         "between_network_standard_deviation": between,
@@ -114,7 +112,7 @@ def failures(opened: Opened) -> list[dict[str, Any]]:
         found.append(
             {
                 "digest": network.digest,
-                "wiring": wiring(network),
+                "wiring": _wiring(opened.ledger, network, opened.row["identity"]),
                 "source": network.source,
                 "seed": row["seed"],
                 "kind": row["failure_kind"],
