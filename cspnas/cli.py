@@ -25,7 +25,7 @@ from cspnas.options import (
     Storage,
     StudyArgument,
 )
-from cspnas.steps import steps
+from cspnas.steps import Step, steps
 from cspnas.wrapping import wrapped_lines
 
 app = typer.Typer(
@@ -102,8 +102,7 @@ def front(
     from cspnas.summary import summarise
 
     with steps() as step:
-        step(f"reading study {study}")
-        opened = _open(study)
+        opened = _open(study, step)
         summary = summarise(opened)
         if plot is not None:
             from cspnas.output import write_whole
@@ -145,8 +144,7 @@ def export(
     _one_of(choice, PICKS, "--pick")
     _one_of(form, ("yaml",), "--format")
     with steps() as step:
-        step(f"reading study {study}")
-        opened = _open(study)
+        opened = _open(study, step)
         network = pick(opened, choice, where or [], trial)
     content = architecture_yaml(network.architecture, take_away(opened, network))
     write_whole(output, content, force=force, inputs=opened.database.files)
@@ -173,8 +171,9 @@ def cost(
         _one_of(against, AGAINST, "--against")
     path = find_architecture(architecture)
     with steps() as step:
-        step("counting by ptflops, torch and an allocation tracker" if check else "counting")
-        text, agrees = report(path, check=check, batch_size=batch_size, as_json=as_json, layers=layers, against=against)
+        text, agrees = report(
+            path, check=check, batch_size=batch_size, as_json=as_json, layers=layers, against=against, step=step
+        )
     typer.echo(text)
     if not agrees:
         raise typer.Exit(1)
@@ -259,8 +258,7 @@ def studies(
 
     if context.invoked_subcommand is None:
         with steps() as step:
-            step("reading the studies")
-            text = listing(storage, as_json=as_json)
+            text = listing(storage, as_json=as_json, step=step)
         typer.echo(text if as_json else wrapped_lines(text))
 
 
@@ -273,8 +271,7 @@ def copy(
     from cspnas import studies_command
 
     with steps() as step:
-        step(f"copying {source}")
-        text = studies_command.copy(source, target)
+        text = studies_command.copy(source, target, step)
     typer.echo(text)
 
 
@@ -286,16 +283,18 @@ def dashboard(
     """Open optuna-dashboard on the study, on loopback only."""
     from cspnas.dashboard import serve
 
-    serve(_open(study), port)
+    with steps() as step:
+        opened = _open(study, step)
+    serve(opened, port)
 
 
-def _open(study: str) -> Any:
+def _open(study: str, step: Step) -> Any:
     from cspnas.database import Database
     from cspnas.library import existing_place
     from cspnas.summary import open_study
 
     place = existing_place(study)
-    return open_study(Database(place.url, read_only=True), place.name)
+    return open_study(Database(place.url, read_only=True), place.name, step)
 
 
 def _one_of(value: str, known: tuple[str, ...], where: str) -> None:

@@ -61,8 +61,7 @@ def run_search(
         on_step(f"checking the data set {study.recipe.dataset}")
         check_data(study, place.name, known["facts"])
     other = other_study(reuse_from)
-    on_step("looking for devices" if where.runner == "local" else "starting Ray")
-    with workplace(where, study, place.folder) as workers:
+    with workplace(where, study, place.folder, on_step) as workers:
         measured_on = latency_device(study, workers)
         facts = new_facts(study, workers.precision, measured_on, on_step) if known is None else known["facts"]
         check_device(measured_on, facts)

@@ -12,6 +12,7 @@ from cspnas.database import Database
 from cspnas.failures import quarantined
 from cspnas.front import Reference
 from cspnas.ledger import Ledger, Network
+from cspnas.steps import Step, silent
 from cspnas.storage import undamaged
 from cspnas.wiring import chosen_ratios, wiring
 
@@ -26,9 +27,10 @@ class Opened:
     database: Database
 
 
-def open_study(database: Database, name: str | None) -> Opened:
+def open_study(database: Database, name: str | None, step: Step = silent) -> Opened:
     """The study `name`, or the only one. Raises InputError where it is not there or must be named."""
     row = database.chosen(name)
+    step(f"reading study {row['name']}")
     with undamaged(database.shown_url):
         ledger = Ledger(Reference.from_json(row["facts"]["reference"]), database, row["id"])
     return Opened(row["name"], row, ledger, database)

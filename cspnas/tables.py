@@ -36,20 +36,20 @@ class Column:
 
 def print_summary(summary: dict[str, Any], *, wide: bool = False) -> None:
     """The front with its knee, the baselines beside it, and what the search won."""
-    for line in front_table(summary, wide=wide):
+    for line in front_table(summary, width(), wide=wide):
         _print(line, style="dim" if line.startswith(INDENT) else None)
     for line in sentences(summary):
         _print(wrapped(line))
 
 
-def front_table(summary: dict[str, Any], *, wide: bool = False) -> list[str]:
-    """Two lines a network, within the terminal's width: the study's objectives in its own order with the accuracy's error,
+def front_table(summary: dict[str, Any], room: int, *, wide: bool = False) -> list[str]:
+    """Two lines a network, within `room` columns: the study's objectives in its own order with the accuracy's error,
     then, indented, what did not fit and the stages. `wide`: every figure and the stages on one line, whatever its length.
     """
     rows = [("knee" if row["knee"] else "", row) for row in summary["front"]]
     rows += [(kind, row) for kind, curve in summary["baselines"].items() for row in curve]
     columns = _columns(summary, rows)
-    kept = columns if wide else _fitting(columns, width())
+    kept = columns if wide else _fitting(columns, room)
     left = [column for column in columns if column not in kept and not column.optional]
     stages = _stages_heading(summary)
     lines = [f"Front of {summary['study']}: {len(summary['front'])} of {summary['networks']} networks"]
@@ -57,14 +57,14 @@ def front_table(summary: dict[str, Any], *, wide: bool = False) -> list[str]:
     if wide:
         lines += [*heading[:-1], heading[-1] + GAP + stages]
     else:
-        lines += [*heading, _below([column.title for column in left], stages)]
+        lines += [*heading, *_below([column.title for column in left], stages, room)]
     begins = {0: "", len(summary["front"]): "baselines "}
     for number, (_, row) in enumerate(rows):
         if number in begins:
             lines.append(begins[number].ljust(max(map(len, heading)), "-"))
         line = _joined(kept, [column.cells[number] for column in kept])
         told = [f"{column.title} {column.cells[number]}" for column in left]
-        lines += [line + GAP + row["wiring"]] if wide else [line.rstrip(), _below(told, row["wiring"])]
+        lines += [line + GAP + row["wiring"]] if wide else [line.rstrip(), *_below(told, row["wiring"], room)]
     return lines
 
 
@@ -131,8 +131,9 @@ def _joined(columns: list[Column], cells: list[str]) -> str:
     )
 
 
-def _below(told: list[str], stages: str) -> str:
-    return wrapped(INDENT + "; ".join([*filter(None, [", ".join(told)]), stages]), indent=INDENT + "  ")
+def _below(told: list[str], stages: str, room: int) -> list[str]:
+    text = "; ".join([*filter(None, [", ".join(told)]), stages])
+    return wrapped(INDENT + text, room, INDENT + GAP).splitlines()
 
 
 def _stages_heading(summary: dict[str, Any]) -> str:

@@ -60,6 +60,7 @@ def run(
 
     file = read_architecture(path)
     weights, results = _targets(path, output, force=force)
+    _check_flops(file)
     with steps() as step:
         job = _job(file, _recipe(file.document, epochs, dataset), device, seed, step)
     checkpoint = weights.with_name(f"{weights.name}.checkpoint")
@@ -117,12 +118,22 @@ def _job(file: ArchitectureFile, recipe: Recipe, device_name: str, seed: int, st
 
 def _check_size(file: ArchitectureFile, recipe: Recipe, device: torch.device) -> None:
     from cspnas.capacity import check_fits
+    from cspnas.families import wire
+
+    try:
+        check_fits(wire(file.architecture), recipe.batch_size, device)
+    except TrainingError as error:
+        do = "lower recipe.batch_size in the file, or take a smaller network"
+        raise InputError(str(error), expected="a network that fits", where=str(file.path), do=do) from None
+
+
+def _check_flops(file: ArchitectureFile) -> None:
+    """Before torch is imported."""
     from cspnas.cost import cost_of
     from cspnas.families import wire
     from cspnas.objectives import LARGEST, human
 
-    graph = wire(file.architecture)
-    flops = cost_of(graph).flops
+    flops = cost_of(wire(file.architecture)).flops
     if flops > LARGEST.bound:
         raise InputError(
             f"a network of {human('flops', flops)} FLOPs",
@@ -130,11 +141,6 @@ def _check_size(file: ArchitectureFile, recipe: Recipe, device: torch.device) ->
             where=str(file.path),
             do="take a smaller network, or smaller images",
         )
-    try:
-        check_fits(graph, recipe.batch_size, device)
-    except TrainingError as error:
-        do = "lower recipe.batch_size in the file, or take a smaller network"
-        raise InputError(str(error), expected="a network that fits", where=str(file.path), do=do) from None
 
 
 def _check_form(file: ArchitectureFile, data: DataSet) -> None:

@@ -12,6 +12,7 @@ from cspnas.candidates import admitted_sample
 from cspnas.driver import Driver
 from cspnas.errors import InputError
 from cspnas.spelling import nearest
+from cspnas.steps import Step, silent
 from cspnas.study import Study
 from cspnas.work import Work
 
@@ -116,7 +117,7 @@ class Here:
 
 
 @contextmanager
-def workplace(where: Where, study: Study, folder: Path) -> Iterator[Workplace]:
+def workplace(where: Where, study: Study, folder: Path, step: Step = silent) -> Iterator[Workplace]:
     """Open where the trainings will run; what a runner logs goes to `folder`. Writes nothing yet.
 
     Raises InputError for a device or an address that is not there.
@@ -124,14 +125,14 @@ def workplace(where: Where, study: Study, folder: Path) -> Iterator[Workplace]:
     if where.runner == "local":
         from cspnas.runners.devices import devices_for
 
-        devices = devices_for(where.device, study.workers, where.per_gpu, lambda: greatest_training(study))
+        devices = devices_for(where.device, study.workers, where.per_gpu, lambda: greatest_training(study), step)
         yield Here(devices, folder, where.evaluator)
         return
     from cspnas.runners.ray_cluster import cluster
     from cspnas.runners.ray_slots import slots_of
     from cspnas.runners.ray_tune import RayRunner
 
-    with cluster(where.address or "local", study.workers) as nodes:
+    with cluster(where.address or "local", study.workers, step) as nodes:
         slots = replace(slots_of(nodes, study, where.device, where.per_gpu), evaluator=where.evaluator)
         yield RayRunner(slots, folder)
 
