@@ -99,13 +99,15 @@ def front(
     force: Annotated[bool, typer.Option(help="Replace an existing plot.")] = False,
 ) -> None:
     """Show the current front, its knee marked, the baselines beside it."""
+    from cspnas.output import check_output, write_whole
     from cspnas.summary import summarise
 
+    if plot is not None:
+        check_output(plot, force=force, inputs=[])
     with steps() as step:
         opened = _open(study, step)
         summary = summarise(opened)
         if plot is not None:
-            from cspnas.output import write_whole
             from cspnas.plots import front_page
 
             step(f"drawing {plot}")
@@ -139,10 +141,11 @@ def export(
     """Write an architecture with all that is needed to build and train it."""
     from cspnas.document import architecture_yaml
     from cspnas.export import PICKS, pick, take_away
-    from cspnas.output import write_whole
+    from cspnas.output import check_output, write_whole
 
     _one_of(choice, PICKS, "--pick")
     _one_of(form, ("yaml",), "--format")
+    check_output(output, force=force, inputs=[])
     with steps() as step:
         opened = _open(study, step)
         network = pick(opened, choice, where or [], trial)

@@ -23,5 +23,5 @@ def wrapped(text: str, columns: int | None = None, indent: str = "  ") -> str:
 
 
 def wrapped_lines(text: str) -> str:
-    """Each line of `text` wrapped."""
-    return "\n".join(map(wrapped, text.splitlines()))
+    """Each line of `text` wrapped on a terminal; in a pipe it stays a line, for whoever looks for it."""
+    return "\n".join(map(wrapped, text.splitlines())) if sys.stdout.isatty() else text
