@@ -26,6 +26,8 @@ from cspnas.options import (
     Storage,
     StudyArgument,
 )
+from cspnas.steps import Step, steps
+from cspnas.wrapping import wrapped_lines
 
 app = typer.Typer(
     add_completion=False,
@@ -93,19 +95,24 @@ def front(
     failed: Annotated[
         bool, typer.Option("--failed", help="The failed trainings instead: why, and their logs.")
     ] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Every cost and the stages on one line, however long.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Also write the front as an interactive HTML page.")] = None,
     force: Annotated[bool, typer.Option(help="Replace an existing plot.")] = False,
 ) -> None:
     """Show the current front, its knee marked, the baselines beside it."""
+    from cspnas.output import check_output, write_whole
     from cspnas.summary import members, summarise
 
-    opened = _open(study)
-    summary = summarise(opened)
     if plot is not None:
-        from cspnas.output import write_whole
-        from cspnas.plots import front_page
+        check_output(plot, force=force, inputs=[])
+    with steps() as step:
+        opened = _open(study, step)
+        summary = summarise(opened)
+        if plot is not None:
+            from cspnas.plots import front_page
 
-        write_whole(plot, front_page(summary, members(opened)), force=force, inputs=opened.database.files)
+            step(f"drawing {plot}")
+            write_whole(plot, front_page(summary, members(opened)), force=force, inputs=opened.database.files)
     if as_json:
         print_json(summary)
     elif as_csv:
@@ -117,7 +124,7 @@ def front(
     else:
         from cspnas.tables import print_summary
 
-        print_summary(summary)
+        print_summary(summary, wide=wide)
 
 
 @app.command()
@@ -135,12 +142,14 @@ def export(
     """Write an architecture with all that is needed to build and train it."""
     from cspnas.document import architecture_yaml
     from cspnas.export import PICKS, pick, take_away
-    from cspnas.output import write_whole
+    from cspnas.output import check_output, write_whole
 
     _one_of(choice, PICKS, "--pick")
     _one_of(form, ("yaml",), "--format")
-    opened = _open(study)
-    network = pick(opened, choice, where or [], trial)
+    check_output(output, force=force, inputs=[])
+    with steps() as step:
+        opened = _open(study, step)
+        network = pick(opened, choice, where or [], trial)
     content = architecture_yaml(network.architecture, take_away(opened, network))
     write_whole(output, content, force=force, inputs=opened.database.files)
     accuracy = f"{100 * network.accuracy:.2f}% accuracy"
@@ -165,7 +174,10 @@ def cost(
     if against is not None:
         _one_of(against, AGAINST, "--against")
     path = find_architecture(architecture)
-    text, agrees = report(path, check=check, batch_size=batch_size, as_json=as_json, layers=layers, against=against)
+    with steps() as step:
+        text, agrees = report(
+            path, check=check, batch_size=batch_size, as_json=as_json, layers=layers, against=against, step=step
+        )
     typer.echo(text)
     if not agrees:
         raise typer.Exit(1)
@@ -207,7 +219,8 @@ def space(
 
     flags = {"proxy.dataset": ("--dataset", dataset), "objectives": ("--objective", objective or None)}
     settings = SpaceSettings(flags, set_ or [], constraint or [])
-    typer.echo(space_command.report(space, sample, as_json=as_json, settings=settings))
+    text = space_command.report(space, sample, as_json=as_json, settings=settings)
+    typer.echo(text if as_json else wrapped_lines(text))
 
 
 @app.command()
@@ -260,7 +273,9 @@ def studies(
     from cspnas.studies_command import listing
 
     if context.invoked_subcommand is None:
-        typer.echo(listing(storage, as_json=as_json))
+        with steps() as step:
+            text = listing(storage, as_json=as_json, step=step)
+        typer.echo(text if as_json else wrapped_lines(text))
 
 
 @studies_app.command()
@@ -271,7 +286,9 @@ def copy(
     """Copy a study to another database with all that is known of it; it must not be there yet."""
     from cspnas import studies_command
 
-    typer.echo(studies_command.copy(source, target))
+    with steps() as step:
+        text = studies_command.copy(source, target, step)
+    typer.echo(text)
 
 
 @app.command()
@@ -282,16 +299,18 @@ def dashboard(
     """Open optuna-dashboard on the study, on loopback only."""
     from cspnas.dashboard import serve
 
-    serve(_open(study), port)
+    with steps() as step:
+        opened = _open(study, step)
+    serve(opened, port)
 
 
-def _open(study: str) -> Any:
+def _open(study: str, step: Step) -> Any:
     from cspnas.database import Database
     from cspnas.library import existing_place
     from cspnas.opened_study import open_study
 
     place = existing_place(study)
-    return open_study(Database(place.url, read_only=True), place.name)
+    return open_study(Database(place.url, read_only=True), place.name, step)
 
 
 def _none_of(flag: str, **given: Any) -> None:

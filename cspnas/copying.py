@@ -14,6 +14,7 @@ from cspnas.migration import NoTablesError
 from cspnas.opened_study import open_study
 from cspnas.projection import Projection
 from cspnas.sqlite_file import sqlite_files
+from cspnas.steps import Step, silent
 from cspnas.storage import check_name_free, undamaged
 from cspnas.study import space_of
 from cspnas.study_tables import (
@@ -38,7 +39,7 @@ _TABLES: tuple[tuple[sa.Table, dict[str, sa.Table]], ...] = (
 CHUNK = 500  # rows an insert
 
 
-def copy_study(source: Place, target: Place) -> tuple[str, int]:
+def copy_study(source: Place, target: Place, step: Step = silent) -> tuple[str, int]:
     """Copy the study, and rebuild Optuna's tables from ours; its name there, and the number of its evaluations.
 
     Raises InputError where it is there already, StorageError where it is not whole; then nothing is written.
@@ -49,6 +50,7 @@ def copy_study(source: Place, target: Place) -> tuple[str, int]:
         place = Place(target.url, target.name or row["name"])
         check_name_free_of_ours(place)
         check_name_free(place.url, str(place.name))
+        step(f"copying study {row['name']}")
         with undamaged(database.shown_url):
             contents = _contents(database, row)
         _into(place, row, contents)

@@ -14,6 +14,7 @@ from cspnas.families import wire
 from cspnas.layers import Part, parts_of, whole
 from cspnas.objectives import OBJECTIVES, exact_values, human, with_unit
 from cspnas.recipe import Recipe
+from cspnas.steps import Step, silent
 from cspnas.widths import plain_network
 
 if TYPE_CHECKING:
@@ -42,15 +43,24 @@ class Report:
 
 
 def report(
-    path: Path, *, check: bool, batch_size: int | None, as_json: bool, layers: bool = False, against: str | None = None
+    path: Path,
+    *,
+    check: bool,
+    batch_size: int | None,
+    as_json: bool,
+    layers: bool = False,
+    against: str | None = None,
+    step: Step = silent,
 ) -> tuple[str, bool]:
     """(text to print, whether every independent count agrees)."""
-    found = _costed(path, check=check, batch_size=batch_size, layers=layers, against=against)
+    found = _costed(path, check=check, batch_size=batch_size, layers=layers, against=against, step=step)
     text = json.dumps(_document(found, layers=layers), indent=2) if as_json else _text(found, layers=layers)
     return text, all(entry.agrees for entry in found.checks)
 
 
-def _costed(path: Path, *, check: bool, batch_size: int | None, layers: bool, against: str | None) -> Report:
+def _costed(
+    path: Path, *, check: bool, batch_size: int | None, layers: bool, against: str | None, step: Step
+) -> Report:
     from cspnas.document import read_architecture
 
     file = read_architecture(path)
@@ -60,6 +70,7 @@ def _costed(path: Path, *, check: bool, batch_size: int | None, layers: bool, ag
     costs = {"macs": cost.macs, **exact_values(cost, batch), "weight_bytes": cost.weight_bytes}
     checks = []
     if check:
+        step("counting again by ptflops, torch and an allocation tracker")
         from cspnas.checks import check_costs
 
         checks = check_costs(graph)

@@ -4,14 +4,32 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cspnas.errors import CspnasError, InputError
 from cspnas.opened_study import Opened
+from cspnas.steps import steps
+
+if TYPE_CHECKING:
+    from wsgiref.simple_server import WSGIServer
 
 
 def serve(opened: Opened, port: int) -> None:
-    """Serve until Ctrl-C."""
+    """Serve until Ctrl-C. Raises InputError for a port that is taken."""
+    with steps() as step:
+        step("starting optuna-dashboard")
+        server, address = _server(opened, port)
+    print(f"{address}  (Ctrl-C ends it)", flush=True)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        sys.stderr.write("\n")
+    finally:
+        server.server_close()
+
+
+def _server(opened: Opened, port: int) -> tuple[WSGIServer, str]:
+    """It and the address of the study's page there."""
     from wsgiref.simple_server import WSGIRequestHandler, make_server
 
     from optuna.storages import RDBStorage
@@ -29,14 +47,7 @@ def serve(opened: Opened, port: int) -> None:
         server = make_server("127.0.0.1", port, only_this_machine(wsgi(storage)), handler_class=Quiet)
     except OSError as error:
         raise InputError(f"port {port}: {error.strerror}", where="--port", do="choose another port") from None
-    address = f"http://127.0.0.1:{server.server_port}/dashboard/studies/{_study_id(storage, opened.name)}"
-    print(f"{address}  (Ctrl-C ends it)", flush=True)
-    try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        sys.stderr.write("\n")
-    finally:
-        server.server_close()
+    return server, f"http://127.0.0.1:{server.server_port}/dashboard/studies/{_study_id(storage, opened.name)}"
 
 
 def only_this_machine(application: Any) -> Any:

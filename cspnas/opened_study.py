@@ -8,6 +8,7 @@ from typing import Any
 from cspnas.database import Database
 from cspnas.ledger import Ledger
 from cspnas.load_results import load_results
+from cspnas.steps import Step, silent
 from cspnas.storage import undamaged
 
 
@@ -21,9 +22,10 @@ class Opened:
     database: Database
 
 
-def open_study(database: Database, name: str | None) -> Opened:
+def open_study(database: Database, name: str | None, step: Step = silent) -> Opened:
     """The study `name`, or the only one. Raises InputError where it is not there or must be named."""
     row = database.chosen(name)
+    step(f"reading study {row['name']}")
     with undamaged(database.shown_url):
         ledger = load_results(database, row)
     return Opened(row["name"], row, ledger, database)

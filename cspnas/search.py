@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from cspnas.candidates import Candidate, admitted_sample, reference_of
+from cspnas.candidates import SAMPLE, Candidate, admitted_sample, reference_of
 from cspnas.database import Database
 from cspnas.errors import InputError
 from cspnas.library import Place
@@ -20,6 +20,7 @@ from cspnas.recipe import recipe_digest
 from cspnas.reuse import Reuse, other_study, reuser
 from cspnas.space_warnings import undecided
 from cspnas.spool import Spool, record_left
+from cspnas.steps import Step, silent
 from cspnas.storage import UnreachableError, undamaged
 from cspnas.study import Study
 
@@ -46,26 +47,35 @@ def run_search(
     where: Where,
     reuse_from: Place | None,
     on_open: Callable[[Session], Event],
+    on_step: Step = silent,
 ) -> str:
-    """Search until the budget is spent; why it ended. The same call again continues the study."""
+    """Search until the budget is spent; why it ended. The same call again continues the study.
+
+    `on_step` hears what is done before the search is open, from where bad input has been refused that is cheap to find.
+    """
     from cspnas.runners.workplace import workplace
 
     assert place.name is not None
     # Bad input ends in these lines, with nothing written, not even a lock.
     known = known_row(study, place)
     if known is not None:
+        on_step(f"checking the data set {study.recipe.dataset}")
         check_data(study, place.name, known["facts"])
     other = other_study(reuse_from)
-    with workplace(where, study, place.folder) as workers:
+    with workplace(where, study, place.folder, on_step) as workers:
         measured_on = latency_device(study, workers)
-        sample = admitted_sample(study) if known is None else []
-        facts = new_facts(study, sample, workers.precision, measured_on) if known is None else known["facts"]
+        sample: list[Candidate] = []
+        if known is None:
+            on_step(f"drawing {SAMPLE:,} networks for the ranges of the costs")
+            sample = admitted_sample(study)
+        facts = new_facts(study, sample, workers.precision, measured_on, on_step) if known is None else known["facts"]
         check_device(measured_on, facts)
         reuse = reuser(study, facts, measured_on, other, reuse_from)
         with opened(study, place, facts) as (database, row):
             study = replace(study, recipe=replace(study.recipe, precision=row["facts"]["precision"]))
             for found in undecided(study, sample):
                 _say(found.message, "warning")
+            on_step(f"starting {len(workers.devices)} workers and reading the study")
             spool = Spool(place.folder / "spool", row)
             with workers.started():
                 return _drive(study, database, row, workers, reuse, on_open, spool)
@@ -136,18 +146,24 @@ def _say(text: str, kind: str = "note") -> None:
 
 
 def new_facts(
-    study: Study, sample: list[Candidate], faster_precision: Callable[[], str], measured_on: str | None = None
+    study: Study,
+    sample: list[Candidate],
+    faster_precision: Callable[[], str],
+    measured_on: str | None = None,
+    step: Step = silent,
 ) -> dict[str, Any]:
     """What a new study fixes for good: hypervolume reference, data, resolved precision, recipe digest, latency's device.
 
     `sample`: admitted candidates, which tell the ranges of the costs.
     """
+    reference = reference_of(study, sample)
+    step(f"reading the data set {study.recipe.dataset}")
     from cspnas import data as datasets
 
-    reference = reference_of(study, sample)
     data = datasets.load(study.recipe.dataset)
     precision = study.recipe.precision
     if precision == "auto":
+        step("measuring which precision is faster")
         precision = faster_precision()
     recipe = replace(study.recipe, precision=precision)
     return {

@@ -10,6 +10,7 @@ from typing import Any
 
 from cspnas.errors import InputError
 from cspnas.library import Place, existing_place, new_name, new_place
+from cspnas.steps import Steps, steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +35,23 @@ def run(request: Request) -> None:
     """Search; Ctrl-C keeps everything finished, says how to continue and exits with 130."""
     shown: list[Any] = []
     try:
-        _search(request, shown)
+        with steps() as step:
+            _search(request, step, shown)
     except KeyboardInterrupt:
-        if shown:
-            shown[0].end()
+        _end(shown)
         sys.stderr.write("interrupted: everything finished is kept; the same command continues the search\n")
         raise SystemExit(130) from None
+    finally:
+        _end(shown)
 
 
-def _search(request: Request, shown: list[Any]) -> None:
+def _end(shown: list[Any]) -> None:
+    """The display goes before anything else is said, however the search ends."""
+    for display in shown:
+        display.end()
+
+
+def _search(request: Request, step: Steps, shown: list[Any]) -> None:
     from cspnas.runners.protocol import Where
     from cspnas.space_document import find_space
     from cspnas.space_settings import SpaceSettings
@@ -54,17 +63,18 @@ def _search(request: Request, shown: list[Any]) -> None:
     place = new_place(name, request.storage)
     reuse_from = existing_place(request.reuse_from, "--reuse-from") if request.reuse_from is not None else None
     settings = SpaceSettings(request.flags, request.sets, request.constraints)
-    study = replace(settings.read(path, training=True), time_limit=seconds)
+    study = replace(settings.read(path, training=True, step=step), time_limit=seconds)
     from cspnas.progress import Progress
     from cspnas.search import run_search
 
     def on_open(session: Any) -> Progress:
+        step.end()
         progress = Progress(session)
         shown.append(progress)
         return progress
 
-    reason = run_search(study, place, where=where, reuse_from=reuse_from, on_open=on_open)
-    shown[0].end()
+    reason = run_search(study, place, where=where, reuse_from=reuse_from, on_open=on_open, on_step=step)
+    _end(shown)
     sys.stderr.write(f"done: {reason}\n")
     _close(place)
 

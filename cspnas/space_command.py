@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cspnas.objectives import EXACT, human, with_unit
 from cspnas.space_input import shown
+from cspnas.steps import steps
 from cspnas.study import Study
 
 if TYPE_CHECKING:
@@ -32,8 +33,9 @@ def report(name: str, count: int, *, as_json: bool, settings: SpaceSettings | No
     from cspnas.space_settings import SpaceSettings
     from cspnas.space_statistics import statistics
 
-    study = (settings or SpaceSettings({})).read(find_space(name))
-    numbers = statistics(study, count)
+    with steps() as step:
+        study = (settings or SpaceSettings({})).read(find_space(name), step=step)
+        numbers = statistics(study, count, step)
     return json.dumps(numbers, indent=2) if as_json else _text(study, numbers)
 
 

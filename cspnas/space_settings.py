@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cspnas.objectives import Constraint, check_objectives, parse_constraint
 from cspnas.space_document import apply_set, read_space
+from cspnas.steps import Step, silent
 from cspnas.study import Study
 
 
@@ -20,13 +22,16 @@ class SpaceSettings:
     sets: Sequence[str] = ()
     constraints: Sequence[str] = ()
 
-    def read(self, path: Path, *, training: bool = False) -> Study:
-        """The study of a space file with these settings. Raises InputError as `read_space` does, or with the flag."""
+    def read(self, path: Path, *, training: bool = False, step: Step = silent) -> Study:
+        """The study of a space file with these settings; `step` hears of a data set that is read for it.
+
+        Raises InputError as `read_space` does, or with the flag.
+        """
         bounds = self._bounds()
         overrides, sources = self._overrides()
         from cspnas.data_form import folder_form
 
-        study = read_space(path, overrides, sources, folder_form, training=training)
+        study = read_space(path, overrides, sources, partial(folder_form, step=step), training=training)
         return replace(study, constraints=merged(study.constraints, bounds))
 
     def _bounds(self) -> list[Constraint]:

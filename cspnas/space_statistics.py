@@ -16,9 +16,11 @@ from cspnas.errors import ArchitectureError
 from cspnas.objectives import EXACT, OBJECTIVES, with_unit
 from cspnas.space import Genotype, SearchSpace
 from cspnas.space_warnings import peak_places, undecided
+from cspnas.steps import Step, silent
 from cspnas.study import Study
 
 COMPARED = 500  # networks whose CSP stages are set beside plain ones
+TOLD = 50  # draws from one telling of the progress to the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,13 @@ class Drawn:
     admitted: float
 
 
-def statistics(study: Study, count: int) -> dict[str, Any]:
+def statistics(study: Study, count: int, step: Step = silent) -> dict[str, Any]:
     """All figures. A space of at most `count` genotypes is listed, of a larger one `count` admitted networks are drawn."""
     table = CostTable()
-    drawn = draw(study, count, table)
+    drawn = draw(study, count, table, step)
+    step("counting the networks of the space")
     networks, counted = drawn.networks, census(study.space)
+    step("comparing the networks that were drawn")
     places = peak_places(networks, table)
     return {
         "input": {"shape": list(study.space.input_shape), "classes": study.space.classes},
@@ -58,25 +62,32 @@ def statistics(study: Study, count: int) -> dict[str, Any]:
     }
 
 
-def draw(study: Study, count: int, table: CostTable) -> Drawn:
+def draw(study: Study, count: int, table: CostTable, step: Step = silent) -> Drawn:
     """Every admitted network of a small space, or `count` random ones from at most 20 times as many draws."""
-    drawn = _listed(study, table) if study.space.size <= count else _sampled(study, count, table)
+    small = study.space.size <= count
+    drawn = _listed(study, table, step) if small else _sampled(study, count, table, step)
     # Where none was found the nearest are walked to, or the user learns how far they are.
     return drawn if drawn.networks else replace(drawn, networks=admitted_sample(study))
 
 
-def _listed(study: Study, table: CostTable) -> Drawn:
-    every = [_valid(study, genotype, table) for genotype in study.space.enumerate()]
+def _listed(study: Study, table: CostTable, step: Step) -> Drawn:
+    every = []
+    for number, genotype in enumerate(study.space.enumerate()):
+        if number % TOLD == 0:
+            step(f"costing all {study.space.size:,} genotypes", number / study.space.size)
+        every.append(_valid(study, genotype, table))
     valid = [found for found in every if found is not None]
     networks = {found.architecture: found for found in valid}
     kept = [found for found in networks.values() if admitted(study, found.costs)]
     return Drawn(kept, True, len(valid) / len(every), len(kept) / max(1, len(networks)))
 
 
-def _sampled(study: Study, count: int, table: CostTable) -> Drawn:
+def _sampled(study: Study, count: int, table: CostTable, step: Step) -> Drawn:
     random, tried, valid = Random(0), 0, 0
     kept: list[Candidate] = []
     while len(kept) < count and tried < 20 * count:
+        if tried % TOLD == 0:
+            step(f"drawing {count:,} admitted networks", max(len(kept) / count, tried / (20 * count)))
         tried += 1
         found = _valid(study, study.space.sample(random), table)
         if found is not None:

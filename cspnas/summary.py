@@ -11,10 +11,14 @@ from cspnas.failures import quarantined
 from cspnas.ledger import Ledger, Network
 from cspnas.opened_study import Opened
 from cspnas.storage import undamaged
+from cspnas.wiring import chosen_ratios, wiring
 
 
-def member(ledger: Ledger, network: Network, knee: Network | None) -> dict[str, Any]:
-    """One network of the study as plain data; units: accuracy and evenness as fractions, others as their names say."""
+def member(ledger: Ledger, network: Network, knee: Network | None, identity: dict[str, Any]) -> dict[str, Any]:
+    """One network of the study as plain data; units: accuracy and evenness as fractions, others as their names say.
+
+    `identity` is the study's.
+    """
     error = ledger.standard_error(network)
     return {
         "digest": network.digest,
@@ -30,19 +34,12 @@ def member(ledger: Ledger, network: Network, knee: Network | None) -> dict[str, 
         "traffic_elements": network.costs["traffic"],
         "evenness": network.costs.get("evenness"),  # older studies have none
         "latency_seconds": network.value("latency") if network.values("latency") else None,
-        "wiring": wiring(network),
+        "wiring": _wiring(ledger, network, identity),
     }
 
 
-def wiring(network: Network) -> str:
-    """Each stage in short: `3x12` depth by growth rate (or width), then fusion and the share routed around the block."""
-    parts = []
-    for stage in network.document["stages"]:
-        text, csp = f"{stage['depth']}x{stage.get('growth_rate') or stage['out']}", stage.get("csp")
-        if csp:
-            text += f" {csp['fusion']} {csp['part1'] / (csp['part1'] + csp['part2']):.2f}"
-        parts.append(text)
-    return " | ".join(parts)
+def _wiring(ledger: Ledger, network: Network, identity: dict[str, Any]) -> str:
+    return wiring(network.document, chosen_ratios(identity, ledger.genotypes.get(network.digest, {})))
 
 
 def summarise(opened: Opened) -> dict[str, Any]:
@@ -55,11 +52,12 @@ def members(opened: Opened) -> list[dict[str, Any]]:
     """Every network that has an accuracy, as `member` gives it. Raises StorageError where the study is damaged."""
     with undamaged(opened.database.shown_url):
         knee = opened.ledger.knee()
-        return [member(opened.ledger, network, knee) for network in opened.ledger.measured()]
+        identity = opened.row["identity"]
+        return [member(opened.ledger, network, knee, identity) for network in opened.ledger.measured()]
 
 
 def _summary(opened: Opened) -> dict[str, Any]:
-    ledger = opened.ledger
+    ledger, identity = opened.ledger, opened.row["identity"]
     knee, deviation = ledger.knee(), ledger.seed_deviation()
     measured = ledger.measured()
     front = ledger.front()
@@ -72,6 +70,7 @@ def _summary(opened: Opened) -> dict[str, Any]:
     between = float(np.std([n.accuracy for n in measured], ddof=1)) if len(measured) > 1 else None
     return {
         "study": opened.name,
+        "family": identity.get("space.family"),
         "objectives": list(ledger.reference.objectives),
         "trainings": ledger.finished,
         "in_flight": ledger.in_flight,
@@ -81,9 +80,9 @@ def _summary(opened: Opened) -> dict[str, Any]:
         "failures": failures(opened),
         "suggestions": opened.database.outcomes(opened.row["id"]),
         "hypervolume": ledger.hypervolume(),
-        "front": [member(ledger, network, knee) for network in front],
+        "front": [member(ledger, network, knee, identity) for network in front],
         "front_confirmed": sum(len(network.accuracies) > 1 for network in front),
-        "baselines": {kind: [member(ledger, n, None) for n in curve] for kind, curve in curves.items()},
+        "baselines": {kind: [member(ledger, n, None, identity) for n in curve] for kind, curve in curves.items()},
         "seed_standard_deviation": None if not deviation[1] else deviation[0],
         "seed_degrees_of_freedom": deviation[1],
         "between_network_standard_deviation": between,
@@ -101,7 +100,7 @@ def failures(opened: Opened) -> list[dict[str, Any]]:
         found.append(
             {
                 "digest": network.digest,
-                "wiring": wiring(network),
+                "wiring": _wiring(opened.ledger, network, opened.row["identity"]),
                 "source": network.source,
                 "seed": row["seed"],
                 "kind": row["failure_kind"],

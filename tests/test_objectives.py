@@ -404,7 +404,7 @@ def test_a_study_from_before_is_shown_exported_and_continued(start: Start, capsy
     driver = run.go()
     assert driver.ledger.finished == 16
     assert all(math.isnan(n.value("evenness")) or n.evaluations[0]["id"] > 12 for n in driver.ledger.measured())
-    row = member(driver.ledger, driver.ledger.measured()[-1], None)
+    row = member(driver.ledger, driver.ledger.measured()[-1], None, run.row["identity"])
     assert row["latency_seconds"] is not None
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from cspnas.candidates import admitted_sample
 from cspnas.runners.protocol import Where, Workplace
+from cspnas.steps import Step, silent
 from cspnas.study import Study
 
 DRAWN = 200  # networks, to say how much memory a training takes at most
 
 
 @contextmanager
-def workplace(where: Where, study: Study, folder: Path) -> Iterator[Workplace]:
+def workplace(where: Where, study: Study, folder: Path, step: Step = silent) -> Iterator[Workplace]:
     """Open where the trainings will run; what a runner logs goes to `folder`. Writes nothing yet.
 
     Raises InputError for a device or an address that is not there.
@@ -24,14 +25,14 @@ def workplace(where: Where, study: Study, folder: Path) -> Iterator[Workplace]:
         from cspnas.runners.devices import devices_for
         from cspnas.runners.local_workplace import Here
 
-        devices = devices_for(where.device, study.workers, where.per_gpu, lambda: greatest_training(study))
+        devices = devices_for(where.device, study.workers, where.per_gpu, lambda: greatest_training(study), step)
         yield Here(devices, folder, where.evaluator)
         return
     from cspnas.runners.ray_cluster import cluster
     from cspnas.runners.ray_slots import slots_of
     from cspnas.runners.ray_tune import RayRunner
 
-    with cluster(where.address or "local", study.workers) as nodes:
+    with cluster(where.address or "local", study.workers, step) as nodes:
         slots = replace(slots_of(nodes, study, where.device, where.per_gpu), evaluator=where.evaluator)
         yield RayRunner(slots, folder)
 
