@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from cspnas.ledger import Network
 from cspnas.samplers.by_name import sampler_of
 from cspnas.space_document import read_space
 from cspnas.summary import open_study, summarise
+from cspnas.tables import sentences
 from cspnas.verdict import Estimates, curve_weights, half_width, shares, verdict
 from cspnas.work import Work
 
@@ -106,9 +108,29 @@ def test_what_confirmations_show_may_decide_who_is_confirmed_next() -> None:
     assert np.mean(means) < -10 * error
 
 
+def test_the_sentences_say_the_interval_and_what_the_deviation_is_known_from(tmp_path: Path) -> None:
+    stated = next(verdicts(tmp_path, trainings=12))
+    few, plain = sentences(stated)[2:4]
+    assert stated["seed_degrees_of_freedom"] == stated["confirmations"] == 3
+    assert f"(from {stated['seed_networks']} networks: too few, each ± may be far off)" in few
+    assert "between seeds of one network (from 9 networks), " in sentences(stated | {"seed_networks": 9} | ENOUGH)[2]
+    won = stated["won_at_equal_flops"]["plain"]
+    assert won["members"] == 1 and not won["distinguishable"]
+    gain, low, high = (f"{100 * value:+.2f}" for value in (won["gain"], *won["interval_95"]))
+    start = f"against the plain baseline at equal FLOPs: {gain} points (95 % interval {low} to {high}, 1 network)"
+    assert plain == f"{start}, not distinguishable"
+    sure = {"won_at_equal_flops": {"plain": won | {"distinguishable": True}, "csp": None}}
+    assert sentences(stated | sure)[3:] == [
+        start,
+        "against the csp baseline at equal FLOPs: no confirmed network in its range",
+    ]
+
+
+ENOUGH = {"seed_degrees_of_freedom": 9}
+
 # Searches whose truth is known -------------------------------------------------------------------------------------
 
-SEARCHES, DEVIATION = 100, 0.006
+SEARCHES, DEVIATION = 60, 0.006
 
 
 def true_accuracy(network: Network) -> float:
@@ -124,10 +146,10 @@ def trained(network: Network, seed: int) -> float:
     )
 
 
-def verdicts(folder: Path) -> Iterator[dict[str, dict[str, object]]]:
-    """Of searches with random candidates and the real driver, each with a seed of its own."""
+def verdicts(folder: Path, trainings: int = 28) -> Iterator[dict[str, Any]]:
+    """Summaries of searches with random candidates and the real driver, each with a seed of its own."""
     (file := folder / "small.yaml").write_text(SPACE.replace("widths: 2", "widths: 4"))
-    study = read_space(file, {"search.trials": 28, "search.sampler": "random"})
+    study = read_space(file, {"search.trials": trainings, "search.sampler": "random"})
     facts = {"reference": reference_of(study, admitted_sample(study, 50)).to_json(), "recipe_digest": "r" * 64}
     database = Database(f"sqlite:///{folder}/searches.db", create=True)
     for seed in range(SEARCHES):
@@ -137,20 +159,20 @@ def verdicts(folder: Path) -> Iterator[dict[str, dict[str, object]]]:
         while isinstance(work := driver.suggest(), Work):
             accuracy = trained(driver.ledger.networks[work.digest], work.unit["seed"])
             driver.finish(work, {"accuracy": accuracy, "failure": None})
-        yield summarise(open_study(database, str(seed)))["won_at_equal_flops"]
+        yield summarise(open_study(database, str(seed)))
     database.close()
 
 
-def test_of_a_hundred_searches_the_stated_intervals_hold_the_truth(tmp_path: Path) -> None:
-    """They are of 95 %: fewer than 89 of 100 that hold it have a probability of .4 % (binomial). The gains have no
-    bias, as the choice of the most accurate brings where it is not counted.
+def test_the_stated_intervals_of_sixty_searches_hold_the_truth(tmp_path: Path) -> None:
+    """They are of 95 %: fewer than 88 % of 60 have a probability of .7 % (binomial). Nor do the gains have a bias: that
+    of the front's confirmed members against baselines of one training each was 4 to 6 of these standard errors.
     """
-    stated = list(verdicts(tmp_path))
+    stated = [summary["won_at_equal_flops"] for summary in verdicts(tmp_path)]
     for kind in ("plain", "csp"):
         won = [one[kind] for one in stated if one[kind] is not None]
-        assert len(won) > 0.9 * SEARCHES
+        assert len(won) > 0.8 * SEARCHES
         low, high = np.array([one["interval_95"] for one in won]).T
         gains = np.array([one["gain"] for one in won])
-        assert np.mean((low <= 0) & (high >= 0)) >= 0.89
-        assert np.mean([one["distinguishable"] for one in won]) <= 0.11
+        assert np.mean((low <= 0) & (high >= 0)) >= 0.88
+        assert np.mean([one["distinguishable"] for one in won]) <= 0.12
         assert abs(gains.mean()) < 3 * gains.std(ddof=1) / len(gains) ** 0.5
