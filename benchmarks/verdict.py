@@ -11,7 +11,8 @@ NOISE of one training, with the standard deviation of the table's seeds: `normal
 freedom; `uneven`: from 1.5 times that at the smallest networks down to .6 times at the largest.
 The stated interval is compared with the true mean difference over the networks that the verdict compares. A run is kept in
 benchmarks/results/verdict/ as soon as it ends; the same command goes on where it was. To judge another version of the
-package, put it first on PYTHONPATH and name it with --rule; where it states no interval, two standard errors are taken.
+package, put it first on PYTHONPATH and name it with --rule (`before` in the results: commit 6a0a8b4); where it states no
+interval, two standard errors are taken.
 """
 
 from __future__ import annotations
