@@ -11,6 +11,7 @@ from typing import Any
 
 from cspnas.bad_data import BadData
 from cspnas.candidates import Candidate, admitted, candidate
+from cspnas.confirmation import to_confirm
 from cspnas.database import Database
 from cspnas.errors import ArchitectureError
 from cspnas.failures import BAD_DATA, MAX_ATTEMPTS, checked, quarantined
@@ -207,7 +208,7 @@ class Driver:
 
     def _confirm(self) -> Work | None:
         """None where the quota is filled, or no network can be confirmed now."""
-        while self.ledger.confirmations < self._quota and (network := self.ledger.to_confirm()) is not None:
+        while self.ledger.confirmations < self._quota and (network := to_confirm(self.ledger)) is not None:
             work = self._start(Suggestion(self._number, CONFIRM, {}), network.row(), len(network.evaluations))
             if work is not None:
                 return work

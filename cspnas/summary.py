@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from cspnas.failures import quarantined
 from cspnas.ledger import Ledger, Network
 from cspnas.opened_study import Opened
 from cspnas.storage import undamaged
+from cspnas.verdict import Estimates, verdict
 from cspnas.wiring import chosen_ratios, wiring
 
 
@@ -61,12 +61,7 @@ def _summary(opened: Opened) -> dict[str, Any]:
     knee, deviation = ledger.knee(), ledger.seed_deviation()
     measured = ledger.measured()
     front = ledger.front()
-    curves = {
-        kind: sorted(
-            (n for n in measured if n.source == f"baseline:{kind}"), key=lambda network: network.costs["flops"]
-        )
-        for kind in ("plain", "csp")
-    }
+    curves = ledger.curves()
     between = float(np.std([n.accuracy for n in measured], ddof=1)) if len(measured) > 1 else None
     return {
         "study": opened.name,
@@ -85,8 +80,9 @@ def _summary(opened: Opened) -> dict[str, Any]:
         "baselines": {kind: [member(ledger, n, None, identity) for n in curve] for kind, curve in curves.items()},
         "seed_standard_deviation": None if not deviation[1] else deviation[0],
         "seed_degrees_of_freedom": deviation[1],
+        "seed_networks": sum(len(network.accuracies) > 1 for network in measured),
         "between_network_standard_deviation": between,
-        "won_at_equal_flops": {kind: won_at_equal_flops(front, curve, deviation[0]) for kind, curve in curves.items()},
+        "won_at_equal_flops": {kind: won_at_equal_flops(ledger, curve) for kind, curve in curves.items()},
     }
 
 
@@ -114,30 +110,17 @@ def failures(opened: Opened) -> list[dict[str, Any]]:
     return found
 
 
-def won_at_equal_flops(front: list[Network], curve: list[Network], seed_deviation: float) -> dict[str, Any] | None:
-    """Mean accuracy that confirmed members of the front have above a baseline curve at their own FLOPs.
+def won_at_equal_flops(ledger: Ledger, curve: list[Network]) -> dict[str, Any] | None:
+    """The verdict against a baseline curve (`verdict.py`), None where nothing was confirmed within it."""
+    found = [network for network in ledger.confirmed() if len(network.accuracies) > 1]
+    # A network's first accuracy is why it was confirmed.
+    sides = _estimates(found, skip=1), _estimates(curve, skip=0)
+    stated = verdict(*sides, *ledger.seed_deviation())
+    return None if stated is None else stated.to_json()
 
-    The curve is interpolated over log FLOPs. A member's first seed put it on the front and would flatter it: only its
-    later seeds count. The standard error takes seeds of members and of baselines; `distinguishable` is beyond 2 of it.
-    None where no member with a later seed lies within the curve.
-    """
-    if len(curve) < 2 or np.isnan(seed_deviation):
-        return None
-    log_flops = np.log([network.costs["flops"] for network in curve])
-    gains, variance, weights = [], 0.0, np.zeros(len(curve))
-    for network in front:
-        place = np.log(network.costs["flops"])
-        later = network.accuracies[1:]
-        if not later or network.source.startswith("baseline") or not log_flops[0] <= place <= log_flops[-1]:
-            continue
-        shares = np.array([np.interp(place, log_flops, unit) for unit in np.eye(len(curve))])
-        gains.append(float(np.mean(later)) - float(shares @ [baseline.accuracy for baseline in curve]))
-        weights += shares
-        variance += 1 / len(later)
-    if not gains:
-        return None
-    count = len(gains)
-    variance += float(np.square(weights) @ [1 / len(baseline.accuracies) for baseline in curve])
-    error = seed_deviation * sqrt(variance) / count
-    gain = float(np.mean(gains))
-    return {"gain": gain, "standard_error": error, "members": count, "distinguishable": abs(gain) > 2 * error}
+
+def _estimates(networks: list[Network], skip: int) -> Estimates:
+    """Without the first `skip` accuracies of each."""
+    counted = [network.accuracies[skip:] for network in networks]
+    flops = np.array([network.costs["flops"] for network in networks], float)
+    return Estimates(flops, np.array([np.mean(one) for one in counted]), np.array([len(one) for one in counted]))

@@ -13,6 +13,8 @@ TITLES = {"flops": "FLOPs"}  # of costs whose names would not head a column well
 EXTRA = ("accuracy", "flops", "params", "peak_memory")  # shown where there is room, if they are no objectives
 GAP = "  "
 INDENT = "    "
+# Degrees of freedom below which a deviation says little: of three, its 95 % interval reaches from .6 to 3.7 times itself.
+ENOUGH = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,16 +167,25 @@ def sentences(summary: dict[str, Any]) -> list[str]:
     seed, between = summary["seed_standard_deviation"], summary["between_network_standard_deviation"]
     if seed is not None and between is not None:
         lines.append(
-            f"standard deviation of accuracy: {100 * seed:.2f} points between seeds of one network, "
+            f"standard deviation of accuracy: {100 * seed:.2f} points between seeds of one network ({_basis(summary)}), "
             f"{100 * between:.2f} points between networks"
         )
     for kind, won in summary["won_at_equal_flops"].items():
-        if won is None:
-            lines.append(f"against the {kind} baseline at equal FLOPs: no confirmed front member within its range")
-            continue
-        verdict = "" if won["distinguishable"] else ", not distinguishable"
         lines.append(
-            f"against the {kind} baseline at equal FLOPs: {100 * won['gain']:+.2f} ± {100 * won['standard_error']:.2f} "
-            f"points of accuracy (mean of {won['members']} confirmed front members{verdict})"
+            f"against the {kind} baseline at equal FLOPs: {_won(won) if won else 'no confirmed network in its range'}"
         )
     return lines
+
+
+def _basis(summary: dict[str, Any]) -> str:
+    """How many networks the deviation between seeds is known from."""
+    count, few = summary["seed_networks"], summary["seed_degrees_of_freedom"] < ENOUGH
+    text = "1 network" if count == 1 else f"{count} networks"
+    return f"from {text}{': too few, each ± may be far off' if few else ''}"
+
+
+def _won(won: dict[str, Any]) -> str:
+    low, high = won["interval_95"]
+    text = "1 network" if won["members"] == 1 else f"{won['members']} networks"
+    interval = f"95 % interval {100 * low:+.2f} to {100 * high:+.2f}, {text}"
+    return f"{100 * won['gain']:+.2f} points ({interval}){'' if won['distinguishable'] else ', not distinguishable'}"
