@@ -40,7 +40,7 @@ from cspnas.candidates import Candidate, admitted_sample, reference_of
 from cspnas.database import Database
 from cspnas.driver import Driver
 from cspnas.ledger import Ledger, Network
-from cspnas.opened_study import open_study, summarise
+from cspnas.opened_study import open_study
 from cspnas.runners.protocol import Work
 from cspnas.sampler_protocol import Sampler
 from cspnas.samplers.by_name import sampler_of
@@ -48,6 +48,7 @@ from cspnas.samplers.cost_aware import CostAwareSampler
 from cspnas.samplers.pool import Pool
 from cspnas.space_document import find_space, read_space
 from cspnas.study import Study
+from cspnas.summary import summarise
 
 RESULTS = Path(__file__).parent / "results" / "verdict"
 ROUGH = 0.003  # standard deviation of a network's own offset
