@@ -88,6 +88,9 @@ class Ledger:
 
     def __init__(self, reference: Reference, database: Database, study_id: int) -> None:
         self.reference, self.study_id, self._database = reference, study_id, database
+        self.trials: dict[
+            str, int
+        ] = {}  # digest to trial number, of the networks that Optuna's tables are known to have
         self.load()
 
     def load(self) -> None:

@@ -57,7 +57,8 @@ def _curve(go: Any, curve: list[dict[str, Any]], name: str) -> Any:
 
 
 def _hover(row: dict[str, Any]) -> str:
+    trial = "" if row["trial"] is None else f"trial {row['trial']}: "
     return (
-        f"{100 * row['accuracy']:.2f}% ({row['seeds']} seeds)<br>{row['flops'] / 1e6:.3f} MFLOPs, "
+        f"{trial}{100 * row['accuracy']:.2f}% ({row['seeds']} seeds)<br>{row['flops'] / 1e6:.3f} MFLOPs, "
         f"{row['peak_memory_bytes'] / 1024:.1f} KiB peak<br>{row['wiring']}<br>{row['digest'][:12]}"
     )

@@ -13,6 +13,7 @@ from cspnas.failures import quarantined
 from cspnas.front import Reference
 from cspnas.ledger import Ledger, Network
 from cspnas.storage import undamaged
+from cspnas.trial_numbers import trial_numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +31,18 @@ def open_study(database: Database, name: str | None) -> Opened:
     row = database.chosen(name)
     with undamaged(database.shown_url):
         ledger = Ledger(Reference.from_json(row["facts"]["reference"]), database, row["id"])
+        ledger.trials = trial_numbers(database, row["name"])
     return Opened(row["name"], row, ledger, database)
 
 
 def member(ledger: Ledger, network: Network, knee: Network | None) -> dict[str, Any]:
-    """One network of the study as plain data; units: accuracy and evenness as fractions, others as their names say."""
+    """One network of the study as plain data; units: accuracy and evenness as fractions, others as their names say.
+
+    `trial` is None while Optuna's tables do not have the network.
+    """
     error = ledger.standard_error(network)
     return {
+        "trial": ledger.trials.get(network.digest),
         "digest": network.digest,
         "source": network.source,
         "accuracy": network.accuracy,
@@ -113,6 +119,7 @@ def failures(opened: Opened) -> list[dict[str, Any]]:
         told = result.get("failure") or {}
         found.append(
             {
+                "trial": opened.ledger.trials.get(network.digest),
                 "digest": network.digest,
                 "wiring": wiring(network),
                 "source": network.source,

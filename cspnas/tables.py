@@ -18,6 +18,7 @@ def print_summary(summary: dict[str, Any]) -> None:
     table = Table(title=f"Front of {summary['study']}: {len(summary['front'])} of {summary['networks']} networks")
     extra = [name for name in summary["objectives"] if name not in SHOWN]
     for name in (
+        "trial",
         "",
         "accuracy",
         "± s.e.",
@@ -30,11 +31,11 @@ def print_summary(summary: dict[str, Any]) -> None:
     ):
         table.add_column(name, justify="left" if not name or name.startswith("stages") else "right", no_wrap=bool(name))
     for row in summary["front"]:
-        table.add_row("knee" if row["knee"] else "", *_cells(row, extra))
+        table.add_row(_trial(row), "knee" if row["knee"] else "", *_cells(row, extra))
     table.add_section()
     for kind, curve in summary["baselines"].items():
         for row in curve:
-            table.add_row(f"{kind} baseline", *_cells(row, extra))
+            table.add_row(_trial(row), f"{kind} baseline", *_cells(row, extra))
     console.print(table)
     for line in sentences(summary):
         console.print(line, highlight=False, markup=False)
@@ -47,9 +48,14 @@ def print_failures(summary: dict[str, Any]) -> None:
         tries = f", {row['attempts']} attempts" if row["attempts"] > 1 else ""
         tries += f", in parts of {row['micro_batch']} images" if row["micro_batch"] else ""
         tries += ", quarantined" if row["quarantined"] else ""
-        print(f"{row['digest'][:12]} {row['kind']}{tries}: {row['wiring']} ({row['source']}, seed {row['seed']})")
+        name = f"trial {_trial(row)}, {row['digest'][:12]}"
+        print(f"{name} {row['kind']}{tries}: {row['wiring']} ({row['source']}, seed {row['seed']})")
         for line in f"{row['message']}\n{row['log'] or ''}".strip().splitlines():
             print(f"    {line}")
+
+
+def _trial(row: dict[str, Any]) -> str:
+    return "-" if row["trial"] is None else str(row["trial"])
 
 
 def _cells(row: dict[str, Any], extra: list[str]) -> list[str]:
