@@ -133,6 +133,12 @@ class Database(Transactions):
         found = self.rows(sa.select(evaluations_table.c.result).where(evaluations_table.c.id == evaluation_id))
         return found[0]["result"] or {}
 
+    def finished(self, study_id: int) -> Row:
+        """How many trainings have ended, and when the last one did: the same until one more has."""
+        table = evaluations_table
+        columns = (sa.func.count(table.c.finished).label("count"), sa.func.max(table.c.finished).label("last"))
+        return self.rows(sa.select(*columns).where(table.c.study_id == study_id))[0]
+
     def curves(self, study_id: int, digests: list[str] | None) -> list[Row]:
         """digest and curve of every training that gave an accuracy, of some networks or of all."""
         table = evaluations_table
