@@ -136,8 +136,9 @@ class Database(Transactions):
     def finished(self, study_id: int) -> Row:
         """How many trainings have ended, and when the last one did: the same until one more has."""
         table = evaluations_table
-        columns = (sa.func.count(table.c.finished).label("count"), sa.func.max(table.c.finished).label("last"))
-        return self.rows(sa.select(*columns).where(table.c.study_id == study_id))[0]
+        columns: list[sa.ColumnElement[Any]] = [sa.func.count(table.c.finished), sa.func.max(table.c.finished)]
+        named = [column.label(name) for column, name in zip(columns, ("count", "last"), strict=True)]
+        return self.rows(sa.select(*named).where(table.c.study_id == study_id))[0]
 
     def curves(self, study_id: int, digests: list[str] | None) -> list[Row]:
         """digest and curve of every training that gave an accuracy, of some networks or of all."""
