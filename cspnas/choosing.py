@@ -78,8 +78,9 @@ def _by_trial(opened: Opened, trial: int) -> Network:
     numbers = {number: digest for digest, number in ledger.trials.items() if digest in ledger.networks}
     if trial in numbers:
         return ledger.networks[numbers[trial]]
-    late = [n.digest for n in ledger.networks.values() if n.digest not in ledger.trials and _has_ended(n)]
-    do = f"{len(late)} networks get their numbers when cspnas search goes on; --digest finds them now" if late else ""
+    late = sum(n.digest not in ledger.trials and _has_ended(n) for n in ledger.networks.values())
+    has, them = ("network has", "it") if late == 1 else ("networks have", "them")
+    do = f"{late} {has} no number until cspnas search goes on, --digest finds {them} now" if late else ""
     expected = _ranges(sorted(numbers)) if numbers else "a trial of this study, which has none yet"
     raise InputError(f"trial {trial}", expected=expected, where="--trial", do=do or "see cspnas front STUDY")
 
