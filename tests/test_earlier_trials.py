@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,7 +86,7 @@ def test_they_become_what_this_version_would_have_made_and_stay_so(tmp_path: Pat
 
 
 def test_optuna_then_takes_each_numeric_gene_for_one_parameter_of_all_trials(tmp_path: Path) -> None:
-    """With two kinds in one study it finds no importance for it, and refuses the study of other parameters than these."""
+    """With two kinds in one study it has no such parameter, and so neither an importance nor a plot of it."""
     study = small_study(tmp_path)
     database, _ = finished(f"sqlite:///{tmp_path / 'small.db'}", study)
     make_old(database, study, keep=3)
@@ -94,13 +96,12 @@ def test_optuna_then_takes_each_numeric_gene_for_one_parameter_of_all_trials(tmp
     project(database, study)
     seen = optuna.load_study(study_name="small", storage=RDBStorage(database.url))
     assert genes <= optuna.search_space.intersection_search_space(seen.trials).keys()
-    assert genes <= get_param_importances(seen, target=lambda trial: trial.values[0]).keys()
-    figure = optuna.visualization.plot_parallel_coordinate(seen, target=lambda trial: trial.values[0])
-    axes = {axis.label: axis for axis in figure.data[0].dimensions}
-    assert axes["stage1.growth_rate"].ticktext is None  # an axis of numbers, not of names
-    assert sorted(set(axes["stage1.growth_rate"]["values"])) == sorted(
-        {trial.params["stage1.growth_rate"] for trial in seen.trials if trial.values}
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Optuna on the least value as the target; here any will do
+        assert genes <= get_param_importances(seen, target=lambda trial: trial.values[0]).keys()
+    figure = optuna.visualization.plot_slice(seen, target=lambda trial: trial.values[0], target_name="accuracy")
+    axes = {axis.title.text: axis.type for axis in figure.select_xaxes()}
+    assert {name: axes[name] for name in genes} == dict.fromkeys(genes)  # no axis of categories
     database.close()
 
 
@@ -139,14 +140,13 @@ def test_a_search_killed_meanwhile_leaves_all_as_it_was_or_all_changed(tmp_path:
     database.close()
 
 
-@pytest.mark.parametrize("damage", ["9", "-1"])
-def test_a_parameter_that_is_none_of_its_choices_is_one_line(tmp_path: Path, damage: str) -> None:
+def test_a_parameter_that_is_none_of_its_choices_is_one_line(tmp_path: Path) -> None:
     study = small_study(tmp_path)
     database, _ = finished(f"sqlite:///{tmp_path / 'small.db'}", study)
     make_old(database, study)
     with database.transaction() as connection:
         of_one = PARAMS.c.param_name == "stage1.growth_rate"
-        connection.execute(sa.update(PARAMS).where(of_one, PARAMS.c.trial_id == 1).values(param_value=float(damage)))
+        connection.execute(sa.update(PARAMS).where(of_one, PARAMS.c.trial_id == 1).values(param_value=9.0))
     before = rows(database)
     with pytest.raises(StorageError, match="the study is damaged") as caught:
         project(database, study)
@@ -174,8 +174,6 @@ def test_what_is_no_curve_is_not_shown_and_hinders_nothing(tmp_path: Path, curve
 
 def test_a_study_of_the_version_before_goes_on_with_numbers_and_curves(tmp_path: Path) -> None:
     """A file that version wrote, with a curve put into each of its results."""
-    import sqlite3
-
     path = tmp_path / "small.db"
     with sqlite3.connect(path) as connection:
         connection.executescript((Path(__file__).parent / "golden" / "study_version1.sql").read_text())
