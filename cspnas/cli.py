@@ -131,29 +131,39 @@ def front(
 def export(
     study: StudyArgument,
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")],
-    choice: Annotated[str, typer.Option("--pick", help="knee, most-accurate or smallest (least FLOPs).")] = "knee",
+    choice: Annotated[
+        str | None, typer.Option("--pick", help="knee (if not given), most-accurate or smallest (least FLOPs).")
+    ] = None,
     where: Annotated[
         list[str] | None, typer.Option(help="'flops<=20M': among these front members; repeatable.")
     ] = None,
-    trial: Annotated[int | None, typer.Option(help="The network of this suggestion number instead.")] = None,
+    trial: Annotated[
+        int | None, typer.Option(help="Instead the network of this trial, as front and dashboard number them.")
+    ] = None,
+    digest: Annotated[
+        str | None, typer.Option(help="Instead the network whose digest begins so: 4 hex digits or more.")
+    ] = None,
     form: Annotated[str, typer.Option("--format", help="yaml.")] = "yaml",
     force: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
 ) -> None:
     """Write an architecture with all that is needed to build and train it."""
+    from cspnas.choosing import Choice, chosen
     from cspnas.document import architecture_yaml
-    from cspnas.export import PICKS, pick, take_away
+    from cspnas.export import take_away
     from cspnas.output import check_output, write_whole
 
-    _one_of(choice, PICKS, "--pick")
+    wanted = Choice(choice, tuple(where or ()), trial, digest)
     _one_of(form, ("yaml",), "--format")
     check_output(output, force=force, inputs=[])
     with steps() as step:
         opened = _open(study, step)
-        network = pick(opened, choice, where or [], trial)
+        network = chosen(opened, wanted)
     content = architecture_yaml(network.architecture, take_away(opened, network))
     write_whole(output, content, force=force, inputs=opened.database.files)
     accuracy = f"{100 * network.accuracy:.2f}% accuracy"
-    typer.echo(f"{output}: network {network.digest[:12]}, {accuracy}; next: cspnas cost {quote(str(output))}")
+    number = opened.ledger.trials.get(network.digest)
+    name = ("" if number is None else f"trial {number}, ") + f"network {network.digest[:12]}"
+    typer.echo(f"{output}: {name}, {accuracy}; next: cspnas cost {quote(str(output))}")
 
 
 @app.command()

@@ -27,6 +27,7 @@ from cspnas.study_tables import (
     suggestions_table,
 )
 from cspnas.transactions import Row
+from cspnas.trial_numbers import has_trials, number_rows, numbers_of
 
 # A table, the columns that hold ids of other tables, and how its rows of one study are found.
 _TABLES: tuple[tuple[sa.Table, dict[str, sa.Table]], ...] = (
@@ -52,8 +53,8 @@ def copy_study(source: Place, target: Place, step: Step = silent) -> tuple[str, 
         check_name_free(place.url, str(place.name))
         step(f"copying study {row['name']}")
         with undamaged(database.shown_url):
-            contents = _contents(database, row)
-        _into(place, row, contents)
+            contents, numbers = _contents(database, row)
+        _into(place, row, contents, numbers)
         return str(place.name), len(contents[evaluations_table])
     finally:
         database.close()
@@ -83,8 +84,9 @@ def _check_free(database: Database, place: Place) -> None:
 Contents = dict[sa.Table, list[Row]]
 
 
-def _contents(database: Database, study: Row) -> Contents:
-    """All rows of one study, as of one moment."""
+def _contents(database: Database, study: Row) -> tuple[Contents, dict[str, int]]:
+    """All rows of one study and the trial number of each network, as of one moment."""
+    projected = has_trials(database)
     with database.snapshot() as read:
         evaluations = sa.select(evaluations_table.c.id).where(evaluations_table.c.study_id == study["id"])
         found: Contents = {}
@@ -99,17 +101,18 @@ def _contents(database: Database, study: Row) -> Contents:
             .where(architectures_table.c.digest.in_(digests))
             .order_by(architectures_table.c.digest)
         )
-    return found
+        numbers = numbers_of(read(number_rows(study["name"]))) if projected else {}
+    return found, numbers
 
 
-def _into(place: Place, study: Row, contents: Contents) -> None:
+def _into(place: Place, study: Row, contents: Contents, numbers: dict[str, int]) -> None:
     fresh = place.sqlite and not place.file.exists()
     lock = StudyLock(place.file) if place.sqlite else None
     if lock is not None:
         place.file.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     try:
-        _write(place, study, contents)
+        _write(place, study, contents, numbers)
     except BaseException:
         for path in sqlite_files(place.file) if fresh else []:
             path.unlink(missing_ok=True)
@@ -119,7 +122,7 @@ def _into(place: Place, study: Row, contents: Contents) -> None:
             lock.release()
 
 
-def _write(place: Place, study: Row, contents: Contents) -> None:
+def _write(place: Place, study: Row, contents: Contents, numbers: dict[str, int]) -> None:
     database = Database(place.url, create=True)
     try:
         with database.opening() if database.shared else nullcontext():
@@ -129,7 +132,7 @@ def _write(place: Place, study: Row, contents: Contents) -> None:
         ledger = open_study(database, place.name).ledger
         with undamaged(database.shown_url):
             space = space_of(study["identity"])
-        Projection(database, str(place.name), space, ledger).update()
+        Projection(database, str(place.name), space, ledger, numbers).update()
     finally:
         database.close()
 

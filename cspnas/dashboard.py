@@ -6,6 +6,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
+from cspnas.curve_plot import CurvePlot
 from cspnas.errors import CspnasError, InputError
 from cspnas.opened_study import Opened
 from cspnas.steps import steps
@@ -32,16 +33,29 @@ def _server(opened: Opened, port: int) -> tuple[WSGIServer, str]:
     """It and the address of the study's page there."""
     from wsgiref.simple_server import WSGIRequestHandler, make_server
 
+    import optuna
     from optuna.storages import RDBStorage
+    from optuna.study._frozen import FrozenStudy
     from optuna_dashboard import wsgi
+
+    plot = CurvePlot(opened.database, opened.row["id"], opened.name)
 
     class FreshStorage(RDBStorage):
         """Optuna caches finished trials of a plain RDBStorage; ours change when a network is confirmed."""
+
+        def get_all_studies(self) -> list[FrozenStudy]:
+            """The study has one plot more than the tables say."""
+            studies = super().get_all_studies()
+            for study in studies:
+                if study.study_name == opened.name:
+                    study.system_attrs = {**study.system_attrs, **plot.attributes()}
+            return studies
 
     class Quiet(WSGIRequestHandler):
         def log_message(self, *arguments: Any) -> None:
             """No line a request."""
 
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = FreshStorage(opened.database.dialect_url, engine_kwargs=opened.database.engine_options())
     try:
         server = make_server("127.0.0.1", port, only_this_machine(wsgi(storage)), handler_class=Quiet)

@@ -102,6 +102,8 @@ class Ledger:
 
     def __init__(self, reference: Reference, rows: StudyRows, study_id: int) -> None:
         self.reference, self.study_id = reference, study_id
+        # Digest to trial number, of the networks that Optuna's tables are known to have
+        self.trials: dict[str, int] = {}
         self.read(rows)
 
     def read(self, rows: StudyRows) -> None:

@@ -10,6 +10,7 @@ from cspnas.ledger import Ledger
 from cspnas.load_results import load_results
 from cspnas.steps import Step, silent
 from cspnas.storage import undamaged
+from cspnas.trial_numbers import trial_numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,4 +29,5 @@ def open_study(database: Database, name: str | None, step: Step = silent) -> Ope
     step(f"reading study {row['name']}")
     with undamaged(database.shown_url):
         ledger = load_results(database, row)
+        ledger.trials = trial_numbers(database, row["name"])
     return Opened(row["name"], row, ledger, database)

@@ -181,5 +181,5 @@ def _hover(row: Row, costs: list[str]) -> str:
     lines = [f"<b>{human('accuracy', row['accuracy'])}</b>{f' ± {100 * error:.2f}' if error else ''} ({seeds})"]
     lines += [f"{name.replace('_', ' ')} {human(name, row[with_unit(name)])}" for name in costs]
     lines.append(escape(row["wiring"], quote=False))
-    trial = f"trial {row['trial']}, " if row.get("trial") is not None else ""
+    trial = f"trial {row['trial']}, " if row["trial"] is not None else ""
     return "<br>".join([*lines, f"{trial}network {row['digest'][:12]}"])

@@ -73,6 +73,8 @@ class Progress:
         outcome = _failed(kind, failure) if failure else human("accuracy", result["accuracy"])
         repeat = next(row["repeat"] for row in network.evaluations if row["id"] == work.evaluation_id)
         source = network.source if not repeat else f"seed {repeat + 1} of {network.source}"
+        trial = self.ledger.trials.get(work.digest)
+        source += "" if trial is None else f", trial {trial}"
         costs = ", ".join(
             f"{human(name, network.value(name))} {name}" for name in self.study.objectives if name != "accuracy"
         )

@@ -17,10 +17,11 @@ from cspnas.wiring import chosen_ratios, wiring
 def member(ledger: Ledger, network: Network, knee: Network | None, identity: dict[str, Any]) -> dict[str, Any]:
     """One network of the study as plain data; units: accuracy and evenness as fractions, others as their names say.
 
-    `identity` is the study's.
+    `identity` is the study's; `trial` is None while Optuna's tables do not have the network.
     """
     error = ledger.standard_error(network)
     return {
+        "trial": ledger.trials.get(network.digest),
         "digest": network.digest,
         "source": network.source,
         "accuracy": network.accuracy,
@@ -95,6 +96,7 @@ def failures(opened: Opened) -> list[dict[str, Any]]:
         told = result.get("failure") or {}
         found.append(
             {
+                "trial": opened.ledger.trials.get(network.digest),
                 "digest": network.digest,
                 "wiring": _wiring(opened.ledger, network, opened.row["identity"]),
                 "source": network.source,

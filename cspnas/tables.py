@@ -150,8 +150,9 @@ def print_failures(summary: dict[str, Any]) -> None:
         tries = f", {row['attempts']} attempts" if row["attempts"] > 1 else ""
         tries += f", in parts of {row['micro_batch']} images" if row["micro_batch"] else ""
         tries += ", quarantined" if row["quarantined"] else ""
-        head = f"{row['digest'][:12]} {row['kind']}{tries}: {row['wiring']} ({row['source']}, seed {row['seed']})"
-        print(wrapped(head))
+        trial = "-" if row["trial"] is None else row["trial"]
+        head = f"trial {trial}, {row['digest'][:12]} {row['kind']}{tries}: {row['wiring']}"
+        print(wrapped(f"{head} ({row['source']}, seed {row['seed']})"))
         for line in f"{row['message']}\n{row['log'] or ''}".strip().splitlines():
             print(wrapped(INDENT + line, indent=INDENT + "  "))
 

@@ -121,6 +121,8 @@ REFUSED = {
     "damaged study": (["front", "damaged"], "studies/damaged.db"),
     "search on a damaged study": (["search", "tiny.yaml", "--study", "damaged"], "studies/damaged.db"),
     "unknown pick": (["export", "tiny", "-o", "new.yaml", "--pick", "best"], "most-accurate"),
+    "two choices": (["export", "tiny", "-o", "new.yaml", "--trial", "1", "--pick", "knee"], "--pick and --trial"),
+    "digest too short": (["export", "tiny", "-o", "new.yaml", "--digest", "abc"], "hexadecimal"),
     "unknown format": (["export", "tiny", "-o", "new.yaml", "--format", "onnx"], "yaml"),
     "cost of nothing": (["cost", "none.yaml"], "none.yaml"),
     "cost of a space": (["cost", "tiny.yaml"], "architecture/1"),
@@ -310,6 +312,12 @@ def test_picks_and_where(study: Path) -> None:
         document = yaml.safe_load((study / f"{pick}.yaml").read_text())
         assert document["digest"] == row["digest"]
         assert document["measured"]["accuracy"] == row["accuracy"]
+    row = front[-1]
+    for words in (("--trial", str(row["trial"])), ("--digest", row["digest"][:8])):
+        run = cspnas("export", "tiny", *words, "-o", "one.yaml", "--force", folder=study)
+        assert f"one.yaml: trial {row['trial']}, network {row['digest'][:12]}" in run.stdout
+        document = yaml.safe_load((study / "one.yaml").read_text())
+        assert (document["digest"], document["made_by"]["trial"]) == (row["digest"], row["trial"])
     none = cspnas("export", "tiny", "--where", "flops<=1", "-o", "none.yaml", folder=study)
     assert (none.returncode, none.stderr.count("\n")) == (2, 1)
     assert not (study / "none.yaml").exists()

@@ -15,7 +15,7 @@ from cspnas.database import Database
 from cspnas.front import Reference
 from cspnas.ledger import Ledger, Network
 from cspnas.objectives import EXACT
-from cspnas.work import Work
+from cspnas.runners.protocol import Work
 
 REFERENCE = Reference(("accuracy", "flops"), 0.1, (0.0, 1.0), (1.0, 1e9))
 

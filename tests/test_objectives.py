@@ -23,6 +23,7 @@ from cspnas import cli
 from cspnas.architecture import Architecture, Stage, Stem
 from cspnas.architecture_document import architecture_from, architecture_to
 from cspnas.candidates import admitted_sample, reference_of
+from cspnas.choosing import Choice, chosen
 from cspnas.cost import cost_of
 from cspnas.data import DataSet, Split
 from cspnas.database import Database
@@ -30,7 +31,7 @@ from cspnas.document import architecture_yaml, read_architecture
 from cspnas.driver import Done, Driver, Work
 from cspnas.errors import InputError
 from cspnas.evaluation import Evaluator
-from cspnas.export import pick, take_away
+from cspnas.export import take_away
 from cspnas.families import wire
 from cspnas.front import Reference, losses
 from cspnas.latency import LEAST, MOST, RUNS, WARM_UP, device_name, enough, latency, one_thread, timed
@@ -362,7 +363,7 @@ def test_summary_table_and_export_have_the_figures(start: Start, capsys: pytest.
     assert "evenness" in header and "latency" in header
     assert human("latency", best["latency_seconds"]) in text
     assert human("evenness", best["evenness"]) in text
-    extra = take_away(run.opened, pick(run.opened, "most-accurate", ["evenness>=0.4"], None))
+    extra = take_away(run.opened, chosen(run.opened, Choice("most-accurate", ("evenness>=0.4",))))
     assert extra["costs"]["evenness"] == best["evenness"]
     assert (extra["measured"]["latency_seconds"], extra["measured"]["latency_device"]) == (
         network.value("latency"),
@@ -398,7 +399,7 @@ def test_a_study_from_before_is_shown_exported_and_continued(start: Start, capsy
     assert {(row["evenness"], row["latency_seconds"]) for row in summary["front"]} == {(None, None)}
     print_summary(summary)
     assert "evenness" not in capsys.readouterr().out
-    extra = take_away(run.opened, pick(run.opened, "knee", [], None))
+    extra = take_away(run.opened, chosen(run.opened, Choice()))
     assert "latency_seconds" not in extra["measured"]
     run.study = replace(run.study, trials=16)
     driver = run.go()

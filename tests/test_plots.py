@@ -18,7 +18,7 @@ from cspnas import cli
 from cspnas.objectives import OBJECTIVES, human
 from cspnas.plot_axes import log_ticks
 from cspnas.plots import TITLES, staircase
-from cspnas.work import Work
+from cspnas.runners.protocol import Work
 
 Point = tuple[float, float]
 

@@ -13,12 +13,12 @@ from cspnas.architecture import Stem
 from cspnas.architecture_document import architecture_to
 from cspnas.objectives import OBJECTIVES, human, with_unit
 from cspnas.opened_study import open_study
+from cspnas.runners.protocol import Work
 from cspnas.space import SearchSpace, StageChoices
 from cspnas.space_document import read_space
 from cspnas.summary import summarise
 from cspnas.tables import front_table
 from cspnas.wiring import wiring
-from cspnas.work import Work
 
 SPACE = """
 family: densenet

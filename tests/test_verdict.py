@@ -19,12 +19,13 @@ from cspnas.candidates import admitted_sample, reference_of
 from cspnas.database import Database
 from cspnas.driver import Driver
 from cspnas.ledger import Network
+from cspnas.opened_study import open_study
+from cspnas.runners.protocol import Work
 from cspnas.samplers.by_name import sampler_of
 from cspnas.space_document import read_space
-from cspnas.summary import open_study, summarise
+from cspnas.summary import summarise
 from cspnas.tables import sentences
 from cspnas.verdict import Estimates, curve_weights, half_width, shares, verdict
-from cspnas.work import Work
 
 
 def estimates(*networks: tuple[float, float, int]) -> Estimates:
