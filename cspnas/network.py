@@ -165,9 +165,9 @@ def fold(network: Network) -> Network:
     """A copy for inference: every foldable norm is inside its convolution, memory laid out by the rules of inference.
 
     It has the layers that stand in `network` now. Where one of a foldable pair was replaced or has hooks, both are kept and
-    run one after the other in the convolution's place.
+    run one after the other in the convolution's place. Raises ArchitectureError for a layer that torch cannot copy.
     """
-    folded = copy.deepcopy(network).eval()
+    folded = _copied(network).eval()
     graph = fold_norms(network.graph)
     left = {op.name for op in graph.operations}
     for op in network.graph.operations:
@@ -178,6 +178,19 @@ def fold(network: Network) -> Network:
             delattr(folded.get_submodule(folder), last)
     folded._lay_out(graph, training_rules=False)
     return folded
+
+
+def _copied(network: Network) -> Network:
+    try:
+        return copy.deepcopy(network)
+    except RuntimeError as error:
+        if "deepcopy" not in str(error):
+            raise
+        raise ArchitectureError(
+            "a layer that torch cannot copy: a hook computes its weights",
+            expected="weights that are parameters",
+            do="make them so first: torch.nn.utils.prune.remove, torch.nn.utils.remove_weight_norm",
+        ) from None
 
 
 def _folded(conv: nn.Module, norm: nn.Module) -> nn.Module:
