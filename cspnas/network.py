@@ -38,8 +38,9 @@ def _may_be_overwritten(layer: nn.Module) -> bool:
     """Whether nobody but the next operation can see the layer's result. What a user puts in a layer's place may return its
     input (`nn.Identity`) or keep its result for the backward pass (`nn.Sigmoid`), and a hook may hold on to it.
     """
-    hooked = layer._forward_hooks or layer._backward_hooks or layer._backward_pre_hooks
-    return type(layer) in _RESULT_IS_FREE and not hooked and "forward" not in layer.__dict__
+    return type(layer) in _RESULT_IS_FREE and not (
+        layer._forward_hooks or layer._backward_hooks or layer._backward_pre_hooks or "forward" in layer.__dict__
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,13 @@ class Network(nn.Module):
         held: set[int | None] = set()  # results that others than the next operation may still see
         for step in self._steps:
             if step.layer:
-                run: Function = self._at(step.layer)
-                if step.is_taken and not _may_be_overwritten(cast("nn.Module", run)):
+                run: Any = self
+                try:
+                    for part in step.layer:
+                        run = run._modules[part]
+                except KeyError:
+                    raise _gone(step.layer) from None
+                if step.is_taken and not _may_be_overwritten(run):
                     held.add(step.result)
             else:
                 run = step.fresh if step.taken in held else step.in_place
@@ -101,21 +107,19 @@ class Network(nn.Module):
 
     def layer(self, name: str) -> Any:
         """The layer that stands at `name`. Raises ArchitectureError where there is none."""
-        return self._at(tuple(name.split(".")))
-
-    def _at(self, path: tuple[str, ...]) -> Any:
-        module: Any = self
         try:
-            for part in path:
-                module = module._modules[part]
-        except KeyError:
-            name = ".".join(path)
-            raise ArchitectureError(
-                f"no layer {name!r} in the network",
-                expected=f"a module at {name!r}",
-                do="put yours at the name of the layer that it replaces; the modules around it are names only",
-            ) from None
-        return module
+            return self.get_submodule(name)
+        except AttributeError:
+            raise _gone(tuple(name.split("."))) from None
+
+
+def _gone(path: tuple[str, ...]) -> ArchitectureError:
+    name = ".".join(path)
+    return ArchitectureError(
+        f"no layer {name!r} in the network",
+        expected=f"a module at {name!r}",
+        do="put yours at the name of the layer that it replaces; the modules around it are names only",
+    )
 
 
 def _steps_of(graph: Graph, layout: Plan) -> tuple[_Step, ...]:
