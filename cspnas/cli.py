@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from cspnas.errors import CspnasError, InputError
+from cspnas.examples import epilog
 from cspnas.machine_readable import print_csv, print_json
 from cspnas.options import (
     Address,
@@ -25,6 +26,7 @@ from cspnas.options import (
     SpaceArgument,
     Storage,
     StudyArgument,
+    Version,
 )
 from cspnas.steps import Step, steps
 from cspnas.wrapping import wrapped_lines
@@ -33,11 +35,18 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=epilog(""),
     help="Search the Cross Stage Partial (CSP) design space: accuracy against exact FLOPs and peak memory.",
 )
 
 
-@app.command()
+@app.callback()
+def cspnas(version: Version = False) -> None:
+    """Options of `cspnas` itself; each command has its own."""
+
+
+@app.command(epilog=epilog("search"))
 def search(
     space: SpaceArgument = "densenet",
     study: Annotated[str | None, typer.Option(help="Name of the study; the space's name if not given.")] = None,
@@ -87,7 +96,7 @@ def search(
     search_command.run(request)
 
 
-@app.command()
+@app.command(epilog=epilog("front"))
 def front(
     study: StudyArgument,
     as_json: Json = False,
@@ -127,7 +136,7 @@ def front(
         print_summary(summary, wide=wide)
 
 
-@app.command()
+@app.command(epilog=epilog("export"))
 def export(
     study: StudyArgument,
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")],
@@ -166,7 +175,7 @@ def export(
     typer.echo(f"{output}: {name}, {accuracy}; next: cspnas cost {quote(str(output))}")
 
 
-@app.command()
+@app.command(epilog=epilog("cost"))
 def cost(
     architecture: ArchitectureArgument,
     check: Annotated[bool, typer.Option(help="Also count by ptflops, torch and an allocation tracker.")] = False,
@@ -193,7 +202,7 @@ def cost(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog=epilog("space"))
 def space(
     space: Annotated[str | None, typer.Argument(help="A space file, or the name of a shipped space.")] = None,
     sample: Annotated[int, typer.Option(min=2, max=1_000_000, help="Random admitted architectures to cost.")] = 2000,
@@ -233,7 +242,7 @@ def space(
     typer.echo(text if as_json else wrapped_lines(text))
 
 
-@app.command()
+@app.command(epilog=epilog("train"))
 def train(
     architecture: ArchitectureArgument,
     epochs: Annotated[
@@ -269,7 +278,9 @@ def train(
     )
 
 
-studies_app = typer.Typer(help="List the studies under studies/, or copy one to another database.")
+studies_app = typer.Typer(
+    help="List the studies under studies/, or copy one to another database.", epilog=epilog("studies")
+)
 app.add_typer(studies_app, name="studies")
 
 
@@ -288,7 +299,7 @@ def studies(
         typer.echo(text if as_json else wrapped_lines(text))
 
 
-@studies_app.command()
+@studies_app.command(epilog=epilog("studies copy"))
 def copy(
     source: Annotated[str, typer.Argument(metavar="SRC", help="The study: a name, a database file, or URL#NAME.")],
     target: Annotated[str, typer.Argument(metavar="DST", help="Where it is to be: a name, FILE#NAME or URL#NAME.")],
@@ -301,7 +312,7 @@ def copy(
     typer.echo(text)
 
 
-@app.command()
+@app.command(epilog=epilog("dashboard"))
 def dashboard(
     study: StudyArgument,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine's loopback address.")] = 8080,

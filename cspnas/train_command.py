@@ -146,11 +146,14 @@ def _check_flops(file: ArchitectureFile) -> None:
 def _check_form(file: ArchitectureFile, data: DataSet) -> None:
     architecture = file.architecture
     if data.input_shape != architecture.input_shape or data.classes != architecture.classes:
+        do = "choose the data set that it was made for with --dataset"
+        if data.input_shape == architecture.input_shape:
+            do += f", or set classes: {data.classes} in a copy of the file and remove its digest line"
         raise InputError(
             f"images {data.input_shape} of {data.classes} classes in {data.name}",
             expected=f"{architecture.input_shape} and {architecture.classes} classes, as in the architecture",
             where=str(file.path),
-            do="choose the data set that it was made for with --dataset",
+            do=do,
         )
 
 

@@ -67,7 +67,8 @@ def test_the_readme_names_no_command_and_no_option_that_is_not_there() -> None:
     text = README.read_text()
     commands = set(re.findall(r"(?:^|`|bin/)cspnas ([a-z]+)", text, re.MULTILINE))
     options = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]*)", text))
-    known = {option for command in COMMANDS.values() for p in command.params for option in p.opts} | {"--help"}
+    commands_and_group = (*COMMANDS.values(), typer.main.get_command(cli.app))
+    known = {option for command in commands_and_group for p in command.params for option in p.opts} | {"--help"}
     assert commands <= set(COMMANDS)
     assert options <= known
 

@@ -4,39 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from time import process_time
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 from driven import SPACE, Run, Start, train
 
 from cspnas.confirmation import of_baselines, to_confirm
-from cspnas.database import Database
 from cspnas.front import Reference
-from cspnas.ledger import Ledger, Network
+from cspnas.ledger import Ledger, Network, StudyRows
 from cspnas.objectives import EXACT
 from cspnas.runners.protocol import Work
 
 REFERENCE = Reference(("accuracy", "flops"), 0.1, (0.0, 1.0), (1.0, 1e9))
 
 
-class Rows:
-    """No study to begin with."""
-
-    def evaluations(self, study_id: int) -> list[dict[str, Any]]:
-        return []
-
-    first_suggestions = evaluations
-
-    def last_front(self, study_id: int) -> None:
-        return None
-
-
 class Told:
     """A ledger, told of trainings."""
 
     def __init__(self) -> None:
-        self.ledger, self.count = Ledger(REFERENCE, cast(Database, Rows()), 1), 0
+        self.ledger, self.count = Ledger(REFERENCE, StudyRows([], [], None), 1), 0
 
     def train(self, digest: str, flops: float, *accuracies: float | None, source: str = "s") -> Network:
         """A network's next trainings; None: under way."""
