@@ -12,6 +12,7 @@ from typing import Any
 from cspnas.errors import ArchitectureError
 from cspnas.runners.protocol import Done, Wait, Work
 from cspnas.samplers.protocol import Sampler
+from cspnas.search.confirmation import to_confirm
 from cspnas.search.data_faults import BadData
 from cspnas.search.exhaustive_draw import Untried
 from cspnas.search.other_drivers import Others
@@ -207,7 +208,7 @@ class Driver:
 
     def _confirm(self) -> Work | None:
         """None where the quota is filled, or no network can be confirmed now."""
-        while self.ledger.confirmations < self._quota and (network := self.ledger.to_confirm()) is not None:
+        while self.ledger.confirmations < self._quota and (network := to_confirm(self.ledger)) is not None:
             work = self._start(Suggestion(self._number, CONFIRM, {}), network.row(), len(network.evaluations))
             if work is not None:
                 return work
