@@ -35,6 +35,14 @@ def seeded() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal is one line however busy the machine is: no command that runs in this process tells what it is doing.
+    `test_terminal.py` starts processes of their own.
+    """
+    monkeypatch.setattr("cspnas.io.steps.PATIENCE", float("inf"))
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Server]:
     """A PostgreSQL server of the session's own."""

@@ -11,10 +11,12 @@ from typing import Annotated, Any
 
 import typer
 
+from cspnas.cli.examples import epilog
 from cspnas.cli.options import (
     Address,
     ArchitectureArgument,
     Constraints,
+    Dataset,
     Json,
     Objectives,
     PerGpu,
@@ -22,19 +24,29 @@ from cspnas.cli.options import (
     SpaceArgument,
     Storage,
     StudyArgument,
+    Version,
 )
 from cspnas.cli.output import print_csv, print_json
 from cspnas.errors import CspnasError, InputError
+from cspnas.io.steps import Step, steps
+from cspnas.io.wrapping import wrapped_lines
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=epilog(""),
     help="Search the Cross Stage Partial (CSP) design space: accuracy against exact FLOPs and peak memory.",
 )
 
 
-@app.command()
+@app.callback()
+def cspnas(version: Version = False) -> None:
+    """Options of `cspnas` itself; each command has its own."""
+
+
+@app.command(epilog=epilog("search"))
 def search(
     space: SpaceArgument = "densenet",
     study: Annotated[str | None, typer.Option(help="Name of the study; the space's name if not given.")] = None,
@@ -48,7 +60,7 @@ def search(
     per_gpu: PerGpu = None,
     sampler: Annotated[str | None, typer.Option(help="cost-aware, nsga2, tpe, gp or random.")] = None,
     seed: Annotated[int | None, typer.Option(help="Study seed.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="fashion-mnist-mini, cifar10, folder:PATH ...")] = None,
+    dataset: Dataset = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each training.")] = None,
     objective: Objectives = None,
     constraint: Constraints = None,
@@ -84,7 +96,7 @@ def search(
     search_command.run(request)
 
 
-@app.command()
+@app.command(epilog=epilog("front"))
 def front(
     study: StudyArgument,
     as_json: Json = False,
@@ -92,19 +104,24 @@ def front(
     failed: Annotated[
         bool, typer.Option("--failed", help="The failed trainings instead: why, and their logs.")
     ] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Every cost and the stages on one line, however long.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Also write the front as an interactive HTML page.")] = None,
     force: Annotated[bool, typer.Option(help="Replace an existing plot.")] = False,
 ) -> None:
     """Show the current front, its knee marked, the baselines beside it."""
-    from cspnas.reports.summary import summarise
+    from cspnas.io.atomic_write import check_output, write_whole
+    from cspnas.reports.summary import members, summarise
 
-    opened = _open(study)
-    summary = summarise(opened)
     if plot is not None:
-        from cspnas.io.atomic_write import write_whole
-        from cspnas.reports.front_plot import front_page
+        check_output(plot, force=force, inputs=[])
+    with steps() as step:
+        opened = _open(study, step)
+        summary = summarise(opened)
+        if plot is not None:
+            from cspnas.reports.front_plot import front_page
 
-        write_whole(plot, front_page(summary), force=force, inputs=opened.database.files)
+            step(f"drawing {plot}")
+            write_whole(plot, front_page(summary, members(opened)), force=force, inputs=opened.database.files)
     if as_json:
         print_json(summary)
     elif as_csv:
@@ -116,37 +133,49 @@ def front(
     else:
         from cspnas.reports.summary_table import print_summary
 
-        print_summary(summary)
+        print_summary(summary, wide=wide)
 
 
-@app.command()
+@app.command(epilog=epilog("export"))
 def export(
     study: StudyArgument,
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")],
-    choice: Annotated[str, typer.Option("--pick", help="knee, most-accurate or smallest (least FLOPs).")] = "knee",
+    choice: Annotated[
+        str | None, typer.Option("--pick", help="knee (if not given), most-accurate or smallest (least FLOPs).")
+    ] = None,
     where: Annotated[
         list[str] | None, typer.Option(help="'flops<=20M': among these front members; repeatable.")
     ] = None,
-    trial: Annotated[int | None, typer.Option(help="The network of this suggestion number instead.")] = None,
+    trial: Annotated[
+        int | None, typer.Option(help="Instead the network of this trial, as front and dashboard number them.")
+    ] = None,
+    digest: Annotated[
+        str | None, typer.Option(help="Instead the network whose digest begins so: 4 hex digits or more.")
+    ] = None,
     form: Annotated[str, typer.Option("--format", help="yaml.")] = "yaml",
     force: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
 ) -> None:
     """Write an architecture with all that is needed to build and train it."""
     from cspnas.documents.architecture_file import architecture_yaml
-    from cspnas.export.architecture_yaml import PICKS, pick, take_away
-    from cspnas.io.atomic_write import write_whole
+    from cspnas.export.architecture_yaml import take_away
+    from cspnas.export.choice import Choice, chosen
+    from cspnas.io.atomic_write import check_output, write_whole
 
-    _one_of(choice, PICKS, "--pick")
+    wanted = Choice(choice, tuple(where or ()), trial, digest)
     _one_of(form, ("yaml",), "--format")
-    opened = _open(study)
-    network = pick(opened, choice, where or [], trial)
+    check_output(output, force=force, inputs=[])
+    with steps() as step:
+        opened = _open(study, step)
+        network = chosen(opened, wanted)
     content = architecture_yaml(network.architecture, take_away(opened, network))
     write_whole(output, content, force=force, inputs=opened.database.files)
     accuracy = f"{100 * network.accuracy:.2f}% accuracy"
-    typer.echo(f"{output}: network {network.digest[:12]}, {accuracy}; next: cspnas cost {quote(str(output))}")
+    number = opened.ledger.trials.get(network.digest)
+    name = ("" if number is None else f"trial {number}, ") + f"network {network.digest[:12]}"
+    typer.echo(f"{output}: {name}, {accuracy}; next: cspnas cost {quote(str(output))}")
 
 
-@app.command()
+@app.command(epilog=epilog("cost"))
 def cost(
     architecture: ArchitectureArgument,
     check: Annotated[bool, typer.Option(help="Also count by ptflops, torch and an allocation tracker.")] = False,
@@ -164,24 +193,35 @@ def cost(
     if against is not None:
         _one_of(against, AGAINST, "--against")
     path = find_architecture(architecture)
-    text, agrees = report(path, check=check, batch_size=batch_size, as_json=as_json, layers=layers, against=against)
+    with steps() as step:
+        text, agrees = report(
+            path, check=check, batch_size=batch_size, as_json=as_json, layers=layers, against=against, step=step
+        )
     typer.echo(text)
     if not agrees:
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog=epilog("space"))
 def space(
     space: Annotated[str | None, typer.Argument(help="A space file, or the name of a shipped space.")] = None,
     sample: Annotated[int, typer.Option(min=2, max=1_000_000, help="Random admitted architectures to cost.")] = 2000,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of space files.")] = False,
     copy: Annotated[bool, typer.Option("--copy", help="Write the shipped space's file here.")] = False,
     force: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
+    dataset: Dataset = None,
+    objective: Objectives = None,
+    constraint: Constraints = None,
+    set_: Set = None,
     as_json: Json = False,
 ) -> None:
     """Describe a search space: size, ranges of the costs, where the peak of memory lies, what CSP lowers."""
     from cspnas.cli import space as space_command
 
+    if schema or copy:
+        _none_of(
+            "--schema" if schema else "--copy", dataset=dataset, objective=objective, constraint=constraint, set=set_
+        )
     if schema:
         from cspnas.documents.space_file import space_schema
 
@@ -194,10 +234,15 @@ def space(
     if copy:
         typer.echo(space_command.copy(space, force=force))
         return
-    typer.echo(space_command.report(space, sample, as_json=as_json))
+    from cspnas.documents.space_settings import SpaceSettings
+
+    flags = {"proxy.dataset": ("--dataset", dataset), "objectives": ("--objective", objective or None)}
+    settings = SpaceSettings(flags, set_ or [], constraint or [])
+    text = space_command.report(space, sample, as_json=as_json, settings=settings)
+    typer.echo(text if as_json else wrapped_lines(text))
 
 
-@app.command()
+@app.command(epilog=epilog("train"))
 def train(
     architecture: ArchitectureArgument,
     epochs: Annotated[
@@ -233,7 +278,9 @@ def train(
     )
 
 
-studies_app = typer.Typer(help="List the studies under studies/, or copy one to another database.")
+studies_app = typer.Typer(
+    help="List the studies under studies/, or copy one to another database.", epilog=epilog("studies")
+)
 app.add_typer(studies_app, name="studies")
 
 
@@ -247,10 +294,12 @@ def studies(
     from cspnas.cli.studies import listing
 
     if context.invoked_subcommand is None:
-        typer.echo(listing(storage, as_json=as_json))
+        with steps() as step:
+            text = listing(storage, as_json=as_json, step=step)
+        typer.echo(text if as_json else wrapped_lines(text))
 
 
-@studies_app.command()
+@studies_app.command(epilog=epilog("studies copy"))
 def copy(
     source: Annotated[str, typer.Argument(metavar="SRC", help="The study: a name, a database file, or URL#NAME.")],
     target: Annotated[str, typer.Argument(metavar="DST", help="Where it is to be: a name, FILE#NAME or URL#NAME.")],
@@ -258,10 +307,12 @@ def copy(
     """Copy a study to another database with all that is known of it; it must not be there yet."""
     from cspnas.cli import studies as studies_command
 
-    typer.echo(studies_command.copy(source, target))
+    with steps() as step:
+        text = studies_command.copy(source, target, step)
+    typer.echo(text)
 
 
-@app.command()
+@app.command(epilog=epilog("dashboard"))
 def dashboard(
     study: StudyArgument,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine's loopback address.")] = 8080,
@@ -269,16 +320,24 @@ def dashboard(
     """Open optuna-dashboard on the study, on loopback only."""
     from cspnas.reports.dashboard import serve
 
-    serve(_open(study), port)
+    with steps() as step:
+        opened = _open(study, step)
+    serve(opened, port)
 
 
-def _open(study: str) -> Any:
+def _open(study: str, step: Step) -> Any:
     from cspnas.storage.database import Database
     from cspnas.storage.locations import existing_place
     from cspnas.storage.open_study import open_study
 
     place = existing_place(study)
-    return open_study(Database(place.url, read_only=True), place.name)
+    return open_study(Database(place.url, read_only=True), place.name, step)
+
+
+def _none_of(flag: str, **given: Any) -> None:
+    for name, value in given.items():
+        if value:
+            raise InputError(f"--{name} with {flag}", expected="one of them", where="cspnas space")
 
 
 def _one_of(value: str, known: tuple[str, ...], where: str) -> None:

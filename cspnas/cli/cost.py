@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cspnas.errors import InputError
+from cspnas.io.steps import Step, silent
 from cspnas.network.architecture import Architecture
 from cspnas.network.cost import cost_of
 from cspnas.network.layer_costs import Part, parts_of, whole
@@ -42,15 +43,24 @@ class Report:
 
 
 def report(
-    path: Path, *, check: bool, batch_size: int | None, as_json: bool, layers: bool = False, against: str | None = None
+    path: Path,
+    *,
+    check: bool,
+    batch_size: int | None,
+    as_json: bool,
+    layers: bool = False,
+    against: str | None = None,
+    step: Step = silent,
 ) -> tuple[str, bool]:
     """(text to print, whether every independent count agrees)."""
-    found = _costed(path, check=check, batch_size=batch_size, layers=layers, against=against)
+    found = _costed(path, check=check, batch_size=batch_size, layers=layers, against=against, step=step)
     text = json.dumps(_document(found, layers=layers), indent=2) if as_json else _text(found, layers=layers)
     return text, all(entry.agrees for entry in found.checks)
 
 
-def _costed(path: Path, *, check: bool, batch_size: int | None, layers: bool, against: str | None) -> Report:
+def _costed(
+    path: Path, *, check: bool, batch_size: int | None, layers: bool, against: str | None, step: Step
+) -> Report:
     from cspnas.documents.architecture_file import read_architecture
 
     file = read_architecture(path)
@@ -60,6 +70,7 @@ def _costed(path: Path, *, check: bool, batch_size: int | None, layers: bool, ag
     costs = {"macs": cost.macs, **exact_values(cost, batch), "weight_bytes": cost.weight_bytes}
     checks = []
     if check:
+        step("counting again by ptflops, torch and an allocation tracker")
         from cspnas.training.cross_checks import check_costs
 
         checks = check_costs(graph)

@@ -4,6 +4,19 @@ from typing import Annotated
 
 import typer
 
+from cspnas.version import __version__
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"cspnas {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+]
+
 SpaceArgument = Annotated[
     str, typer.Argument(help="A space file, or a shipped space: densenet, peleenet, resnet, resnext, darknet.")
 ]
@@ -12,6 +25,7 @@ ArchitectureArgument = Annotated[
     str, typer.Argument(help="An architecture file, or the name of a reference network (csdarknet53).")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output with units in the names.")]
+Dataset = Annotated[str | None, typer.Option(help="fashion-mnist-mini, cifar10, folder:PATH ...")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE for any key of the space file, repeatable.")]
 Objectives = Annotated[
     list[str] | None, typer.Option("--objective", help="accuracy, flops, evenness, latency ...; repeatable.")

@@ -1,27 +1,42 @@
-"""What a person sees while a search runs: a live line on a terminal, plain lines in a pipe; always on stderr."""
+"""What a person sees while a search runs, always on stderr: a line for each training that ends, and on a terminal a display
+below them that stays in place.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from dataclasses import dataclass
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
 
+from cspnas.io.steps import PER_SECOND, on_terminal
 from cspnas.objectives.objectives import human
 from cspnas.search.run import Session
 from cspnas.study.failures import MAX_ATTEMPTS, quarantined
 
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+WIDEST = 79  # columns of the display: a terminal that is resized, but to no fewer than 80, has nothing to wrap anew
+LEAST_BAR = 8  # columns
+GAP = "  "
+
 
 class Progress:
-    """Hears the runner's events. A finished training prints a line; on a terminal a last line shows the state."""
+    """Hears the runner's events, from one thread. On a terminal `end` has to be called, however the search ends."""
 
     def __init__(self, session: Session) -> None:
         self.driver, self.study = session.driver, session.study
         self.ledger = self.driver.ledger
         self._start, self._before = time.monotonic(), self.ledger.finished
-        self._live = sys.stderr.isatty()
-        workers = f"{len(session.devices)} workers on {', '.join(sorted(set(session.devices)))}"
+        self._drawn = self._start
+        self._display = _Display() if on_terminal(sys.stderr) else None
+        counted = f"{len(session.devices)} worker{'s' * (len(session.devices) != 1)}"
+        workers = f"{counted} on {', '.join(sorted(set(session.devices)))}"
         resumed = f", continuing after {self._before} trainings" if self._before else ""
         self._say(f"{self.study.trials} trainings, {workers}, sampler {self.study.sampler}{resumed}")
+        self._draw()
 
     def __call__(self, kind: str, work: Any, detail: Any) -> None:
         """One event of the runner."""
@@ -31,13 +46,26 @@ class Progress:
             self._say(
                 f"reused: {human('accuracy', detail['accuracy'])}, network {detail['digest'][:12]}, not trained again"
             )
-        if self._live:
-            sys.stderr.write(f"\r\x1b[K{self.state()}")
-            sys.stderr.flush()
+        if time.monotonic() - self._drawn >= 1 / PER_SECOND:  # of hundreds of workers each epoch is an event
+            self._draw()
+
+    def end(self) -> None:
+        """Take the display away; the lines above it stay."""
+        if self._display is not None:
+            self._display.end()
+            self._display = None
 
     def _say(self, text: str) -> None:
-        sys.stderr.write(("\r\x1b[K" if self._live else "") + text + "\n")
-        sys.stderr.flush()
+        if self._display is not None:
+            self._display.say(text)
+        else:
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+
+    def _draw(self) -> None:
+        if self._display is not None:
+            self._drawn = time.monotonic()
+            self._display.draw(self.ledger.finished, self.study.trials, self._pace(), self._state())
 
     def _finished(self, kind: str, work: Any, result: dict[str, Any]) -> str:
         network = self.ledger.networks[work.digest]
@@ -45,37 +73,97 @@ class Progress:
         outcome = _failed(kind, failure) if failure else human("accuracy", result["accuracy"])
         repeat = next(row["repeat"] for row in network.evaluations if row["id"] == work.evaluation_id)
         source = network.source if not repeat else f"seed {repeat + 1} of {network.source}"
+        trial = self.ledger.trials.get(work.digest)
+        source += "" if trial is None else f", trial {trial}"
         costs = ", ".join(
             f"{human(name, network.value(name))} {name}" for name in self.study.objectives if name != "accuracy"
         )
         line = f"[{self.ledger.finished}/{self.study.trials}] {outcome:>7}  {costs}  {source}"
-        return line if self._live else f"{line}  | {self.state()}"
+        return line if self._display is not None else f"{line}  | {', '.join((*self._pace(), *self._state()))}"
 
-    def state(self) -> str:
-        """Counts, rate, time left, front, hypervolume, best so far, on one line."""
-        done, elapsed = self.ledger.finished, time.monotonic() - self._start
-        fresh = done - self._before
+    def _pace(self) -> list[str]:
+        """How much runs, how fast, and how long it will be."""
+        fresh, elapsed = self.ledger.finished - self._before, time.monotonic() - self._start
         rate = 60 * fresh / elapsed if fresh else 0.0
-        left = f"{(self.study.trials - done) / rate:.1f} min left" if rate else "time left unknown"
+        left = f"{_duration((self.study.trials - self.ledger.finished) / rate)} left" if rate else "time left unknown"
+        return [f"{self.ledger.in_flight} running", f"{rate:.1f}/min", left]
+
+    def _state(self) -> list[str]:
+        """What was found, and what else became of suggestions."""
         front = self.ledger.front()
         best = human("accuracy", front[0].accuracy) if front else "-"
-        counts = ", ".join(f"{n} {o}" for o, n in sorted(self.driver.outcomes.items()) if o != "training")
-        failed = self.ledger.failed
-        parts = [
-            f"{done}/{self.study.trials} trained" + (f" ({failed} failed)" if failed else ""),
-            f"{self.ledger.in_flight} running",
-            counts,
-            f"{rate:.1f}/min",
-            left,
-            f"front {len(front)}, hypervolume {self.ledger.hypervolume():.4f}, best {best}",
+        failed = [f"{self.ledger.failed} failed"] if self.ledger.failed else []
+        others = [
+            f"{number} {outcome}" for outcome, number in sorted(self.driver.outcomes.items()) if outcome != "training"
         ]
-        return ", ".join(part for part in parts if part)
+        return [f"front {len(front)}", f"hypervolume {self.ledger.hypervolume():.4f}", f"best {best}", *failed, *others]
+
+
+class _Display:
+    """The bar and what is known so far, redrawn in place by rich; other lines on stderr appear above it, ours and others'.
+
+    It is drawn when it is told to, by no thread, and never wider than the terminal is at that moment.
+    """
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._console = Console(stderr=True)
+        # stdout is the command's result, and may be a pipe.
+        self._live = Live(console=self._console, auto_refresh=False, transient=True, redirect_stdout=False)
+        self._live.start()
+        self._console.show_cursor(True)  # a killed search leaves the terminal in order
+
+    def say(self, text: str) -> None:
+        """A line above the display."""
+        self._console.print(text, markup=False, highlight=False)
+
+    def draw(self, done: int, total: int, pace: list[str], state: list[str]) -> None:
+        """Anew, with these figures."""
+        self._live.update(_Figures(done, total, pace, state), refresh=True)
 
     def end(self) -> None:
-        """Leave the terminal on a line of its own."""
-        if self._live:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+        """Take it away."""
+        self._live.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    """`done` of `total` trainings and a bar, how fast they go, and on a line of its own what they found."""
+
+    done: int
+    total: int
+    pace: list[str]
+    state: list[str]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        columns = min(options.max_width - 1, WIDEST)
+        count, pace = f"{self.done}/{self.total}", GAP.join(self.pace)
+        room = columns - len(count) - len(pace) - 2 * len(GAP)
+        beside = room >= LEAST_BAR
+        if not beside:
+            room = max(1, columns - len(count) - len(GAP))
+        row = Table.grid(padding=(0, len(GAP), 0, 0), pad_edge=False)
+        bar = ProgressBar(max(1, self.total), self.done, width=room)
+        row.add_row(Text(count), bar, *([Text(pace)] if beside else []))
+        yield row
+        for parts in [self.state] if beside else [self.pace, self.state]:
+            yield Text("\n".join(packed(parts, columns)), style="dim")
+
+
+def packed(parts: list[str], columns: int) -> list[str]:
+    """`parts` in lines of at most `columns`, broken between parts where that is possible."""
+    joined = GAP.join(part.replace(" ", "\xa0") for part in parts)
+    return [line.replace("\xa0", " ") for line in wrap(joined, max(1, columns))]
+
+
+def _duration(minutes: float) -> str:
+    return f"{minutes:.1f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
 def _failed(event: str, failure: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from shlex import quote
 from typing import Any
 
 from cspnas.errors import InputError
+from cspnas.io.steps import Steps, steps
 from cspnas.storage.locations import Place, existing_place, new_name, new_place
 
 
@@ -34,16 +35,25 @@ def run(request: Request) -> None:
     """Search; Ctrl-C keeps everything finished, says how to continue and exits with 130."""
     shown: list[Any] = []
     try:
-        _search(request, shown)
+        with steps() as step:
+            _search(request, step, shown)
     except KeyboardInterrupt:
-        if shown:
-            shown[0].end()
+        _end(shown)
         sys.stderr.write("interrupted: everything finished is kept; the same command continues the search\n")
         raise SystemExit(130) from None
+    finally:
+        _end(shown)
 
 
-def _search(request: Request, shown: list[Any]) -> None:
-    from cspnas.documents.space_file import find_space, read_space
+def _end(shown: list[Any]) -> None:
+    """The display goes before anything else is said, however the search ends."""
+    for display in shown:
+        display.end()
+
+
+def _search(request: Request, step: Steps, shown: list[Any]) -> None:
+    from cspnas.documents.space_file import find_space
+    from cspnas.documents.space_settings import SpaceSettings
     from cspnas.runners.protocol import Where
 
     # What is cheap to check comes first: a folder of images is opened to read the space.
@@ -52,46 +62,21 @@ def _search(request: Request, shown: list[Any]) -> None:
     name = new_name(request.study, path.stem)
     place = new_place(name, request.storage)
     reuse_from = existing_place(request.reuse_from, "--reuse-from") if request.reuse_from is not None else None
-    bounds = _parsed(request.flags, request.constraints)
-    overrides, sources = _overrides(request.flags, request.sets)
-    from cspnas.data.registry import folder_form
-
-    study = read_space(path, overrides, sources, folder_form)
-    study = replace(study, constraints=_merged(study.constraints, bounds), time_limit=seconds)
+    settings = SpaceSettings(request.flags, request.sets, request.constraints)
+    study = replace(settings.read(path, training=True, step=step), time_limit=seconds)
     from cspnas.cli.progress import Progress
     from cspnas.search.run import run_search
 
     def on_open(session: Any) -> Progress:
+        step.end()
         progress = Progress(session)
         shown.append(progress)
         return progress
 
-    reason = run_search(study, place, where=where, reuse_from=reuse_from, on_open=on_open)
-    shown[0].end()
+    reason = run_search(study, place, where=where, reuse_from=reuse_from, on_open=on_open, on_step=step)
+    _end(shown)
     sys.stderr.write(f"done: {reason}\n")
     _close(place)
-
-
-def _parsed(flags: dict[str, tuple[str, Any]], constraints: list[str]) -> list[Any]:
-    """The constraints of the flags. Raises InputError for one that is none, and for objectives that cannot be."""
-    from cspnas.objectives.objectives import check_objectives, parse_constraint
-
-    flag, objectives = flags["objectives"]
-    if objectives is not None:
-        check_objectives(objectives, flag)
-    return [parse_constraint(text) for text in constraints]
-
-
-def _overrides(flags: dict[str, tuple[str, Any]], sets: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Values by dotted key, and the flag that set each."""
-    from cspnas.documents.space_file import apply_set
-
-    overrides: dict[str, Any] = dict(apply_set(text) for text in sets)
-    sources = {key: f"--set {key}" for key in overrides}
-    for key, (flag, value) in flags.items():
-        if value is not None:
-            overrides[key], sources[key] = value, flag
-    return overrides, sources
 
 
 def _close(place: Place) -> None:
@@ -107,12 +92,6 @@ def _close(place: Place) -> None:
         sys.stderr.write(f"no training gave a result; next: cspnas front {target} --failed\n")
         raise SystemExit(1)
     print(f"next: cspnas export {target} --pick knee -o best.yaml\n      cspnas dashboard {target}")
-
-
-def _merged(from_file: tuple[Any, ...], flags: list[Any]) -> tuple[Any, ...]:
-    """A flag's constraint takes the place of the file's on the same cost and side."""
-    replaced = {(c.name, c.sign) for c in flags}
-    return (*(c for c in from_file if (c.name, c.sign) not in replaced), *flags)
 
 
 def _seconds(text: str | None) -> float | None:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from cspnas.documents.space_input import shown
+from cspnas.io.steps import steps
 from cspnas.objectives.objectives import EXACT, human, with_unit
 from cspnas.study.settings import Study
+
+if TYPE_CHECKING:
+    from cspnas.documents.space_settings import SpaceSettings
 
 
 def copy(name: str, *, force: bool) -> str:
@@ -22,14 +27,15 @@ def copy(name: str, *, force: bool) -> str:
     return f"{target}: edit it, then cspnas search {target}"
 
 
-def report(name: str, count: int, *, as_json: bool) -> str:
-    """The statistics as text or JSON."""
-    from cspnas.data.registry import folder_form
-    from cspnas.documents.space_file import find_space, read_space
+def report(name: str, count: int, *, as_json: bool, settings: SpaceSettings | None = None) -> str:
+    """The statistics as text or JSON, of the space file with what flags say of it."""
+    from cspnas.documents.space_file import find_space
+    from cspnas.documents.space_settings import SpaceSettings
     from cspnas.reports.space_statistics import statistics
 
-    study = read_space(find_space(name), folder_form=folder_form)
-    numbers = statistics(study, count)
+    with steps() as step:
+        study = (settings or SpaceSettings({})).read(find_space(name), step=step)
+        numbers = statistics(study, count, step)
     return json.dumps(numbers, indent=2) if as_json else _text(study, numbers)
 
 
@@ -50,13 +56,22 @@ def _text(study: Study, numbers: dict[str, Any]) -> str:
             f"a lower peak in {100 * share['peak_memory']:.0f}%"
         )
     lines += [_baseline(row) for row in numbers["baselines"]]
-    return "\n".join([*lines, f"proxy: {json.dumps(asdict(study.recipe))}"])
+    lines.append(f"proxy: {json.dumps(_proxy(study))}")
+    return "\n".join([*lines, *(f"warning: {warning['message']}" for warning in numbers["warnings"])])
+
+
+def _proxy(study: Study) -> dict[str, Any]:
+    recipe = asdict(study.recipe)
+    return recipe | {"dataset": recipe["dataset"] or None}
 
 
 def _sizes(study: Study, numbers: dict[str, Any]) -> list[str]:
     exact = "" if numbers["architectures_exact"] else "about "
     how = "counted" if numbers["architectures_exact"] else "an estimate from random walks"
+    shape = numbers["input"]["shape"]
+    told = f"of data set {study.recipe.dataset}" if study.recipe.dataset else "no data set named"
     return [
+        f"images of {shown(shape)} in {study.space.classes:,} classes, {told}",
         f"{study.space_name}: {len(study.space.genes())} genes, {numbers['genotypes']:,} genotypes, "
         f"{exact}{numbers['architectures']:,} distinct networks ({how})",
         f"{100 * numbers['valid_share']:.1f}% of {'all' if numbers['whole'] else 'random'} genotypes are networks; "

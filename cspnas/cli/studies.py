@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from cspnas.errors import CspnasError
+from cspnas.io.steps import Step, silent
 from cspnas.storage.database import Database
 from cspnas.storage.engine import undamaged
 from cspnas.storage.locations import FOLDER, Place, copy_place, existing_place, server_place
@@ -14,13 +15,15 @@ from cspnas.storage.migrations import NoTablesError
 from cspnas.storage.open_study import open_study
 
 
-def listing(storage: str | None, *, as_json: bool) -> str:
+def listing(storage: str | None, *, as_json: bool, step: Step = silent) -> str:
     """One line a study, of the folder or of one database; a damaged file is listed with its error and hides no other."""
     if storage is not None:
         place = server_place(storage)
-        rows = _studies_in(place.url, place.shown)
+        rows = _studies_in(place.url, place.shown, step)
     else:
-        rows = [row for path in sorted(FOLDER.glob("*.db")) for row in _studies_in(f"sqlite:///{path}", str(path))]
+        rows = [
+            row for path in sorted(FOLDER.glob("*.db")) for row in _studies_in(f"sqlite:///{path}", str(path), step)
+        ]
     if as_json:
         return json.dumps(rows, indent=2)
     if not rows:
@@ -29,20 +32,20 @@ def listing(storage: str | None, *, as_json: bool) -> str:
     return "\n".join(_line(row) for row in rows)
 
 
-def copy(source: str, target: str) -> str:
+def copy(source: str, target: str, step: Step = silent) -> str:
     """Copy a study to another database; a line that says what was copied."""
     from cspnas.storage.copy_study import copy_study
 
     place = existing_place(source, "SRC")
     to = copy_place(target)
-    name, count = copy_study(place, to)
+    name, count = copy_study(place, to, step)
     return f"{Place(to.url, name).target}: {count} trainings of {place.target}, and all that belongs to them"
 
 
-def _studies_in(url: str, path: str) -> list[dict[str, Any]]:
+def _studies_in(url: str, path: str, step: Step) -> list[dict[str, Any]]:
     try:
         database = Database(url, read_only=True)
-        return [_row_or_error(database, row, path) for row in database.studies()]
+        return [_row_or_error(database, row, path, step) for row in database.studies()]
     except NoTablesError as error:
         if url.startswith("sqlite:"):
             return [{"file": path, "error": str(error)}]
@@ -51,16 +54,16 @@ def _studies_in(url: str, path: str) -> list[dict[str, Any]]:
         return [{"file": path, "error": str(error)}]
 
 
-def _row_or_error(database: Database, row: dict[str, Any], path: str) -> dict[str, Any]:
+def _row_or_error(database: Database, row: dict[str, Any], path: str, step: Step) -> dict[str, Any]:
     try:
         with undamaged(path):
-            return _row(database, row, path)
+            return _row(database, row, path, step)
     except CspnasError as error:
         return {"file": path, "error": f"study {row['name']}: {error}"}
 
 
-def _row(database: Database, row: dict[str, Any], path: str) -> dict[str, Any]:
-    ledger = open_study(database, row["name"]).ledger
+def _row(database: Database, row: dict[str, Any], path: str, step: Step) -> dict[str, Any]:
+    ledger = open_study(database, row["name"], step).ledger
     front = ledger.front()
     return {
         "file": path,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cspnas.errors import CspnasError, InputError, TrainingError
 from cspnas.io.atomic_write import check_output, remove, write_whole
+from cspnas.io.steps import Step, on_terminal, steps
 from cspnas.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -60,7 +61,9 @@ def run(
 
     file = read_architecture(path)
     weights, results = _targets(path, output, force=force)
-    job = _job(file, _recipe(file.document, epochs, dataset), device, seed)
+    _check_flops(file)
+    with steps() as step:
+        job = _job(file, _recipe(file.document, epochs, dataset), device, seed, step)
     checkpoint = weights.with_name(f"{weights.name}.checkpoint")
     report, tensors = _train(job, checkpoint, checkpoint_seconds)
     _write(weights, results, report, tensors)
@@ -92,7 +95,8 @@ def _recipe(document: dict[str, Any], epochs: int | None, dataset: str | None) -
     return replace(recipe, epochs=epochs or recipe.epochs, dataset=recipe.dataset if dataset is None else dataset)
 
 
-def _job(file: ArchitectureFile, recipe: Recipe, device_name: str, seed: int) -> Job:
+def _job(file: ArchitectureFile, recipe: Recipe, device_name: str, seed: int, step: Step) -> Job:
+    step(f"reading the data set {recipe.dataset}")
     import torch
 
     from cspnas.data import datasets
@@ -106,6 +110,7 @@ def _job(file: ArchitectureFile, recipe: Recipe, device_name: str, seed: int) ->
     _check_form(file, data)
     test = datasets.load_test(recipe.dataset) if datasets.has_test(recipe.dataset) else None
     if recipe.precision == "auto":
+        step("measuring which precision is faster")
         recipe = replace(recipe, precision=faster_precision(device))
     for note in _notes(file, recipe, data, test):
         sys.stderr.write(f"{note}\n")
@@ -113,13 +118,23 @@ def _job(file: ArchitectureFile, recipe: Recipe, device_name: str, seed: int) ->
 
 
 def _check_size(file: ArchitectureFile, recipe: Recipe, device: torch.device) -> None:
+    from cspnas.network.wiring import wire
+    from cspnas.training.memory_check import check_fits
+
+    try:
+        check_fits(wire(file.architecture), recipe.batch_size, device)
+    except TrainingError as error:
+        do = "lower recipe.batch_size in the file, or take a smaller network"
+        raise InputError(str(error), expected="a network that fits", where=str(file.path), do=do) from None
+
+
+def _check_flops(file: ArchitectureFile) -> None:
+    """Before torch is imported."""
     from cspnas.network.cost import cost_of
     from cspnas.network.wiring import wire
     from cspnas.objectives.objectives import LARGEST, human
-    from cspnas.training.memory_check import check_fits
 
-    graph = wire(file.architecture)
-    flops = cost_of(graph).flops
+    flops = cost_of(wire(file.architecture)).flops
     if flops > LARGEST.bound:
         raise InputError(
             f"a network of {human('flops', flops)} FLOPs",
@@ -127,21 +142,19 @@ def _check_size(file: ArchitectureFile, recipe: Recipe, device: torch.device) ->
             where=str(file.path),
             do="take a smaller network, or smaller images",
         )
-    try:
-        check_fits(graph, recipe.batch_size, device)
-    except TrainingError as error:
-        do = "lower recipe.batch_size in the file, or take a smaller network"
-        raise InputError(str(error), expected="a network that fits", where=str(file.path), do=do) from None
 
 
 def _check_form(file: ArchitectureFile, data: DataSet) -> None:
     architecture = file.architecture
     if data.input_shape != architecture.input_shape or data.classes != architecture.classes:
+        do = "choose the data set that it was made for with --dataset"
+        if data.input_shape == architecture.input_shape:
+            do += f", or set classes: {data.classes} in a copy of the file and remove its digest line"
         raise InputError(
             f"images {data.input_shape} of {data.classes} classes in {data.name}",
             expected=f"{architecture.input_shape} and {architecture.classes} classes, as in the architecture",
             where=str(file.path),
-            do="choose the data set that it was made for with --dataset",
+            do=do,
         )
 
 
@@ -254,17 +267,22 @@ def _bar(epochs: int) -> Iterator[Callable[[Any], None]]:
     """A progress bar on stderr; a line an epoch where stderr is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
 
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    live = on_terminal(sys.stderr)
+    if not live:
+        sys.stderr.write(f"training, {epochs} epoch{'s' * (epochs != 1)}\n")
+        sys.stderr.flush()
+    label = TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis"))
+    columns = (label, BarColumn(10), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), redirect_stdout=False, disable=not live) as progress:
         task, done = progress.add_task("training", total=epochs), [0]
 
         def advance(epoch: Any) -> None:
             done[0] += 1
             text = f"epoch {done[0]}/{epochs}: loss {epoch.loss:.4f}, validation {100 * epoch.accuracy:.2f}%"
             progress.update(task, advance=1, description=text)
-            if not console.is_terminal:
+            if not live:
                 sys.stderr.write(f"{text}, {epoch.seconds:.1f} s\n")
 
         yield advance

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from cspnas.io.steps import Step, silent
+
 PACKAGED = Path(__file__).parent / "packaged"
 MINI = "fashion-mnist-mini"
 # SHA-256 of the packaged files (description, then images) to the checksum that `data.load` gives of exactly these.
@@ -15,8 +17,9 @@ KNOWN = {
 }
 
 
-def folder_form(name: str) -> tuple[tuple[int, int, int], int]:
+def folder_form(name: str, step: Step = silent) -> tuple[tuple[int, int, int], int]:
     """(input shape, classes) of a data set; loads it, so torch comes with it."""
+    step(f"reading the images of {name}")
     from cspnas.data import datasets as data
 
     loaded = data.load(name)

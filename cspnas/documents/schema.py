@@ -121,6 +121,15 @@ class StageDocument(_Model):
     )
 
 
+class InputDocument(_Model):
+    """The images that the networks read, where no data set is at hand to say it."""
+
+    shape: Annotated[list[Width], Field(min_length=3, max_length=3)] = Field(
+        description="channels, height, width, as in [3, 224, 224]"
+    )
+    classes: Annotated[int, Field(ge=2, le=10_000_000)] = Field(description="of the classification")
+
+
 class ProxyDocument(_Model):
     """How each candidate is trained."""
 
@@ -177,6 +186,9 @@ class SpaceDocument(_Model):
         description="accuracy and at least one of flops, params, peak_memory, training_memory, traffic, evenness, latency",
     )
     constraints: list[str] = Field(default=[], description="bounds on exact costs, as in flops <= 4M")
+    input: InputDocument | None = Field(
+        default=None, description="shape and classes; the data set's where not said, and where both are said they agree"
+    )
     proxy: ProxyDocument = Field(default=ProxyDocument(), description="how each candidate is trained")
     search: SearchDocument = Field(default=SearchDocument(), description="budget and method")
     baselines: BaselinesDocument = Field(default=BaselinesDocument(), description="curves that are trained first")

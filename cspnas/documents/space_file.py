@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -12,6 +12,7 @@ from typing import Any
 from cspnas.documents.packaged_files import find, shipped
 from cspnas.documents.schema import SpaceDocument, StageDocument
 from cspnas.documents.schema_errors import placed, short, validated, where
+from cspnas.documents.space_input import FolderForm, form_of, names_no_data
 from cspnas.documents.yaml_source import Lines, parse_yaml, read_yaml
 from cspnas.errors import ArchitectureError, InputError
 from cspnas.io.did_you_mean import nearest
@@ -21,9 +22,8 @@ from cspnas.objectives.objectives import check_objectives, check_one_measured, p
 from cspnas.space.search_space import SearchSpace, StageChoices
 from cspnas.space.stage_resolution import dense_stage, split
 from cspnas.study.settings import Baselines, Study
-from cspnas.training.recipe import DATASET_FORMS, Recipe
+from cspnas.training.recipe import Recipe
 
-Form = tuple[tuple[int, int, int], int]  # input shape, classes
 SAMPLERS = ("cost-aware", "nsga2", "tpe", "gp", "random")
 DENSE_DEFAULTS: dict[str, list[Any]] = {
     "bottleneck_ratio": [2.0],
@@ -61,12 +61,16 @@ def read_space(
     path: Path,
     overrides: dict[str, Any] | None = None,
     sources: dict[str, str] | None = None,
-    folder_form: Callable[[str], Form] | None = None,
+    folder_form: FolderForm | None = None,
+    *,
+    training: bool = False,
 ) -> Study:
     """The study that a space file describes, `overrides` by dotted key; `sources` names the flag of each, for errors.
 
-    `folder_form` opens a folder of images for its (input shape, classes), which needs torch. Raises
-    InputError, one line with file, line and key (or flag), for anything that no search could run on.
+    `folder_form` opens a folder of images for its (input shape, classes), which needs torch; where the file's `input`
+    says both, only for `training`, which needs data that agree. The recipe of a space with `input` and without data has
+    an empty data set. Raises InputError, one line with file, line and key (or flag), for anything that no search could
+    run on.
     """
     data, lines = read_yaml(path)
     flags = {key: (sources or {}).get(key, f"--set {key}") for key in overrides or {}}
@@ -81,7 +85,7 @@ def read_space(
         for key, value in (overrides or {}).items():
             _override(data, key, value, flags[key])
     document = validated(SpaceDocument, data, str(path), lines, flags)
-    reading = _Reading(document, str(path), lines, flags, folder_form)
+    reading = _Reading(document, str(path), lines, flags, folder_form, training)
     return reading.study(path.stem)
 
 
@@ -117,7 +121,8 @@ class _Reading:
     name: str
     lines: Lines
     flags: dict[str, str]
-    folder_form: Callable[[str], Form] | None
+    folder_form: FolderForm | None
+    training: bool
 
     def at(self, *path: Any) -> str:
         """Where a key stands."""
@@ -143,7 +148,7 @@ class _Reading:
             constraints=tuple(
                 parse_constraint(text, self.at("constraints", n)) for n, text in enumerate(document.constraints)
             ),
-            recipe=Recipe(**document.proxy.model_dump()),
+            recipe=self.recipe(),
             baselines=Baselines(**document.baselines.model_dump()),
             sampler=sampler,
             trials=document.search.trials,
@@ -157,7 +162,7 @@ class _Reading:
 
     def space(self) -> SearchSpace:
         document = self.document
-        input_shape, classes = self.form()
+        input_shape, classes = form_of(document, self.at, self.folder_form, training=self.training)
         stems = tuple(Stem(**{**stem.model_dump(), "hidden": tuple(stem.hidden)}) for stem in document.stem)
         self.check_once([stem.label for stem in stems], "stem")
         self.check_once(document.activation, "activation")
@@ -208,19 +213,10 @@ class _Reading:
             filled.pop("pool", None)
         return StageChoices(**{key: tuple(value) for key, value in filled.items()})
 
-    def form(self) -> Form:
-        """Input shape and classes of the data set; only a folder of images has to be opened for it."""
-        name = self.document.proxy.dataset
-        if name in DATASET_FORMS:
-            return DATASET_FORMS[name]
-        if name.startswith("folder:") and self.folder_form is not None:
-            return self.folder_form(name)
-        raise InputError(
-            f"data set {name!r}",
-            expected=f"one of {', '.join(DATASET_FORMS)} or folder:PATH",
-            where=self.at("proxy", "dataset"),
-            do=nearest(name, DATASET_FORMS),
-        )
+    def recipe(self) -> Recipe:
+        """How candidates are trained."""
+        settings = self.document.proxy.model_dump()
+        return Recipe(**settings | ({"dataset": ""} if names_no_data(self.document) else {}))
 
     def check_reachable(self, space: SearchSpace) -> None:
         """Raises InputError for a split ratio, groups or a stem that no network can have, and where no draw is a network."""

@@ -6,43 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from cspnas.errors import InputError
-from cspnas.objectives.objectives import parse_constraint
 from cspnas.storage.open_study import Opened
 from cspnas.study.results import Network
-
-PICKS = ("knee", "most-accurate", "smallest")
-
-
-def pick(opened: Opened, how: str, where: list[str], trial: int | None) -> Network:
-    """The front's member that a user asks for, or the network of suggestion number `trial`."""
-    if trial is not None:
-        return _by_trial(opened, trial)
-    constraints = [parse_constraint(text, "--where") for text in where]
-    ledger = opened.ledger
-    members = [n for n in ledger.front() if all(c.violation(n.costs) <= 0 for c in constraints)]
-    if not members:
-        raise InputError(
-            f"no front member{' where ' + ' and '.join(where) if where else ''}",
-            expected="at least one",
-            where=f"study {opened.name}",
-            do="loosen --where" if where else "let the search finish some trainings",
-        )
-    if how == "smallest":
-        return min(members, key=lambda network: network.costs["flops"])
-    if how == "most-accurate":
-        return members[0]
-    from cspnas.objectives.pareto import knee, losses
-
-    flops = np.array([network.costs["flops"] for network in members])
-    return members[knee(losses(ledger.points(members), ledger.reference), flops)]
-
-
-def _by_trial(opened: Opened, trial: int) -> Network:
-    for row in opened.database.suggestions(opened.row["id"]):
-        if row["number"] == trial and row["digest"] in opened.ledger.networks:
-            return opened.ledger.networks[row["digest"]]
-    raise InputError(f"suggestion {trial}", expected="the number of one that was trained", where="--trial")
 
 
 def take_away(opened: Opened, network: Network) -> dict[str, Any]:
@@ -67,7 +32,12 @@ def take_away(opened: Opened, network: Network) -> dict[str, Any]:
         },
         "data": opened.row["facts"]["data"],
         "recipe": recipe,
-        "made_by": {"cspnas": __version__, "study": opened.name, "space": opened.row["facts"]["space"]},
+        "made_by": {
+            "cspnas": __version__,
+            "study": opened.name,
+            "trial": opened.ledger.trials.get(network.digest),
+            "space": opened.row["facts"]["space"],
+        },
     }
 
 

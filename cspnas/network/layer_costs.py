@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from cspnas.network.architecture import Architecture
-from cspnas.network.cost import macs_by_operation, params_by_operation, traffic_by_operation
+from cspnas.network.cost import CostTable, macs_by_operation, params_by_operation, traffic_by_operation
 from cspnas.network.graph import Graph, Operation
 from cspnas.network.liveness import fold_norms, live_bytes, plan
 from cspnas.network.operations import Shape
@@ -160,3 +160,13 @@ def _kind(operation: Operation) -> str:
         return f"{operation['function']} pool {window}"
     groups = f" g{operation['groups']}" if operation["groups"] > 1 else ""
     return f"conv {window}{groups}"
+
+
+def peak_place(architecture: Architecture, table: CostTable) -> str:
+    """`stem`, `stageN` or `head`: where the peak of inference memory first lies."""
+    if architecture.norm == "before":  # its pieces fold into each other
+        graph = fold_norms(wire(architecture))
+        live = live_bytes(graph, plan(graph))
+        return part_name(graph.operations[live.index(max(live))].name)
+    peaks = table.peaks(architecture)
+    return ["stem", *(f"stage{n}" for n in range(1, len(peaks) - 1)), "head"][peaks.index(max(peaks))]

@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cspnas.errors import CspnasError, InputError
+from cspnas.io.steps import steps
+from cspnas.reports.curve_plot import CurvePlot
 from cspnas.storage.open_study import Opened
+
+if TYPE_CHECKING:
+    from wsgiref.simple_server import WSGIServer
 
 
 def serve(opened: Opened, port: int) -> None:
-    """Serve until Ctrl-C."""
-    from wsgiref.simple_server import WSGIRequestHandler, make_server
-
-    from optuna.storages import RDBStorage
-    from optuna_dashboard import wsgi
-
-    class FreshStorage(RDBStorage):
-        """Optuna caches finished trials of a plain RDBStorage; ours change when a network is confirmed."""
-
-    class Quiet(WSGIRequestHandler):
-        def log_message(self, *arguments: Any) -> None:
-            """No line a request."""
-
-    storage = FreshStorage(opened.database.dialect_url, engine_kwargs=opened.database.engine_options())
-    try:
-        server = make_server("127.0.0.1", port, only_this_machine(wsgi(storage)), handler_class=Quiet)
-    except OSError as error:
-        raise InputError(f"port {port}: {error.strerror}", where="--port", do="choose another port") from None
-    address = f"http://127.0.0.1:{server.server_port}/dashboard/studies/{_study_id(storage, opened.name)}"
+    """Serve until Ctrl-C. Raises InputError for a port that is taken."""
+    with steps() as step:
+        step("starting optuna-dashboard")
+        server, address = _server(opened, port)
     print(f"{address}  (Ctrl-C ends it)", flush=True)
     try:
         server.serve_forever()
@@ -37,6 +27,41 @@ def serve(opened: Opened, port: int) -> None:
         sys.stderr.write("\n")
     finally:
         server.server_close()
+
+
+def _server(opened: Opened, port: int) -> tuple[WSGIServer, str]:
+    """It and the address of the study's page there."""
+    from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+    import optuna
+    from optuna.storages import RDBStorage
+    from optuna.study._frozen import FrozenStudy
+    from optuna_dashboard import wsgi
+
+    plot = CurvePlot(opened.database, opened.row["id"], opened.name)
+
+    class FreshStorage(RDBStorage):
+        """Optuna caches finished trials of a plain RDBStorage; ours change when a network is confirmed."""
+
+        def get_all_studies(self) -> list[FrozenStudy]:
+            """The study has one plot more than the tables say."""
+            studies = super().get_all_studies()
+            for study in studies:
+                if study.study_name == opened.name:
+                    study.system_attrs = {**study.system_attrs, **plot.attributes()}
+            return studies
+
+    class Quiet(WSGIRequestHandler):
+        def log_message(self, *arguments: Any) -> None:
+            """No line a request."""
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    storage = FreshStorage(opened.database.dialect_url, engine_kwargs=opened.database.engine_options())
+    try:
+        server = make_server("127.0.0.1", port, only_this_machine(wsgi(storage)), handler_class=Quiet)
+    except OSError as error:
+        raise InputError(f"port {port}: {error.strerror}", where="--port", do="choose another port") from None
+    return server, f"http://127.0.0.1:{server.server_port}/dashboard/studies/{_study_id(storage, opened.name)}"
 
 
 def only_this_machine(application: Any) -> Any:

@@ -1,63 +1,185 @@
-"""Pictures of a study."""
+"""Pictures of a study: accuracy against each of its costs, as one page that needs no network."""
 
 from __future__ import annotations
 
+from html import escape
+from math import log10
 from typing import Any
 
+from cspnas.objectives.objectives import OBJECTIVES, human, with_unit
+from cspnas.reports.plot_axes import log_ticks
 
-def front_page(summary: dict[str, Any]) -> str:
-    """A self-contained HTML page: accuracy over FLOPs, peak memory as colour, the front, its knee and the baselines."""
+Row = dict[str, Any]
+TITLES = {
+    "flops": "FLOPs of one image",
+    "params": "trainable parameters",
+    "peak_memory": "peak memory of inference (bytes)",
+    "training_memory": "memory of a training step (bytes)",
+    "traffic": "traffic (elements)",
+    "evenness": "evenness of the layers' MACs",
+    "latency": "latency of one inference (seconds)",
+}
+# Okabe and Ito's colours, which colour-blind people tell apart.
+BLUE, VERMILLION, GREEN, PURPLE, GRAY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#888888"
+BASELINES = {"plain": (GREEN, "dash"), "csp": (PURPLE, "dot")}
+ROW_HEIGHT = 470  # pixels of one row of views
+MANY = 500  # networks that cover each other where they are drawn as few are
+NARROW = 1.1  # a factor between costs below which the axis would have one tick
+
+
+def front_page(summary: Row, networks: list[Row]) -> str:
+    """A self-contained HTML page. Each cost of the study has a view: all `networks` (rows of `summary.members`), the
+    front, the step line of what nothing beats in accuracy and this cost, the knee, the baselines.
+    """
     import plotly.graph_objects as go
 
-    figure = go.Figure()
-    for kind, curve in summary["baselines"].items():
-        figure.add_trace(_curve(go, curve, f"{kind} baseline"))
-    front = sorted(summary["front"], key=lambda row: row["flops"])
-    figure.add_trace(
-        go.Scatter(
-            x=[row["flops"] / 1e6 for row in front],
-            y=[100 * row["accuracy"] for row in front],
-            error_y={"array": [100 * (row["accuracy_standard_error"] or 0) for row in front], "thickness": 1},
-            mode="markers",
-            name="front",
-            text=[_hover(row) for row in front],
+    costs = [name for name in summary["objectives"] if name != "accuracy"]
+    figure = _views(costs) if networks else go.Figure()
+    for number, name in enumerate(costs if networks else []):
+        place = {"row": number // 2 + 1, "col": number % 2 + 1}
+        for trace in _traces(go, summary, networks, name):
+            figure.add_trace(trace.update(showlegend=number == 0), **place)
+        figure.update_xaxes(_axis(name, [row[with_unit(name)] for row in networks]), **place)
+        figure.update_yaxes(_accuracy_axis([row["accuracy"] for row in networks]), **place)
+    _lay_out(figure, summary, len(networks), rows=max(1, (len(costs) + 1) // 2))
+    return str(figure.to_html(include_plotlyjs=True, full_html=True, config={"responsive": True, "displaylogo": False}))
+
+
+def staircase(points: list[tuple[float, float]], *, maximise: bool) -> list[tuple[float, float]]:
+    """(cost, accuracy) of those that no other beats in both, from the best cost on; each value once. `maximise`: the
+    greater the cost the better.
+    """
+    sign = -1 if maximise else 1
+    steps: list[tuple[float, float]] = []
+    for cost, accuracy in sorted(points, key=lambda point: (sign * point[0], -point[1])):
+        if not steps or accuracy > steps[-1][1]:
+            steps.append((cost, accuracy))
+    return steps
+
+
+def _views(costs: list[str]) -> Any:
+    from plotly.subplots import make_subplots
+
+    rows, columns = (len(costs) + 1) // 2, min(2, len(costs))
+    return make_subplots(
+        rows=rows,
+        cols=columns,
+        horizontal_spacing=0.09,
+        vertical_spacing=0.3 / rows,
+        subplot_titles=[f"accuracy against {name.replace('_', ' ')}" for name in costs],
+    )
+
+
+def _traces(go: Any, summary: Row, networks: list[Row], name: str) -> list[Any]:
+    """Of one view, those behind first."""
+    key, costs = with_unit(name), [n for n in summary["objectives"] if n != "accuracy"]
+    known = [row for row in networks if row[key] is not None]
+    front = [row for row in summary["front"] if row[key] is not None]
+
+    def points(rows: list[Row], label: str, **looks: Any) -> Any:
+        return go.Scatter(
+            x=[row[key] for row in rows],
+            y=[row["accuracy"] for row in rows],
+            text=[_hover(row, costs) for row in rows],
             hoverinfo="text",
-            marker={
-                "size": 13,
-                "color": [row["peak_memory_bytes"] / 1024 for row in front],
-                "colorscale": "Viridis",
-                "colorbar": {"title": "peak memory (KiB)"},
-                "symbol": ["star" if row["knee"] else "circle" for row in front],
-                "line": {"width": 1, "color": "black"},
-            },
+            name=label,
+            legendgroup=label,
+            **looks,
         )
+
+    steps = staircase([(row[key], row["accuracy"]) for row in known], maximise=OBJECTIVES[name].maximise)
+    behind = (
+        {"size": 6, "color": GRAY, "opacity": 0.4} if len(known) < MANY else {"size": 4, "color": GRAY, "opacity": 0.2}
     )
-    ticks = [digit * 10.0**power for power in range(-3, 7) for digit in (1, 2, 5)]
-    figure.update_xaxes(
-        title="FLOPs (M, one image)", type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks]
+    traces = [
+        points(known, "all networks", mode="markers", marker=behind),
+        go.Scatter(
+            x=[cost for cost, _ in steps],
+            y=[accuracy for _, accuracy in steps],
+            name="best at this cost",
+            legendgroup="best at this cost",
+            mode="lines",
+            hoverinfo="skip",
+            line={"color": BLUE, "width": 1.5, "shape": "hv"},
+        ),
+    ]
+    for curve, rows in summary["baselines"].items():
+        if rows:
+            colour, dash = BASELINES[curve]
+            line, marker = {"color": colour, "dash": dash, "width": 2}, {"size": 7, "color": colour, "symbol": "square"}
+            traces.append(points(rows, f"{curve} baseline", mode="lines+markers", line=line, marker=marker))
+    edge = {"width": 1, "color": "white"}
+    traces.append(
+        points(front, "front", mode="markers", error_y=_errors(front), marker={"size": 10, "color": BLUE, "line": edge})
     )
-    figure.update_yaxes(title="validation accuracy (%), mean over seeds ± standard error")
+    star = {"size": 17, "symbol": "star", "color": VERMILLION, "line": {"width": 1, "color": "black"}}
+    traces.append(points([row for row in front if row["knee"]], "knee", mode="markers", marker=star))
+    return traces
+
+
+def _errors(rows: list[Row]) -> Row:
+    errors = [row["accuracy_standard_error"] or 0 for row in rows]
+    return {"array": errors, "thickness": 1, "width": 3, "color": BLUE, "visible": any(errors)}
+
+
+def _axis(name: str, values: list[float | None]) -> Row:
+    known = [value for value in values if value is not None]
+    title = TITLES[name] + (", the more the better" if OBJECTIVES[name].maximise else "")
+    if OBJECTIVES[name].linear:
+        return {"title": title, "tickformat": ".1~%"}
+    axis: Row = {"title": f"{title}, log scale", "type": "log"}
+    if not known:
+        return axis
+    low, high = min(known), max(known)
+    if high < NARROW * low:
+        low, high = low / 2, high * 2
+        axis["range"] = [log10(low), log10(high)]
+    ticks = log_ticks(low, high, binary=OBJECTIVES[name].unit == "bytes")
+    return axis | {"tickvals": ticks, "ticktext": [human(name, tick) for tick in ticks]}
+
+
+def _accuracy_axis(values: list[float]) -> Row:
+    axis: Row = {"title": "validation accuracy", "tickformat": ".1~%"}
+    if max(values) - min(values) < 0.01:
+        axis["range"] = [min(values) - 0.05, max(values) + 0.05]
+    return axis
+
+
+def _lay_out(figure: Any, summary: Row, count: int, rows: int) -> None:
+    trainings = f"{summary['trainings']:,} training{'s' if summary['trainings'] != 1 else ''}"
+    what = (
+        f"{len(summary['front'])} of {count:,} networks on the front" if count else "no training has given a result yet"
+    )
     figure.update_layout(
-        title=f"{summary['study']}: front of {summary['networks']} networks, {summary['trainings']} trainings (star: knee)",
+        title={
+            "text": f"<b>{escape(summary['study'], quote=False)}</b>: {what}, {trainings}"
+            "<br><sup>accuracy is the mean over a network's seeds; bars are its standard error</sup>",
+            "x": 0.01,
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"t": 18},
+        },
         template="plotly_white",
-        legend={"x": 0.01, "y": 0.99},
+        height=150 + ROW_HEIGHT * rows,
+        margin={"t": 150, "l": 70, "r": 30, "b": 70},
+        legend={"orientation": "h", "x": 0, "y": 1, "yref": "container", "yanchor": "top"},
+        hoverlabel={"align": "left"},
     )
-    return str(figure.to_html(include_plotlyjs=True, full_html=True))
+    figure.update_layout(legend_y=1 - 70 / (150 + ROW_HEIGHT * rows))
+    figure.update_xaxes(showline=True, linecolor="#444444", ticks="outside")
+    figure.update_yaxes(showline=True, linecolor="#444444", ticks="outside")
+    if not count:
+        figure.update_xaxes(visible=False)
+        figure.update_yaxes(visible=False)
+        figure.add_annotation(text="no training has given a result yet", showarrow=False, font={"size": 20})
 
 
-def _curve(go: Any, curve: list[dict[str, Any]], name: str) -> Any:
-    return go.Scatter(
-        x=[row["flops"] / 1e6 for row in curve],
-        y=[100 * row["accuracy"] for row in curve],
-        mode="lines+markers",
-        name=name,
-        text=[_hover(row) for row in curve],
-        hoverinfo="text",
-    )
-
-
-def _hover(row: dict[str, Any]) -> str:
-    return (
-        f"{100 * row['accuracy']:.2f}% ({row['seeds']} seeds)<br>{row['flops'] / 1e6:.3f} MFLOPs, "
-        f"{row['peak_memory_bytes'] / 1024:.1f} KiB peak<br>{row['wiring']}<br>{row['digest'][:12]}"
-    )
+def _hover(row: Row, costs: list[str]) -> str:
+    error = row["accuracy_standard_error"]
+    seeds = f"{row['seeds']} seed{'s' if row['seeds'] != 1 else ''}"
+    lines = [f"<b>{human('accuracy', row['accuracy'])}</b>{f' ± {100 * error:.2f}' if error else ''} ({seeds})"]
+    lines += [f"{name.replace('_', ' ')} {human(name, row[with_unit(name)])}" for name in costs]
+    lines.append(escape(row["wiring"], quote=False))
+    trial = f"trial {row['trial']}, " if row["trial"] is not None else ""
+    return "<br>".join([*lines, f"{trial}network {row['digest'][:12]}"])

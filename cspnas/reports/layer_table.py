@@ -6,9 +6,9 @@ A terminal that is too narrow gets fewer columns, never a figure that is cut.
 from __future__ import annotations
 
 from decimal import Decimal
-from textwrap import fill
 from typing import TYPE_CHECKING
 
+from cspnas.io import wrapping
 from cspnas.network.layer_costs import Layer, Part, whole
 from cspnas.objectives.objectives import human
 
@@ -132,9 +132,7 @@ def purposes(network: Part, plain: Part) -> list[str]:
 
 def wrapped(text: str) -> str:
     """`text` in lines that fit the terminal, or a table's width in a pipe."""
-    return fill(
-        text, min(PIPE_WIDTH, _width()) - 2, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-    )
+    return wrapping.wrapped(text, min(PIPE_WIDTH, _width()) - 2)
 
 
 def _from(value: int, plain: int, name: str) -> str:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from random import Random
 from typing import Any
 
 import numpy as np
 
 from cspnas.errors import ArchitectureError
-from cspnas.network.architecture import FUSIONS, Architecture
+from cspnas.io.steps import Step, silent
+from cspnas.network.architecture import FUSIONS
 from cspnas.network.cost import CostTable, stage_costs
-from cspnas.network.layer_costs import part_name
-from cspnas.network.liveness import fold_norms, live_bytes, plan
-from cspnas.network.wiring import wire
 from cspnas.objectives.objectives import EXACT, OBJECTIVES, with_unit
 from cspnas.space.counting import census
 from cspnas.space.search_space import Genotype, SearchSpace
 from cspnas.study.candidates import Candidate, admitted, admitted_sample, baseline_curves, candidate
 from cspnas.study.settings import Study
+from cspnas.study.undecided_objectives import peak_places, undecided
 
 COMPARED = 500  # networks whose CSP stages are set beside plain ones
+TOLD = 50  # draws from one telling of the progress to the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +35,16 @@ class Drawn:
     admitted: float
 
 
-def statistics(study: Study, count: int) -> dict[str, Any]:
+def statistics(study: Study, count: int, step: Step = silent) -> dict[str, Any]:
     """All figures. A space of at most `count` genotypes is listed, of a larger one `count` admitted networks are drawn."""
     table = CostTable()
-    drawn = draw(study, count, table)
+    drawn = draw(study, count, table, step)
+    step("counting the networks of the space")
     networks, counted = drawn.networks, census(study.space)
-    places = Counter(peak_place(found.architecture, table) for found in networks)
+    step("comparing the networks that were drawn")
+    places = peak_places(networks, table)
     return {
+        "input": {"shape": list(study.space.input_shape), "classes": study.space.classes},
         "objectives": [_objective(name) for name in study.objectives],
         "genotypes": study.space.size,
         "architectures": counted.architectures,
@@ -53,31 +55,39 @@ def statistics(study: Study, count: int) -> dict[str, Any]:
         "admitted_share": drawn.admitted,
         "ranges": {with_unit(name): _range(networks, name) for name in EXACT},
         "independence": {name: _independence(networks, name) for name in memory_objectives(study)},
-        "peak_held_by": {place: number / len(networks) for place, number in places.most_common()},
+        "peak_held_by": places,
         "csp_lowers": csp_lowers(study.space, networks),
         "baselines": [_baseline(study, kind, found, networks) for kind, found in baseline_curves(study)],
+        "warnings": [asdict(found) for found in undecided(study, networks, places)],
     }
 
 
-def draw(study: Study, count: int, table: CostTable) -> Drawn:
+def draw(study: Study, count: int, table: CostTable, step: Step = silent) -> Drawn:
     """Every admitted network of a small space, or `count` random ones from at most 20 times as many draws."""
-    drawn = _listed(study, table) if study.space.size <= count else _sampled(study, count, table)
+    small = study.space.size <= count
+    drawn = _listed(study, table, step) if small else _sampled(study, count, table, step)
     # Where none was found the nearest are walked to, or the user learns how far they are.
     return drawn if drawn.networks else replace(drawn, networks=admitted_sample(study))
 
 
-def _listed(study: Study, table: CostTable) -> Drawn:
-    every = [_valid(study, genotype, table) for genotype in study.space.enumerate()]
+def _listed(study: Study, table: CostTable, step: Step) -> Drawn:
+    every = []
+    for number, genotype in enumerate(study.space.enumerate()):
+        if number % TOLD == 0:
+            step(f"costing all {study.space.size:,} genotypes", number / study.space.size)
+        every.append(_valid(study, genotype, table))
     valid = [found for found in every if found is not None]
     networks = {found.architecture: found for found in valid}
     kept = [found for found in networks.values() if admitted(study, found.costs)]
     return Drawn(kept, True, len(valid) / len(every), len(kept) / max(1, len(networks)))
 
 
-def _sampled(study: Study, count: int, table: CostTable) -> Drawn:
+def _sampled(study: Study, count: int, table: CostTable, step: Step) -> Drawn:
     random, tried, valid = Random(0), 0, 0
     kept: list[Candidate] = []
     while len(kept) < count and tried < 20 * count:
+        if tried % TOLD == 0:
+            step(f"drawing {count:,} admitted networks", max(len(kept) / count, tried / (20 * count)))
         tried += 1
         found = _valid(study, study.space.sample(random), table)
         if found is not None:
@@ -131,16 +141,6 @@ def _baseline(study: Study, kind: str, found: Candidate, networks: list[Candidat
         if OBJECTIVES[name].exact
     }
     return {"curve": kind, **{with_unit(name): value for name, value in found.costs.items()}, "below": below}
-
-
-def peak_place(architecture: Architecture, table: CostTable) -> str:
-    """`stem`, `stageN` or `head`: where the peak of inference memory first lies."""
-    if architecture.norm == "before":  # its pieces fold into each other
-        graph = fold_norms(wire(architecture))
-        live = live_bytes(graph, plan(graph))
-        return part_name(graph.operations[live.index(max(live))].name)
-    peaks = table.peaks(architecture)
-    return ["stem", *(f"stage{n}" for n in range(1, len(peaks) - 1)), "head"][peaks.index(max(peaks))]
 
 
 def csp_lowers(space: SearchSpace, networks: list[Candidate]) -> dict[str, dict[str, float]]:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from math import sqrt
 from typing import Any
 
 import numpy as np
 
+from cspnas.reports.stage_notation import chosen_ratios, wiring
 from cspnas.storage.engine import undamaged
 from cspnas.storage.open_study import Opened
 from cspnas.study.failures import quarantined
 from cspnas.study.results import Ledger, Network
+from cspnas.study.verdict import Estimates, verdict
 
 
-def member(ledger: Ledger, network: Network, knee: Network | None) -> dict[str, Any]:
-    """One network of the study as plain data; units: accuracy and evenness as fractions, others as their names say."""
+def member(ledger: Ledger, network: Network, knee: Network | None, identity: dict[str, Any]) -> dict[str, Any]:
+    """One network of the study as plain data; units: accuracy and evenness as fractions, others as their names say.
+
+    `identity` is the study's; `trial` is None while Optuna's tables do not have the network.
+    """
     error = ledger.standard_error(network)
     return {
+        "trial": ledger.trials.get(network.digest),
         "digest": network.digest,
         "source": network.source,
         "accuracy": network.accuracy,
@@ -30,19 +35,12 @@ def member(ledger: Ledger, network: Network, knee: Network | None) -> dict[str, 
         "traffic_elements": network.costs["traffic"],
         "evenness": network.costs.get("evenness"),  # older studies have none
         "latency_seconds": network.value("latency") if network.values("latency") else None,
-        "wiring": wiring(network),
+        "wiring": _wiring(ledger, network, identity),
     }
 
 
-def wiring(network: Network) -> str:
-    """Each stage in short: `3x12` depth by growth rate (or width), then fusion and the share routed around the block."""
-    parts = []
-    for stage in network.document["stages"]:
-        text, csp = f"{stage['depth']}x{stage.get('growth_rate') or stage['out']}", stage.get("csp")
-        if csp:
-            text += f" {csp['fusion']} {csp['part1'] / (csp['part1'] + csp['part2']):.2f}"
-        parts.append(text)
-    return " | ".join(parts)
+def _wiring(ledger: Ledger, network: Network, identity: dict[str, Any]) -> str:
+    return wiring(network.document, chosen_ratios(identity, ledger.genotypes.get(network.digest, {})))
 
 
 def summarise(opened: Opened) -> dict[str, Any]:
@@ -51,20 +49,24 @@ def summarise(opened: Opened) -> dict[str, Any]:
         return _summary(opened)
 
 
+def members(opened: Opened) -> list[dict[str, Any]]:
+    """Every network that has an accuracy, as `member` gives it. Raises StorageError where the study is damaged."""
+    with undamaged(opened.database.shown_url):
+        knee = opened.ledger.knee()
+        identity = opened.row["identity"]
+        return [member(opened.ledger, network, knee, identity) for network in opened.ledger.measured()]
+
+
 def _summary(opened: Opened) -> dict[str, Any]:
-    ledger = opened.ledger
+    ledger, identity = opened.ledger, opened.row["identity"]
     knee, deviation = ledger.knee(), ledger.seed_deviation()
     measured = ledger.measured()
     front = ledger.front()
-    curves = {
-        kind: sorted(
-            (n for n in measured if n.source == f"baseline:{kind}"), key=lambda network: network.costs["flops"]
-        )
-        for kind in ("plain", "csp")
-    }
+    curves = ledger.curves()
     between = float(np.std([n.accuracy for n in measured], ddof=1)) if len(measured) > 1 else None
     return {
         "study": opened.name,
+        "family": identity.get("space.family"),
         "objectives": list(ledger.reference.objectives),
         "trainings": ledger.finished,
         "in_flight": ledger.in_flight,
@@ -74,13 +76,14 @@ def _summary(opened: Opened) -> dict[str, Any]:
         "failures": failures(opened),
         "suggestions": opened.database.outcomes(opened.row["id"]),
         "hypervolume": ledger.hypervolume(),
-        "front": [member(ledger, network, knee) for network in front],
+        "front": [member(ledger, network, knee, identity) for network in front],
         "front_confirmed": sum(len(network.accuracies) > 1 for network in front),
-        "baselines": {kind: [member(ledger, n, None) for n in curve] for kind, curve in curves.items()},
+        "baselines": {kind: [member(ledger, n, None, identity) for n in curve] for kind, curve in curves.items()},
         "seed_standard_deviation": None if not deviation[1] else deviation[0],
         "seed_degrees_of_freedom": deviation[1],
+        "seed_networks": sum(len(network.accuracies) > 1 for network in measured),
         "between_network_standard_deviation": between,
-        "won_at_equal_flops": {kind: won_at_equal_flops(front, curve, deviation[0]) for kind, curve in curves.items()},
+        "won_at_equal_flops": {kind: won_at_equal_flops(ledger, curve) for kind, curve in curves.items()},
     }
 
 
@@ -93,8 +96,9 @@ def failures(opened: Opened) -> list[dict[str, Any]]:
         told = result.get("failure") or {}
         found.append(
             {
+                "trial": opened.ledger.trials.get(network.digest),
                 "digest": network.digest,
-                "wiring": wiring(network),
+                "wiring": _wiring(opened.ledger, network, opened.row["identity"]),
                 "source": network.source,
                 "seed": row["seed"],
                 "kind": row["failure_kind"],
@@ -108,30 +112,17 @@ def failures(opened: Opened) -> list[dict[str, Any]]:
     return found
 
 
-def won_at_equal_flops(front: list[Network], curve: list[Network], seed_deviation: float) -> dict[str, Any] | None:
-    """Mean accuracy that confirmed members of the front have above a baseline curve at their own FLOPs.
+def won_at_equal_flops(ledger: Ledger, curve: list[Network]) -> dict[str, Any] | None:
+    """The verdict against a baseline curve (`verdict.py`), None where nothing was confirmed within it."""
+    found = [network for network in ledger.confirmed() if len(network.accuracies) > 1]
+    # A network's first accuracy is why it was confirmed.
+    sides = _estimates(found, skip=1), _estimates(curve, skip=0)
+    stated = verdict(*sides, *ledger.seed_deviation())
+    return None if stated is None else stated.to_json()
 
-    The curve is interpolated over log FLOPs. A member's first seed put it on the front and would flatter it: only its
-    later seeds count. The standard error takes seeds of members and of baselines; `distinguishable` is beyond 2 of it.
-    None where no member with a later seed lies within the curve.
-    """
-    if len(curve) < 2 or np.isnan(seed_deviation):
-        return None
-    log_flops = np.log([network.costs["flops"] for network in curve])
-    gains, variance, weights = [], 0.0, np.zeros(len(curve))
-    for network in front:
-        place = np.log(network.costs["flops"])
-        later = network.accuracies[1:]
-        if not later or network.source.startswith("baseline") or not log_flops[0] <= place <= log_flops[-1]:
-            continue
-        shares = np.array([np.interp(place, log_flops, unit) for unit in np.eye(len(curve))])
-        gains.append(float(np.mean(later)) - float(shares @ [baseline.accuracy for baseline in curve]))
-        weights += shares
-        variance += 1 / len(later)
-    if not gains:
-        return None
-    count = len(gains)
-    variance += float(np.square(weights) @ [1 / len(baseline.accuracies) for baseline in curve])
-    error = seed_deviation * sqrt(variance) / count
-    gain = float(np.mean(gains))
-    return {"gain": gain, "standard_error": error, "members": count, "distinguishable": abs(gain) > 2 * error}
+
+def _estimates(networks: list[Network], skip: int) -> Estimates:
+    """Without the first `skip` accuracies of each."""
+    counted = [network.accuracies[skip:] for network in networks]
+    flops = np.array([network.costs["flops"] for network in networks], float)
+    return Estimates(flops, np.array([np.mean(one) for one in counted]), np.array([len(one) for one in counted]))

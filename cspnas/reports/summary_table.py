@@ -2,42 +2,145 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+from cspnas.io.wrapping import width, wrapped
+from cspnas.network.architecture import DENSE_FAMILIES
 from cspnas.objectives.objectives import human, with_unit
 
-SHOWN = ("accuracy", "flops", "params", "peak_memory")  # whatever the study's objectives are
+TITLES = {"flops": "FLOPs"}  # of costs whose names would not head a column well
+EXTRA = ("accuracy", "flops", "params", "peak_memory")  # shown where there is room, if they are no objectives
+GAP = "  "
+INDENT = "    "
+# Degrees of freedom below which a deviation says little: of three, its 95 % interval reaches from .6 to 3.7 times itself.
+ENOUGH = 4
 
 
-def print_summary(summary: dict[str, Any]) -> None:
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Lines of the heading, a cell for each network, and whether the table may do without it."""
+
+    heading: tuple[str, ...]
+    cells: list[str]
+    optional: bool = False
+
+    @property
+    def title(self) -> str:
+        """The heading on one line."""
+        return " ".join(self.heading)
+
+    @property
+    def width(self) -> int:
+        """Columns of the terminal."""
+        return max(map(len, [*self.heading, *self.cells]), default=0)
+
+
+def print_summary(summary: dict[str, Any], *, wide: bool = False) -> None:
     """The front with its knee, the baselines beside it, and what the search won."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(width=None if Console().is_terminal else 150)
-    table = Table(title=f"Front of {summary['study']}: {len(summary['front'])} of {summary['networks']} networks")
-    extra = [name for name in summary["objectives"] if name not in SHOWN]
-    for name in (
-        "",
-        "accuracy",
-        "± s.e.",
-        "seeds",
-        "FLOPs",
-        "params",
-        "peak memory",
-        *(name.replace("_", " ") for name in extra),
-        "stages (depth x growth, fusion, ratio)",
-    ):
-        table.add_column(name, justify="left" if not name or name.startswith("stages") else "right", no_wrap=bool(name))
-    for row in summary["front"]:
-        table.add_row("knee" if row["knee"] else "", *_cells(row, extra))
-    table.add_section()
-    for kind, curve in summary["baselines"].items():
-        for row in curve:
-            table.add_row(f"{kind} baseline", *_cells(row, extra))
-    console.print(table)
+    for line in front_table(summary, width(), wide=wide):
+        _print(line, style="dim" if line.startswith(INDENT) else None)
     for line in sentences(summary):
-        console.print(line, highlight=False, markup=False)
+        _print(wrapped(line))
+
+
+def front_table(summary: dict[str, Any], room: int, *, wide: bool = False) -> list[str]:
+    """Two lines a network, within `room` columns: the study's objectives in its own order with the accuracy's error,
+    then, indented, what did not fit and the stages. `wide`: every figure and the stages on one line, whatever its length.
+    """
+    rows = [("knee" if row["knee"] else "", row) for row in summary["front"]]
+    rows += [(kind, row) for kind, curve in summary["baselines"].items() for row in curve]
+    columns = _columns(summary, rows)
+    kept = columns if wide else _fitting(columns, room)
+    left = [column for column in columns if column not in kept and not column.optional]
+    stages = _stages_heading(summary)
+    lines = [f"Front of {summary['study']}: {len(summary['front'])} of {summary['networks']} networks"]
+    heading = _heading(kept)
+    if wide:
+        lines += [*heading[:-1], heading[-1] + GAP + stages]
+    else:
+        lines += [*heading, *_below([column.title for column in left], stages, room)]
+    begins = {0: "", len(summary["front"]): "baselines "}
+    for number, (_, row) in enumerate(rows):
+        if number in begins:
+            lines.append(begins[number].ljust(max(map(len, heading)), "-"))
+        line = _joined(kept, [column.cells[number] for column in kept])
+        told = [f"{column.title} {column.cells[number]}" for column in left]
+        lines += [line + GAP + row["wiring"]] if wide else [line.rstrip(), *_below(told, row["wiring"], room)]
+    return lines
+
+
+def _print(text: str, style: str | None = None) -> None:
+    """On stdout, as wide as it is."""
+    from rich.console import Console
+
+    Console(soft_wrap=True).print(text, style=style, markup=False, highlight=False)
+
+
+def _columns(summary: dict[str, Any], rows: list[tuple[str, dict[str, Any]]]) -> list[Column]:
+    """All of them; the objectives come in the study's order."""
+    networks = [row for _, row in rows]
+    numbers = (
+        [Column(("trial",), [_plain(row.get("trial")) for row in networks])] if "trial" in (networks or [{}])[0] else []
+    )
+    return [
+        *numbers,
+        Column(("",), [mark for mark, _ in rows]),
+        *(_figures(name, networks) for name in summary["objectives"]),
+        Column(("± s.e.",), [_points(row["accuracy_standard_error"]) for row in networks]),
+        Column(("seeds",), [str(row["seeds"]) for row in networks]),
+        *(_figures(name, networks, optional=True) for name in EXTRA if name not in summary["objectives"]),
+    ]
+
+
+def _figures(name: str, networks: list[dict[str, Any]], *, optional: bool = False) -> Column:
+    heading = tuple(TITLES.get(name, name).split("_"))
+    return Column(heading, [human(name, row[with_unit(name)]) for row in networks], optional)
+
+
+def _plain(value: Any) -> str:
+    return "-" if value is None else str(value)
+
+
+def _points(error: float | None) -> str:
+    return "-" if error is None else f"{100 * error:.2f}"
+
+
+def _fitting(columns: list[Column], room: int) -> list[Column]:
+    """The first ones that fit side by side, optional ones only if they do so after all others."""
+    kept: list[Column] = []
+    used = -len(GAP)
+    for column in columns:
+        used += len(GAP) + column.width
+        if used > room:
+            break
+        kept.append(column)
+    return kept
+
+
+def _heading(columns: list[Column]) -> list[str]:
+    """Its lines; a heading of fewer lines than others stands on the lowest."""
+    height = max(len(column.heading) for column in columns)
+    lines = zip(*([""] * (height - len(column.heading)) + [*column.heading] for column in columns), strict=True)
+    return [_joined(columns, list(line)).rstrip() for line in lines]
+
+
+def _joined(columns: list[Column], cells: list[str]) -> str:
+    """Figures to the right, the mark to the left."""
+    return GAP.join(
+        cell.rjust(column.width) if column.title else cell.ljust(column.width)
+        for column, cell in zip(columns, cells, strict=True)
+    )
+
+
+def _below(told: list[str], stages: str, room: int) -> list[str]:
+    text = "; ".join([*filter(None, [", ".join(told)]), stages])
+    return wrapped(INDENT + text, room, INDENT + GAP).splitlines()
+
+
+def _stages_heading(summary: dict[str, Any]) -> str:
+    size = "growth rate" if summary["family"] in DENSE_FAMILIES else "width"
+    return f"stages: depth x {size}, fusion, split ratio (what it became)"
 
 
 def print_failures(summary: dict[str, Any]) -> None:
@@ -47,23 +150,11 @@ def print_failures(summary: dict[str, Any]) -> None:
         tries = f", {row['attempts']} attempts" if row["attempts"] > 1 else ""
         tries += f", in parts of {row['micro_batch']} images" if row["micro_batch"] else ""
         tries += ", quarantined" if row["quarantined"] else ""
-        print(f"{row['digest'][:12]} {row['kind']}{tries}: {row['wiring']} ({row['source']}, seed {row['seed']})")
+        trial = "-" if row["trial"] is None else row["trial"]
+        head = f"trial {trial}, {row['digest'][:12]} {row['kind']}{tries}: {row['wiring']}"
+        print(wrapped(f"{head} ({row['source']}, seed {row['seed']})"))
         for line in f"{row['message']}\n{row['log'] or ''}".strip().splitlines():
-            print(f"    {line}")
-
-
-def _cells(row: dict[str, Any], extra: list[str]) -> list[str]:
-    error = row["accuracy_standard_error"]
-    return [
-        human("accuracy", row["accuracy"]),
-        "-" if error is None else f"{100 * error:.2f}",
-        str(row["seeds"]),
-        human("flops", row["flops"]),
-        human("params", row["params"]),
-        human("peak_memory", row["peak_memory_bytes"]),
-        *(human(name, row[with_unit(name)]) for name in extra),
-        row["wiring"],
-    ]
+            print(wrapped(INDENT + line, indent=INDENT + "  "))
 
 
 def sentences(summary: dict[str, Any]) -> list[str]:
@@ -77,16 +168,25 @@ def sentences(summary: dict[str, Any]) -> list[str]:
     seed, between = summary["seed_standard_deviation"], summary["between_network_standard_deviation"]
     if seed is not None and between is not None:
         lines.append(
-            f"standard deviation of accuracy: {100 * seed:.2f} points between seeds of one network, "
+            f"standard deviation of accuracy: {100 * seed:.2f} points between seeds of one network ({_basis(summary)}), "
             f"{100 * between:.2f} points between networks"
         )
     for kind, won in summary["won_at_equal_flops"].items():
-        if won is None:
-            lines.append(f"against the {kind} baseline at equal FLOPs: no confirmed front member within its range")
-            continue
-        verdict = "" if won["distinguishable"] else ", not distinguishable"
         lines.append(
-            f"against the {kind} baseline at equal FLOPs: {100 * won['gain']:+.2f} ± {100 * won['standard_error']:.2f} "
-            f"points of accuracy (mean of {won['members']} confirmed front members{verdict})"
+            f"against the {kind} baseline at equal FLOPs: {_won(won) if won else 'no confirmed network in its range'}"
         )
     return lines
+
+
+def _basis(summary: dict[str, Any]) -> str:
+    """How many networks the deviation between seeds is known from."""
+    count, few = summary["seed_networks"], summary["seed_degrees_of_freedom"] < ENOUGH
+    text = "1 network" if count == 1 else f"{count} networks"
+    return f"from {text}{': too few, each ± may be far off' if few else ''}"
+
+
+def _won(won: dict[str, Any]) -> str:
+    low, high = won["interval_95"]
+    text = "1 network" if won["members"] == 1 else f"{won['members']} networks"
+    interval = f"95 % interval {100 * low:+.2f} to {100 * high:+.2f}, {text}"
+    return f"{100 * won['gain']:+.2f} points ({interval}){'' if won['distinguishable'] else ', not distinguishable'}"

@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from cspnas.errors import ArchitectureError
 from cspnas.runners.protocol import Done, Wait, Work
 from cspnas.samplers.protocol import Sampler
+from cspnas.search.confirmation import to_confirm
 from cspnas.search.data_faults import BadData
 from cspnas.search.exhaustive_draw import Untried
 from cspnas.search.other_drivers import Others
@@ -151,7 +153,7 @@ class Driver:
     def _next(self) -> Step:
         seconds, under_way = self._clock() - self._started, bool(self._open)
         state = SearchState(seconds, under_way, tuple(self._baselines), self._idle, self._all_tried)
-        return self._policy.next(self.ledger, state, self.ledger.to_confirm)
+        return self._policy.next(self.ledger, state, partial(to_confirm, self.ledger))
 
     def _take(self, step: Baseline | Confirm | Explore) -> Work | None:
         """The training that a step begins; None where it begins none."""

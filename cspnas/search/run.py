@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cspnas.errors import InputError
+from cspnas.io.steps import Step, silent
 from cspnas.search.reuse import Reuse, other_study, reuser
 from cspnas.storage.database import Database
 from cspnas.storage.engine import UnreachableError, undamaged
@@ -18,8 +19,9 @@ from cspnas.storage.locations import Place
 from cspnas.storage.locks import Presence
 from cspnas.storage.result_spool import Spool, record_left
 from cspnas.storage.study_creation import check_data, known_row, opened
-from cspnas.study.candidates import admitted_sample, reference_of
+from cspnas.study.candidates import SAMPLE, Candidate, admitted_sample, reference_of
 from cspnas.study.settings import Study
+from cspnas.study.undecided_objectives import undecided
 from cspnas.training.recipe import recipe_digest
 
 if TYPE_CHECKING:
@@ -45,23 +47,35 @@ def run_search(
     where: Where,
     reuse_from: Place | None,
     on_open: Callable[[Session], Event],
+    on_step: Step = silent,
 ) -> str:
-    """Search until the budget is spent; why it ended. The same call again continues the study."""
+    """Search until the budget is spent; why it ended. The same call again continues the study.
+
+    `on_step` hears what is done before the search is open, from where bad input has been refused that is cheap to find.
+    """
     from cspnas.runners.factory import workplace
 
     assert place.name is not None
     # Bad input ends in these lines, with nothing written, not even a lock.
     known = known_row(study, place)
     if known is not None:
+        on_step(f"checking the data set {study.recipe.dataset}")
         check_data(study, place.name, known["facts"])
     other = other_study(reuse_from)
-    with workplace(where, study, place.folder) as workers:
+    with workplace(where, study, place.folder, on_step) as workers:
         measured_on = latency_device(study, workers)
-        facts = new_facts(study, workers.precision, measured_on) if known is None else known["facts"]
+        sample: list[Candidate] = []
+        if known is None:
+            on_step(f"drawing {SAMPLE:,} networks for the ranges of the costs")
+            sample = admitted_sample(study)
+        facts = new_facts(study, sample, workers.precision, measured_on, on_step) if known is None else known["facts"]
         check_device(measured_on, facts)
         reuse = reuser(study, facts, measured_on, other, reuse_from)
         with opened(study, place, facts) as (database, row):
             study = replace(study, recipe=replace(study.recipe, precision=row["facts"]["precision"]))
+            for found in undecided(study, sample):
+                _say(found.message, "warning")
+            on_step(f"starting {len(workers.devices)} workers and reading the study")
             spool = Spool(place.folder / "spool", row)
             with workers.started():
                 return _drive(study, database, row, workers, reuse, on_open, spool)
@@ -128,18 +142,29 @@ def _telling(database: Database, presence: Presence, projection: Any, show: Even
     return on_event
 
 
-def _say(text: str) -> None:
-    sys.stderr.write(f"note: {text}\n")
+def _say(text: str, kind: str = "note") -> None:
+    sys.stderr.write(f"{kind}: {text}\n")
 
 
-def new_facts(study: Study, faster_precision: Callable[[], str], measured_on: str | None = None) -> dict[str, Any]:
-    """What a new study fixes for good: hypervolume reference, data, resolved precision, recipe digest, latency's device."""
+def new_facts(
+    study: Study,
+    sample: list[Candidate],
+    faster_precision: Callable[[], str],
+    measured_on: str | None = None,
+    step: Step = silent,
+) -> dict[str, Any]:
+    """What a new study fixes for good: hypervolume reference, data, resolved precision, recipe digest, latency's device.
+
+    `sample`: admitted candidates, which tell the ranges of the costs.
+    """
+    reference = reference_of(study, sample)
+    step(f"reading the data set {study.recipe.dataset}")
     from cspnas.data import datasets
 
-    reference = reference_of(study, admitted_sample(study))
     data = datasets.load(study.recipe.dataset)
     precision = study.recipe.precision
     if precision == "auto":
+        step("measuring which precision is faster")
         precision = faster_precision()
     recipe = replace(study.recipe, precision=precision)
     return {

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 import sqlalchemy as sa
 
 from cspnas.errors import InputError
+from cspnas.io.steps import Step, silent
 from cspnas.storage.database import Database
 from cspnas.storage.engine import check_name_free, undamaged
 from cspnas.storage.locations import Place
@@ -25,6 +26,7 @@ from cspnas.storage.tables import (
     suggestions_table,
 )
 from cspnas.storage.transactions import Row
+from cspnas.storage.trial_numbers import has_trials, number_rows, numbers_of
 from cspnas.study.settings import space_of
 
 # A table, the columns that hold ids of other tables, and how its rows of one study are found.
@@ -38,7 +40,7 @@ _TABLES: tuple[tuple[sa.Table, dict[str, sa.Table]], ...] = (
 CHUNK = 500  # rows an insert
 
 
-def copy_study(source: Place, target: Place) -> tuple[str, int]:
+def copy_study(source: Place, target: Place, step: Step = silent) -> tuple[str, int]:
     """Copy the study, and rebuild Optuna's tables from ours; its name there, and the number of its evaluations.
 
     Raises InputError where it is there already, StorageError where it is not whole; then nothing is written.
@@ -49,9 +51,10 @@ def copy_study(source: Place, target: Place) -> tuple[str, int]:
         place = Place(target.url, target.name or row["name"])
         check_name_free_of_ours(place)
         check_name_free(place.url, str(place.name))
+        step(f"copying study {row['name']}")
         with undamaged(database.shown_url):
-            contents = _contents(database, row)
-        _into(place, row, contents)
+            contents, numbers = _contents(database, row)
+        _into(place, row, contents, numbers)
         return str(place.name), len(contents[evaluations_table])
     finally:
         database.close()
@@ -81,8 +84,9 @@ def _check_free(database: Database, place: Place) -> None:
 Contents = dict[sa.Table, list[Row]]
 
 
-def _contents(database: Database, study: Row) -> Contents:
-    """All rows of one study, as of one moment."""
+def _contents(database: Database, study: Row) -> tuple[Contents, dict[str, int]]:
+    """All rows of one study and the trial number of each network, as of one moment."""
+    projected = has_trials(database)
     with database.snapshot() as read:
         evaluations = sa.select(evaluations_table.c.id).where(evaluations_table.c.study_id == study["id"])
         found: Contents = {}
@@ -97,17 +101,18 @@ def _contents(database: Database, study: Row) -> Contents:
             .where(architectures_table.c.digest.in_(digests))
             .order_by(architectures_table.c.digest)
         )
-    return found
+        numbers = numbers_of(read(number_rows(study["name"]))) if projected else {}
+    return found, numbers
 
 
-def _into(place: Place, study: Row, contents: Contents) -> None:
+def _into(place: Place, study: Row, contents: Contents, numbers: dict[str, int]) -> None:
     fresh = place.sqlite and not place.file.exists()
     lock = StudyLock(place.file) if place.sqlite else None
     if lock is not None:
         place.file.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     try:
-        _write(place, study, contents)
+        _write(place, study, contents, numbers)
     except BaseException:
         for path in sqlite_files(place.file) if fresh else []:
             path.unlink(missing_ok=True)
@@ -117,7 +122,7 @@ def _into(place: Place, study: Row, contents: Contents) -> None:
             lock.release()
 
 
-def _write(place: Place, study: Row, contents: Contents) -> None:
+def _write(place: Place, study: Row, contents: Contents, numbers: dict[str, int]) -> None:
     database = Database(place.url, create=True)
     try:
         with database.opening() if database.shared else nullcontext():
@@ -127,7 +132,7 @@ def _write(place: Place, study: Row, contents: Contents) -> None:
         ledger = open_study(database, place.name).ledger
         with undamaged(database.shown_url):
             space = space_of(study["identity"])
-        Projection(database, str(place.name), space, ledger).update()
+        Projection(database, str(place.name), space, ledger, numbers).update()
     finally:
         database.close()
 

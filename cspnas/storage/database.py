@@ -133,6 +133,20 @@ class Database(Transactions):
         found = self.rows(sa.select(evaluations_table.c.result).where(evaluations_table.c.id == evaluation_id))
         return found[0]["result"] or {}
 
+    def finished(self, study_id: int) -> Row:
+        """How many trainings have ended, and when the last one did: the same until one more has."""
+        table = evaluations_table
+        columns: list[sa.ColumnElement[Any]] = [sa.func.count(table.c.finished), sa.func.max(table.c.finished)]
+        named = [column.label(name) for column, name in zip(columns, ("count", "last"), strict=True)]
+        return self.rows(sa.select(*named).where(table.c.study_id == study_id))[0]
+
+    def curves(self, study_id: int, digests: list[str] | None) -> list[Row]:
+        """digest and curve of every training that gave an accuracy, of some networks or of all."""
+        table = evaluations_table
+        chosen = [table.c.study_id == study_id, table.c.accuracy.is_not(None)]
+        chosen += [] if digests is None else [table.c.digest.in_(digests)]
+        return self.rows(sa.select(table.c.digest, table.c.result["curve"].label("curve")).where(*chosen))
+
     def suggestions(self, study_id: int, *, since: int = 0) -> list[Row]:
         """All suggestions from number `since` on, in order."""
         table = suggestions_table

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from cspnas.io.steps import Step, silent
 from cspnas.storage.database import Database
 from cspnas.storage.engine import undamaged
 from cspnas.storage.load_results import load_results
+from cspnas.storage.trial_numbers import trial_numbers
 from cspnas.study.results import Ledger
 
 
@@ -21,9 +23,11 @@ class Opened:
     database: Database
 
 
-def open_study(database: Database, name: str | None) -> Opened:
+def open_study(database: Database, name: str | None, step: Step = silent) -> Opened:
     """The study `name`, or the only one. Raises InputError where it is not there or must be named."""
     row = database.chosen(name)
+    step(f"reading study {row['name']}")
     with undamaged(database.shown_url):
         ledger = load_results(database, row)
+        ledger.trials = trial_numbers(database, row["name"])
     return Opened(row["name"], row, ledger, database)

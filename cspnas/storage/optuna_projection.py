@@ -1,24 +1,24 @@
 """Optuna's tables as a projection of ours, for optuna-dashboard and for anyone who reads Optuna.
 
 One Optuna trial stands for one network: its values are the exact costs and the mean accuracy over seeds, so that Optuna's
-best trials are our front. Trials are added whole (never RUNNING). When a network is confirmed with a new seed, its trial's
-mean is rewritten: Optuna has no call for that, so its rows are updated here, and only here.
+best trials are our front; its intermediate values are the learning curve. Trials are added whole (never RUNNING). When a
+network is confirmed with a new seed, its trial's means are rewritten: Optuna has no call for that, so its rows are updated
+here, and only here. A trial's number is the one number that people know a network by.
 """
 
 from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime
+from math import inf
+from typing import Any, NamedTuple
 
 import optuna
 import sqlalchemy as sa
-from optuna.distributions import CategoricalDistribution, distribution_to_json
 from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -27,34 +27,59 @@ from cspnas.io.failpoints import reach
 from cspnas.objectives.objectives import OBJECTIVES
 from cspnas.space.search_space import SearchSpace
 from cspnas.storage.database import Database
-from cspnas.storage.transactions import Row
+from cspnas.storage.earlier_trials import bring_up_to_date
+from cspnas.storage.learning_curves import Curves, learning_curves
+from cspnas.storage.optuna_rows import (
+    ATTRIBUTES,
+    INTERMEDIATE,
+    TRIALS,
+    VALUES,
+    add_trials,
+    attribute_rows,
+    distribution_of,
+    insert,
+    intermediate_rows,
+    numbers_by_id,
+    value_rows,
+)
 from cspnas.study.failures import BAD_DATA
 from cspnas.study.results import Ledger, Network
-
-STUDIES, TRIALS, VALUES, PARAMS, ATTRIBUTES = (
-    model.__table__
-    for model in (
-        models.StudyModel,
-        models.TrialModel,
-        models.TrialValueModel,
-        models.TrialParamModel,
-        models.TrialUserAttributeModel,
-    )
-)
 
 STEP_ON_OPTUNA = -1  # less the study's id: a turn of its own, so that suggestions need not wait for it
 
 
-class Projection:
-    """The Optuna study of one of our studies, in the same database."""
+class Shown(NamedTuple):
+    """A network's trial, and how many trainings it shows."""
 
-    def __init__(self, database: Database, name: str, space: SearchSpace, ledger: Ledger) -> None:
+    trial_id: int
+    trainings: int
+
+
+class Projection:
+    """The Optuna study of one of our studies, in the same database; `ledger.trials` has the numbers from here on.
+
+    `numbers`: digest to the number that a network's trial is to have (a copy's trials have those of the original).
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        name: str,
+        space: SearchSpace,
+        ledger: Ledger,
+        numbers: Mapping[str, int] | None = None,
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._database, self._ledger, self._space = database, ledger, space
-        self._objectives = ledger.reference.objectives
+        self._objectives, self._numbers = ledger.reference.objectives, numbers or {}
+        self._distributions = {gene.name: distribution_of(gene) for gene in space.genes()}
+        self._trials: dict[str, Shown] = {}
         with self._one_line():
             self._study = self._opened(name)
-            self._trials = self._shown()
+            self._read()
+            ids = {digest: shown.trial_id for digest, shown in self._trials.items()}
+            with self._turn():
+                bring_up_to_date(database, ledger.study_id, self._study._study_id, self._distributions, ids)
 
     def _opened(self, name: str) -> optuna.Study:
         """Optuna's study, made where it is missing. Raises StorageError for one of other directions."""
@@ -75,20 +100,30 @@ class Projection:
                 study.set_metric_names(list(self._objectives))
         return study
 
-    def _shown(self, only: sa.ColumnElement[bool] | None = None) -> dict[str, tuple[int, int]]:
-        """Digest to (trial id, trainings that the trial shows), of all trials or of some; by one query, for `get_trials`
-        reads every row there is.
+    def _turn(self) -> AbstractContextManager[bool]:
+        return self._database.step(STEP_ON_OPTUNA - self._ledger.study_id)
+
+    def _read(self, only: sa.ColumnElement[bool] | None = None) -> None:
+        """Take note of all trials or of some; by one query, for `get_trials` reads every row there is. Of two trials with
+        one digest, which only other programs make, the older one counts.
         """
         digest, trainings = ATTRIBUTES.alias(), ATTRIBUTES.alias()
+        together = TRIALS.join(digest, TRIALS.c.trial_id == digest.c.trial_id).join(
+            trainings, TRIALS.c.trial_id == trainings.c.trial_id
+        )
+        texts = (digest.c.value_json.label("digest"), trainings.c.value_json.label("trainings"))
         rows = self._database.rows(
-            sa.select(digest.c.trial_id, digest.c.value_json.label("digest"), trainings.c.value_json.label("trainings"))
-            .join(TRIALS, TRIALS.c.trial_id == digest.c.trial_id)
-            .join(trainings, trainings.c.trial_id == digest.c.trial_id)
+            sa.select(TRIALS.c.trial_id, TRIALS.c.number, *texts)
+            .select_from(together)
             .where(TRIALS.c.study_id == self._study._study_id)
             .where(digest.c.key == "digest", trainings.c.key == "trainings")
             .where(sa.true() if only is None else only)
+            .order_by(TRIALS.c.number.desc())
         )
-        return {json.loads(row["digest"]): (row["trial_id"], json.loads(row["trainings"])) for row in rows}
+        for row in rows:
+            digest_text = json.loads(row["digest"])
+            self._trials[digest_text] = Shown(row["trial_id"], json.loads(row["trainings"]))
+            self._ledger.trials[digest_text] = row["number"]
 
     def update(self) -> None:
         """Bring the trials of all networks with new results up to date; what is there already is left alone.
@@ -114,33 +149,38 @@ class Projection:
     def _update(self) -> None:
         changed = list(dict.fromkeys(self._ledger.changed))
         if changed:
-            with self._database.step(STEP_ON_OPTUNA - self._ledger.study_id) as shared:
+            with self._turn() as shared:
                 if shared:  # other drivers project as well
-                    self._trials |= self._shown(self._news(changed))
+                    self._read(self._news(changed))
                 self._write(changed)
         self._ledger.changed = []
 
     def _news(self, changed: list[str]) -> sa.ColumnElement[bool]:
         """Trials that others may have made or rewritten since, by their ids: these grow, and have an index."""
-        newest = max((trial_id for trial_id, _ in self._trials.values()), default=-1)
-        known = [self._trials[digest][0] for digest in changed if digest in self._trials]
+        newest = max((shown.trial_id for shown in self._trials.values()), default=-1)
+        known = [self._trials[digest].trial_id for digest in changed if digest in self._trials]
         return sa.or_(TRIALS.c.trial_id > newest, TRIALS.c.trial_id.in_(known))
 
     def _write(self, changed: list[str]) -> None:
-        new: list[tuple[Network, int]] = []
-        for digest in changed:
-            network = self._ledger.networks[digest]
-            # What failed of bad data is trained when they are mended, and is then shown as it ended.
-            ended = sum(row["state"] != "in_flight" and row["failure_kind"] != BAD_DATA for row in network.evaluations)
-            known = self._trials.get(digest)
-            if known is None:
-                new.append((network, ended))
-            elif known[1] < ended:
-                self._rewrite(known[0], network, ended)
+        ended = {digest: _ended(self._ledger.networks[digest]) for digest in changed}
+        new = [digest for digest in changed if digest not in self._trials]
+        more = [d for d in changed if d in self._trials and self._trials[d].trainings < ended[d]]
+        if not (new or more):
+            return
+        curves = learning_curves(self._database, self._ledger.study_id, [*new, *more])
+        trials = {digest: self._trial(self._ledger.networks[digest], ended[digest], curves) for digest in (*new, *more)}
+        for digest in more:
+            self._rewrite(digest, trials[digest])
         if new:
-            self._add(new)
+            self._add({digest: trials[digest] for digest in sorted(new, key=self._order)})
 
-    def _trial(self, network: Network, ended: int) -> FrozenTrial:
+    def _order(self, digest: str) -> tuple[float, float, int]:
+        """By the number it is to have, then as results came: a study that is projected anew has its numbers again."""
+        evaluations = self._ledger.networks[digest].evaluations
+        first = min((row["finished"], row["id"]) for row in evaluations if row["state"] != "in_flight")
+        return (self._numbers.get(digest, inf), *first)
+
+    def _trial(self, network: Network, ended: int, curves: Curves) -> FrozenTrial:
         genotype = self._ledger.genotypes.get(network.digest, {})
         choices = {gene.name: gene.choices for gene in self._space.genes()}
         params = {k: v for k, v in genotype.items() if v in choices.get(k, ())}
@@ -149,32 +189,43 @@ class Projection:
             state=TrialState.COMPLETE if trained else TrialState.FAIL,
             values=[float(v) for v in self._ledger.points([network])[0]] if trained else None,
             params=params,
-            distributions={name: CategoricalDistribution(choices[name]) for name in params},
+            distributions={name: self._distributions[name] for name in params},
             user_attrs=_attributes(network, ended),
+            intermediate_values=curves.get(network.digest, {}),
         )
+        trial.number = self._numbers.get(network.digest, -1)
         first = network.evaluations[0]  # a confirmation long after it would stretch the trial
         trial.datetime_start = datetime.fromtimestamp(first["started"])
         trial.datetime_complete = datetime.fromtimestamp(first["finished"])
         return trial
 
-    def _add(self, new: list[tuple[Network, int]]) -> None:
-        trials = [self._trial(network, ended) for network, ended in new]
+    def _add(self, trials: Mapping[str, FrozenTrial]) -> None:
+        """Trials by digest, in the order of their numbers."""
         with self._database.transaction() as connection:
-            identifiers = add_trials(connection, self._study._study_id, trials)
-        for identifier, (network, ended) in zip(identifiers, new, strict=True):
-            self._trials[network.digest] = (identifier, ended)
+            identifiers = add_trials(connection, self._study._study_id, trials.values())
+            numbers = numbers_by_id(connection, identifiers)
+        for identifier, (digest, trial) in zip(identifiers, trials.items(), strict=True):
+            self._trials[digest] = Shown(identifier, trial.user_attrs["trainings"])
+            self._ledger.trials[digest] = numbers[identifier]
 
-    def _rewrite(self, trial_id: int, network: Network, ended: int) -> None:
-        """Values and attributes of a trial that is there; what others attached to it stays."""
-        trial = self._trial(network, ended)
+    def _rewrite(self, digest: str, trial: FrozenTrial) -> None:
+        """Values, curve and attributes of a trial that is there; what others attached to it stays."""
+        trial_id = self._trials[digest].trial_id
         with self._database.transaction() as connection:
             connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(state=trial.state))
-            connection.execute(sa.delete(VALUES).where(VALUES.c.trial_id == trial_id))
+            for table in (VALUES, INTERMEDIATE):
+                connection.execute(sa.delete(table).where(table.c.trial_id == trial_id))
             ours = ATTRIBUTES.c.key.in_(trial.user_attrs)
             connection.execute(sa.delete(ATTRIBUTES).where(ATTRIBUTES.c.trial_id == trial_id, ours))
-            _insert(connection, VALUES, _value_rows(trial_id, trial))
-            _insert(connection, ATTRIBUTES, _attribute_rows(trial_id, trial))
-        self._trials[network.digest] = (trial_id, ended)
+            insert(connection, VALUES, value_rows(trial_id, trial))
+            insert(connection, INTERMEDIATE, intermediate_rows(trial_id, trial.intermediate_values))
+            insert(connection, ATTRIBUTES, attribute_rows(trial_id, trial))
+        self._trials[digest] = Shown(trial_id, trial.user_attrs["trainings"])
+
+
+def _ended(network: Network) -> int:
+    """Trainings that a trial shows. What failed of bad data is trained when they are mended, and shown as it ended then."""
+    return sum(row["state"] != "in_flight" and row["failure_kind"] != BAD_DATA for row in network.evaluations)
 
 
 def _attributes(network: Network, ended: int) -> dict[str, Any]:
@@ -189,78 +240,3 @@ def _attributes(network: Network, ended: int) -> dict[str, Any]:
         "accuracies": network.accuracies,
         **network.costs,
     }
-
-
-# Optuna's rows -----------------------------------------------------------------------------------------------------
-
-
-def add_trials(connection: sa.Connection, study_id: int, trials: Iterable[FrozenTrial]) -> list[int]:
-    """Insert finished trials whole, in the caller's transaction; the rows are those of `study.add_trial`. Their ids.
-
-    Optuna's own way is several ORM queries for every parameter and attribute: 50 times the time.
-    """
-    # As Optuna does: the study's row is the lock that gives numbers out (SQLite locks the file anyway).
-    connection.execute(sa.select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id).with_for_update())
-    identifiers = []
-    values: list[Row] = []
-    params: list[Row] = []
-    attributes: list[Row] = []
-    for trial in trials:
-        trial_id = _insert_trial(connection, study_id, trial)
-        values += _value_rows(trial_id, trial)
-        params += _param_rows(trial_id, trial)
-        attributes += _attribute_rows(trial_id, trial)
-        identifiers.append(trial_id)
-    for table, rows in ((VALUES, values), (PARAMS, params), (ATTRIBUTES, attributes)):
-        _insert(connection, table, rows)
-    return identifiers
-
-
-def _insert_trial(connection: sa.Connection, study_id: int, trial: FrozenTrial) -> int:
-    last = sa.select(sa.func.max(TRIALS.c.number)).where(TRIALS.c.study_id == study_id).scalar_subquery()
-    row = {
-        "number": sa.func.coalesce(last + 1, 0),
-        "study_id": study_id,
-        "state": trial.state,
-        "datetime_start": _utc(trial.datetime_start),
-        "datetime_complete": _utc(trial.datetime_complete),
-    }
-    key = connection.execute(sa.insert(TRIALS).values(row)).inserted_primary_key
-    assert key is not None
-    return int(key[0])
-
-
-def _value_rows(trial_id: int, trial: FrozenTrial) -> list[Row]:
-    stored = map(models.TrialValueModel.value_to_stored_repr, trial.values or ())
-    return [
-        {"trial_id": trial_id, "objective": objective, "value": value, "value_type": kind}
-        for objective, (value, kind) in enumerate(stored)
-    ]
-
-
-def _param_rows(trial_id: int, trial: FrozenTrial) -> list[Row]:
-    return [
-        {
-            "trial_id": trial_id,
-            "param_name": name,
-            "param_value": trial.distributions[name].to_internal_repr(value),
-            "distribution_json": distribution_to_json(trial.distributions[name]),
-        }
-        for name, value in trial.params.items()
-    ]
-
-
-def _attribute_rows(trial_id: int, trial: FrozenTrial) -> list[Row]:
-    return [
-        {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)} for key, value in trial.user_attrs.items()
-    ]
-
-
-def _insert(connection: sa.Connection, table: sa.Table, rows: list[Row]) -> None:
-    if rows:
-        connection.execute(sa.insert(table), rows)
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    """Optuna's columns hold naive UTC, its trials naive local time."""
-    return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None)

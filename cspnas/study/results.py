@@ -20,6 +20,8 @@ from cspnas.space.search_space import Genotype
 from cspnas.study.failures import BAD_DATA, quarantined
 from cspnas.study.row_validation import check_costs, check_genotype, check_training, damaged
 
+BASELINES = ("plain", "csp")  # kinds of curves
+
 
 @dataclass(slots=True)
 class Network:
@@ -100,6 +102,8 @@ class Ledger:
 
     def __init__(self, reference: Reference, rows: StudyRows, study_id: int) -> None:
         self.reference, self.study_id = reference, study_id
+        # Digest to trial number, of the networks that Optuna's tables are known to have
+        self.trials: dict[str, int] = {}
         self.read(rows)
 
     def read(self, rows: StudyRows) -> None:
@@ -110,6 +114,8 @@ class Ledger:
         self.changed: list[str] = []  # networks with results that nobody has taken note of; for the projection
         self.bad_data: set[int] = set()  # evaluations that failed of them: trained again when they are mended
         self._counts: Counter[tuple[bool, str]] = Counter()  # (a network's first evaluation?, state) -> evaluations
+        self._baselines: list[Network] = []
+        self._again: dict[str, Network] = {}  # begun more than once, by digest; baselines apart
         first = {row["digest"]: row for row in rows.first_suggestions}
         for row in rows.evaluations:
             architecture = {"digest": row["digest"], "document": row.pop("document"), "costs": row.pop("costs")}
@@ -157,6 +163,10 @@ class Ledger:
             self.networks[digest] = Network(digest, architecture["document"], architecture["costs"], source)
             if genotype:
                 self.genotypes[digest] = genotype
+            if source.startswith("baseline:"):
+                self._baselines.append(self.networks[digest])
+        elif not self.networks[digest].source.startswith("baseline:"):
+            self._again[digest] = self.networks[digest]
         self.networks[digest].evaluations.append(evaluation)
         self._counts[evaluation["repeat"] == 0, evaluation["state"]] += 1
         if evaluation["state"] != "in_flight":
@@ -284,6 +294,17 @@ class Ledger:
             "points": points,
         }
 
+    # Both sides of the verdict -------------------------------------------------------------------------------------
+
+    def curves(self) -> dict[str, list[Network]]:
+        """The baselines with at least one accuracy, by kind, ascending FLOPs."""
+        known = sorted((n for n in self._baselines if n.accuracies), key=lambda n: (n.costs["flops"], n.digest))
+        return {kind: [n for n in known if n.source == f"baseline:{kind}"] for kind in BASELINES}
+
+    def confirmed(self) -> list[Network]:
+        """Networks that the search found and of which a further training was begun, in the order of these."""
+        return list(self._again.values())
+
     # Noise ---------------------------------------------------------------------------------------------------------
 
     def seed_deviation(self) -> tuple[float, int]:
@@ -297,12 +318,9 @@ class Ledger:
         """Of the mean accuracy, from the pooled seed deviation; NaN before any network has two seeds."""
         return self.seed_deviation()[0] / sqrt(max(1, len(network.accuracies)))
 
-    def to_confirm(self) -> Network | None:
-        """The network on, or within one standard error of, the front with the fewest seeds; front members first."""
-        front = {network.digest for network in self.front()}
-        near = (self._measured[row] for row in self._near())
-        free = (n for n in near if not n.quarantined and all(row["state"] != "in_flight" for row in n.evaluations))
-        return min(free, key=lambda n: (len(n.evaluations), n.digest not in front, -n.accuracy, n.digest), default=None)
+    def near(self) -> list[Network]:
+        """Networks on, or within one standard error of accuracy of, the front."""
+        return [self._measured[row] for row in self._near()]
 
     def _near(self) -> np.ndarray:
         """Rows on the front, and those that one standard error more of accuracy would put there."""

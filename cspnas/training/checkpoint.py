@@ -159,7 +159,7 @@ def _checksum(text: str, tensors: Tensors) -> str:
 
 _CODE = (
     *("data/datasets", "network/operations"),
-    *(f"training/{name}" for name in ("batches", "checkpoint", "module", "recipe", "train")),
+    *(f"training/{name}" for name in ("batches", "checkpoint", "functions", "module", "recipe", "train")),
 )
 
 

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cspnas.errors import ArchitectureError
 from cspnas.network.graph import Graph, Operation
-from cspnas.network.liveness import fold_norms, plan
-
-_ACTIVATIONS: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor] | None]] = {
-    "relu": (F.relu, F.relu_),
-    "leaky_relu": (F.leaky_relu, F.leaky_relu_),
-    "silu": (F.silu, lambda x: F.silu(x, inplace=True)),
-    "mish": (F.mish, lambda x: F.mish(x, inplace=True)),
-    "hardswish": (F.hardswish, lambda x: F.hardswish(x, inplace=True)),
-    "gelu": (F.gelu, None),
-}
+from cspnas.network.liveness import Plan, fold_norms, plan
+from cspnas.training.functions import Function, function_of
 
 
 def _conv(op: Operation, channels: int) -> nn.Module:
@@ -31,66 +23,40 @@ def _conv(op: Operation, channels: int) -> nn.Module:
     )
 
 
-def _slice(op: Operation, overwrites: int | None) -> Callable[..., Tensor]:
-    start, stop = op["start"], op["stop"]
-    return lambda x: x[:, start:stop]
-
-
-def _act(op: Operation, overwrites: int | None) -> Callable[..., Tensor]:
-    fresh, in_place = _ACTIVATIONS[op["function"]]
-    function = fresh if overwrites is None or in_place is None else in_place
-    if op["function"] != "leaky_relu":
-        return function
-    slope = op["negative_slope"]
-    return lambda x: function(x, slope)
-
-
-def _add(op: Operation, overwrites: int | None) -> Callable[..., Tensor]:
-    if op["common"]:
-        stride = op["stride"]
-        return lambda a, b: _add_common(a if overwrites == 0 else a.clone(), b, stride)
-    if overwrites is None:
-        return torch.add
-    return (lambda a, b: a.add_(b)) if overwrites == 0 else (lambda a, b: b.add_(a))
-
-
-def _add_common(total: Tensor, other: Tensor, stride: int) -> Tensor:
-    """Darknet's shortcut, in place: the channels that both have, every `stride`-th position of `other`."""
-    channels = min(total.shape[1], other.shape[1])
-    total[:, :channels].add_(other[:, :channels, ::stride, ::stride])
-    return total
-
-
-def _pool(op: Operation, overwrites: int | None) -> Callable[..., Tensor]:
-    kernel, stride, padding = op["kernel"], op["stride"], op["padding"]
-    if op["function"] == "global_avg":
-        return lambda x: F.adaptive_avg_pool2d(x, 1)
-    pool = F.max_pool2d if op["function"] == "max" else F.avg_pool2d
-    return lambda x: pool(x, kernel, stride, padding)
-
-
-# Kinds with weights are leaf modules; the others are functions made from (operation, overwritten input).
+# Kinds with weights are modules at the operation's name; the others are functions (see `functions`).
 _LAYERS: dict[str, Callable[[Operation, int], nn.Module]] = {
     "conv": _conv,
     "norm": lambda op, channels: nn.BatchNorm2d(channels),
     "linear": lambda op, channels: nn.Linear(channels, op["out_features"]),
 }
-_FUNCTIONS: dict[str, Callable[[Operation, int | None], Callable[..., Tensor]]] = {
-    "act": _act,
-    "add": _add,
-    "concat": lambda op, overwrites: lambda *parts: torch.cat(parts, 1),
-    "slice": _slice,
-    "pool": _pool,
-    "flatten": lambda op, overwrites: lambda x: x.flatten(1),
-}
+
+# Their result is a tensor of its own, and their backward pass does not read it.
+_RESULT_IS_FREE = frozenset({nn.Conv2d, nn.BatchNorm2d, nn.SyncBatchNorm, nn.GroupNorm, nn.Linear})
+
+
+def _may_be_overwritten(layer: nn.Module) -> bool:
+    """Whether nobody but the next operation can see the layer's result. What a user puts in a layer's place may return its
+    input (`nn.Identity`) or keep its result for the backward pass (`nn.Sigmoid`), and a hook may hold on to it.
+    """
+    return type(layer) in _RESULT_IS_FREE and not (
+        layer._forward_hooks or layer._backward_hooks or layer._backward_pre_hooks or "forward" in layer.__dict__
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    run: Callable[..., Tensor]
+    """One operation. `layer`: the path of its module, empty for a function. `fresh` makes a new tensor, `in_place`
+    overwrites the value `taken` (None: it is as `fresh`). `is_taken`: a later step overwrites the result.
+    """
+
     inputs: tuple[int, ...]
     result: int
     drops: tuple[int, ...]
+    layer: tuple[str, ...] = ()
+    is_taken: bool = False
+    fresh: Function = torch.add
+    in_place: Function = torch.add
+    taken: int | None = None
 
 
 class Network(nn.Module):
@@ -98,34 +64,76 @@ class Network(nn.Module):
 
     Flat: a module of modules would hold each block's input until the block ends. State-dict names say where a layer
     stands (`stage1.block.layer2.grow.conv.weight`). `training_rules` lays memory out for autograd (see liveness.plan).
+
+    What stands at a layer's name is what runs: a layer may be replaced, quantised, converted, hooked or pruned like that
+    of any other module. Activations, sums, concatenations and pools have no weights and are functions, not modules; the
+    modules between (`stage1.block`) are names only and never run.
     """
+
+    graph: Graph
 
     def __init__(self, graph: Graph, *, training_rules: bool = True) -> None:
         super().__init__()
-        self.graph = graph
-        layout = plan(graph, training=training_rules)
-        steps = []
-        for index, op in enumerate(graph.operations[1:], start=1):
+        for op in graph.operations:
             if op.kind in _LAYERS:
-                run: Callable[..., Tensor] = _LAYERS[op.kind](op, graph.operations[op.inputs[0]].shape[0])
-                _attach(self, op.name, cast("nn.Module", run))
-            else:
-                run = _FUNCTIONS[op.kind](op, layout.overwrites[index])
-            steps.append(_Step(run, op.inputs, index, layout.drops[index]))
-        self._steps = tuple(steps)
+                _attach(self, op.name, _LAYERS[op.kind](op, graph.operations[op.inputs[0]].shape[0]))
+        self._lay_out(graph, training_rules=training_rules)
+
+    def _lay_out(self, graph: Graph, *, training_rules: bool) -> None:
+        """Run `graph` from now on, with the layers that stand at its operations' names."""
+        self.graph = graph
+        self._steps = _steps_of(graph, plan(graph, training=training_rules))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits of a batch of normalised images."""
+        """Logits of a batch of normalised images. Raises ArchitectureError where a layer is gone."""
         values: dict[int, Tensor] = {0: image}
+        held: set[int | None] = set()  # results that others than the next operation may still see
         for step in self._steps:
-            values[step.result] = step.run(*[values[index] for index in step.inputs])
+            if step.layer:
+                run: Any = self
+                try:
+                    for part in step.layer:
+                        run = run._modules[part]
+                except KeyError:
+                    raise _gone(step.layer) from None
+                if step.is_taken and not _may_be_overwritten(run):
+                    held.add(step.result)
+            else:
+                run = step.fresh if step.taken in held else step.in_place
+            values[step.result] = run(*[values[index] for index in step.inputs])
             for index in step.drops:
                 del values[index]
         return values[self.graph.output]
 
     def layer(self, name: str) -> Any:
-        """The layer that stands at `name`."""
-        return self.get_submodule(name)
+        """The layer that stands at `name`. Raises ArchitectureError where there is none."""
+        try:
+            return self.get_submodule(name)
+        except AttributeError:
+            raise _gone(tuple(name.split("."))) from None
+
+
+def _gone(path: tuple[str, ...]) -> ArchitectureError:
+    name = ".".join(path)
+    return ArchitectureError(
+        f"no layer {name!r} in the network",
+        expected=f"a module at {name!r}",
+        do="put yours at the name of the layer that it replaces; the modules around it are names only",
+    )
+
+
+def _steps_of(graph: Graph, layout: Plan) -> tuple[_Step, ...]:
+    pairs = list(zip(graph.operations, layout.overwrites, strict=True))
+    taken = [None if position is None else op.inputs[position] for op, position in pairs]
+    steps = []
+    for index, (op, position) in enumerate(pairs[1:], start=1):
+        step = _Step(op.inputs, index, layout.drops[index])
+        if op.kind in _LAYERS:
+            step = replace(step, layer=tuple(op.name.split(".")), is_taken=index in taken)
+        else:
+            step = replace(step, fresh=function_of(op, None), in_place=function_of(op, position), taken=taken[index])
+        steps.append(step)
+    return tuple(steps)
 
 
 def _attach(root: nn.Module, path: str, layer: nn.Module) -> None:
@@ -158,29 +166,41 @@ def initialise(network: Network, seed: int) -> None:
 
 
 def fold(network: Network) -> Network:
-    """A copy for inference: every foldable norm is inside its convolution, memory laid out by the rules of inference."""
-    folded = Network(fold_norms(network.graph), training_rules=False).eval()
-    like = next(network.parameters(), None)
-    if like is not None:
-        folded.to(like.device, like.dtype)
-    layers = dict(folded.named_modules())
-    norm_behind = {op.inputs[0]: op.name for op in network.graph.operations if op.kind == "norm"}
-    for index, op in enumerate(network.graph.operations):
-        if op.kind not in _LAYERS or op.name not in layers:
-            continue  # no weights, or a norm that is now inside its convolution
-        source, target = network.layer(op.name), layers[op.name]
-        if norm_behind.get(index, op.name) in layers:
-            target.load_state_dict(source.state_dict())
-        else:
-            _fold_into(target, source, network.layer(norm_behind[index]))
+    """A copy for inference: every foldable norm is inside its convolution, memory laid out by the rules of inference.
+
+    It has the layers that stand in `network` now. Where one of a foldable pair was replaced or has hooks, both are kept and
+    run one after the other in the convolution's place. Raises ArchitectureError for a layer that torch cannot copy.
+    """
+    folded = _copied(network).eval()
+    graph = fold_norms(network.graph)
+    left = {op.name for op in graph.operations}
+    for op in network.graph.operations:
+        if op.kind == "norm" and op.name not in left:
+            conv = network.graph.operations[op.inputs[0]].name
+            folded.set_submodule(conv, _folded(folded.layer(conv), folded.layer(op.name)))
+            folder, _, last = op.name.rpartition(".")
+            delattr(folded.get_submodule(folder), last)
+    folded._lay_out(graph, training_rules=False)
     return folded
 
 
-@torch.no_grad()
-def _fold_into(target: Any, conv: Any, norm: Any) -> None:
-    """weight * gamma / sqrt(variance + eps) and the bias that goes with it."""
-    weight, bias = fuse_conv_bn_weights(
-        conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
-    )
-    target.weight.copy_(weight)
-    target.bias.copy_(bias)
+def _copied(network: Network) -> Network:
+    try:
+        return copy.deepcopy(network)
+    except RuntimeError as error:
+        if "deepcopy" not in str(error):
+            raise
+        raise ArchitectureError(
+            "a layer that torch cannot copy: a hook computes its weights",
+            expected="weights that are parameters",
+            do="make them so first: torch.nn.utils.prune.remove, torch.nn.utils.remove_weight_norm",
+        ) from None
+
+
+def _folded(conv: nn.Module, norm: nn.Module) -> nn.Module:
+    """weight * gamma / sqrt(variance + eps) and the bias that goes with it, where both are what folding is defined for."""
+    plain = type(conv) is nn.Conv2d and type(norm) in (nn.BatchNorm2d, nn.SyncBatchNorm)
+    hooked = any(layer._forward_pre_hooks or not _may_be_overwritten(layer) for layer in (conv, norm))
+    if not plain or hooked or norm.running_mean is None:
+        return nn.Sequential(conv, norm)
+    return fuse_conv_bn_eval(cast("nn.Conv2d", conv), cast("nn.BatchNorm2d", norm))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 import urllib.request
@@ -20,7 +21,7 @@ stem: {channels: 4, stride: 2}
 stages:
   - {csp: [true, false], split_ratio: 0.5, fusion: [first, last, both], growth_rate: [2, 4], depth: [1, 2]}
   - {csp: [true, false], split_ratio: 0.5, fusion: [first, last, both], growth_rate: [4, 8], depth: [1, 2]}
-proxy: {epochs: 1, batch_size: 250, precision: float32}
+proxy: {epochs: 2, batch_size: 250, precision: float32}
 search: {sampler: random}
 baselines: {widths: 1}
 """
@@ -88,7 +89,7 @@ def best_digests(address: str) -> set[str]:
     return {found["digest"] for found in attributes}
 
 
-def test_the_page_shows_the_study_with_its_metric_names(folder: Path, tmp_path: Path) -> None:
+def test_the_page_shows_the_study_with_its_metric_names_and_learning_curves(folder: Path, tmp_path: Path) -> None:
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     assert browser is not None, "Chromium is missing: apt-get install -y chromium"
     flags = [
@@ -101,7 +102,7 @@ def test_the_page_shows_the_study_with_its_metric_names(folder: Path, tmp_path: 
     flags += [f"--user-data-dir={tmp_path}", "--virtual-time-budget=20000", "--dump-dom"]
     with dashboard(folder) as address:
         run = subprocess.run([browser, *flags, address], capture_output=True, text=True, timeout=150, check=False)
-    for name in ("accuracy", "flops", "peak_memory"):
+    for name in ("accuracy", "flops", "peak_memory", "Learning curves of the front"):
         assert name in run.stdout, run.stdout[-2000:] + run.stderr[-2000:]
 
 
@@ -110,6 +111,27 @@ def test_the_dashboards_best_trials_are_our_front(folder: Path) -> None:
         assert address.startswith("http://127.0.0.1:")
         assert ask(f"{interface(address)}?after=0")["objective_names"] == ["accuracy", "flops", "peak_memory"]
         assert best_digests(address) == front(folder)
+
+
+def test_a_trials_intermediate_values_are_the_curve_of_its_trainings(folder: Path) -> None:
+    """The mean over seeds after each epoch, read past cspnas from the tables."""
+    query = (
+        "select e.digest, epoch.key + 1, avg(epoch.value ->> 'accuracy') from cspnas_evaluations e, "
+        "json_each(e.result, '$.curve') epoch group by e.digest, epoch.key order by epoch.key"
+    )
+    expected: dict[str, list[tuple[int, float]]] = {}
+    with contextlib.closing(sqlite3.connect(folder / "studies" / "small.db")) as database:
+        for digest, step, value in database.execute(query):
+            expected.setdefault(digest, []).append((step, pytest.approx(value)))
+    with dashboard(folder) as address:
+        trials = ask(f"{interface(address)}?after=0")["trials"]
+    found = {
+        next(a["value"] for a in trial["user_attrs"] if a["key"] == "digest"): [
+            (value["step"], value["value"]) for value in trial["intermediate_values"]
+        ]
+        for trial in trials
+    }
+    assert found == expected and {len(curve) for curve in found.values()} == {2}
 
 
 def test_a_note_written_while_the_search_goes_on_harms_nothing(folder: Path, tmp_path: Path) -> None:

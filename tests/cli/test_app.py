@@ -69,7 +69,8 @@ def test_the_readme_names_no_command_and_no_option_that_is_not_there() -> None:
     text = README.read_text()
     commands = set(re.findall(r"(?:^|`|bin/)cspnas ([a-z]+)", text, re.MULTILINE))
     options = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]*)", text))
-    known = {option for command in COMMANDS.values() for p in command.params for option in p.opts} | {"--help"}
+    commands_and_group = (*COMMANDS.values(), typer.main.get_command(cli.app))
+    known = {option for command in commands_and_group for p in command.params for option in p.opts} | {"--help"}
     assert commands <= set(COMMANDS)
     assert options <= known
 
@@ -123,6 +124,8 @@ REFUSED = {
     "damaged study": (["front", "damaged"], "studies/damaged.db"),
     "search on a damaged study": (["search", "tiny.yaml", "--study", "damaged"], "studies/damaged.db"),
     "unknown pick": (["export", "tiny", "-o", "new.yaml", "--pick", "best"], "most-accurate"),
+    "two choices": (["export", "tiny", "-o", "new.yaml", "--trial", "1", "--pick", "knee"], "--pick and --trial"),
+    "digest too short": (["export", "tiny", "-o", "new.yaml", "--digest", "abc"], "hexadecimal"),
     "unknown format": (["export", "tiny", "-o", "new.yaml", "--format", "onnx"], "yaml"),
     "cost of nothing": (["cost", "none.yaml"], "none.yaml"),
     "cost of a space": (["cost", "tiny.yaml"], "architecture/1"),
@@ -312,6 +315,12 @@ def test_picks_and_where(study: Path) -> None:
         document = yaml.safe_load((study / f"{pick}.yaml").read_text())
         assert document["digest"] == row["digest"]
         assert document["measured"]["accuracy"] == row["accuracy"]
+    row = front[-1]
+    for words in (("--trial", str(row["trial"])), ("--digest", row["digest"][:8])):
+        run = cspnas("export", "tiny", *words, "-o", "one.yaml", "--force", folder=study)
+        assert f"one.yaml: trial {row['trial']}, network {row['digest'][:12]}" in run.stdout
+        document = yaml.safe_load((study / "one.yaml").read_text())
+        assert (document["digest"], document["made_by"]["trial"]) == (row["digest"], row["trial"])
     none = cspnas("export", "tiny", "--where", "flops<=1", "-o", "none.yaml", folder=study)
     assert (none.returncode, none.stderr.count("\n")) == (2, 1)
     assert not (study / "none.yaml").exists()

@@ -14,9 +14,9 @@ from cspnas.documents.space_file import read_space, shipped_spaces
 from cspnas.errors import ArchitectureError
 from cspnas.network.architecture import Architecture, Stem
 from cspnas.network.cost import CostTable, stage_costs
-from cspnas.network.layer_costs import parts_of
+from cspnas.network.layer_costs import parts_of, peak_place
 from cspnas.network.wiring import wire
-from cspnas.reports.space_statistics import memory_objectives, peak_place, statistics
+from cspnas.reports.space_statistics import memory_objectives, statistics
 from cspnas.space.counting import census
 from cspnas.space.stage_resolution import dense_stage
 from cspnas.study.candidates import admitted_sample, baseline_curves, candidate

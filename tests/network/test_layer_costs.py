@@ -11,6 +11,7 @@ from fractions import Fraction
 from functools import cache
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -134,6 +135,11 @@ def test_params_and_traffic_are_what_the_modules_hold_and_hooks_see(name: str) -
     assert traffic == {row.name: 0 if "pool" in row.kind else row.traffic for row in rows.values()}
 
 
+def run_of(network: Network, step: Any) -> Any:
+    """What a step of an unchanged network runs."""
+    return network.layer(".".join(step.layer)) if step.layer else step.in_place
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_shapes_and_the_traffic_of_pools_are_those_of_the_running_network(name: str) -> None:
     graph = wire(architecture_of(name))
@@ -142,7 +148,7 @@ def test_shapes_and_the_traffic_of_pools_are_those_of_the_running_network(name: 
     shapes: dict[str, tuple[int, ...]] = {}
     for step in network._steps:
         read = [values[index].clone() for index in step.inputs]
-        values[step.result] = step.run(*read)
+        values[step.result] = run_of(network, step)(*read)
         row = row_at(rows_of(name), graph.operations[step.result].name)
         shapes[row.name] = tuple(values[step.result].shape[1:])
         if graph.operations[step.result].kind == "pool":
@@ -161,7 +167,7 @@ def test_live_memory_is_what_the_tracker_sees_while_each_layer_of_the_folded_net
         tracker.hold(image)
         for step in folded._steps:
             tracker.peak = 0
-            values[step.result] = step.run(*[values[index] for index in step.inputs])
+            values[step.result] = run_of(folded, step)(*[values[index] for index in step.inputs])
             if tracker.peak:  # a view dispatches nothing that is tracked on some kinds
                 row = row_at(rows_of(name), folded.graph.operations[step.result].name).name
                 seen[row] = max(seen[row], tracker.peak)

@@ -24,7 +24,8 @@ from cspnas.data.datasets import DataSet, Split
 from cspnas.documents.architecture_file import architecture_yaml, read_architecture
 from cspnas.documents.space_file import read_space
 from cspnas.errors import InputError
-from cspnas.export.architecture_yaml import pick, take_away
+from cspnas.export.architecture_yaml import take_away
+from cspnas.export.choice import Choice, chosen
 from cspnas.network.architecture import Architecture, Stage, Stem
 from cspnas.network.cost import cost_of
 from cspnas.network.serialization import architecture_from, architecture_to
@@ -362,7 +363,7 @@ def test_summary_table_and_export_have_the_figures(start: Start, capsys: pytest.
     assert "evenness" in header and "latency" in header
     assert human("latency", best["latency_seconds"]) in text
     assert human("evenness", best["evenness"]) in text
-    extra = take_away(run.opened, pick(run.opened, "most-accurate", ["evenness>=0.4"], None))
+    extra = take_away(run.opened, chosen(run.opened, Choice("most-accurate", ("evenness>=0.4",))))
     assert extra["costs"]["evenness"] == best["evenness"]
     assert (extra["measured"]["latency_seconds"], extra["measured"]["latency_device"]) == (
         network.value("latency"),
@@ -398,13 +399,13 @@ def test_a_study_from_before_is_shown_exported_and_continued(start: Start, capsy
     assert {(row["evenness"], row["latency_seconds"]) for row in summary["front"]} == {(None, None)}
     print_summary(summary)
     assert "evenness" not in capsys.readouterr().out
-    extra = take_away(run.opened, pick(run.opened, "knee", [], None))
+    extra = take_away(run.opened, chosen(run.opened, Choice()))
     assert "latency_seconds" not in extra["measured"]
     run.study = replace(run.study, trials=16)
     driver = run.go()
     assert driver.ledger.finished == 16
     assert all(math.isnan(n.value("evenness")) or n.evaluations[0]["id"] > 12 for n in driver.ledger.measured())
-    row = member(driver.ledger, driver.ledger.measured()[-1], None)
+    row = member(driver.ledger, driver.ledger.measured()[-1], None, run.row["identity"])
     assert row["latency_seconds"] is not None
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cspnas.objectives.objectives import EXACT
 from cspnas.objectives.pareto import Reference, hypervolume, losses
+from cspnas.search.confirmation import of_front, to_confirm
 from cspnas.study.results import Ledger, StudyRows
 
 REFERENCE = Reference(("flops", "accuracy"), 0.1, (1.0, 0.0), (1000.0, 1.0))
@@ -93,8 +94,9 @@ def test_a_ledger_read_anew_says_what_the_one_that_heard_everything_says(steps: 
         assert set(ledger.changed) == {row["digest"] for row in rows.rows if row["state"] != "in_flight"}
     assert [n.digest for n in read.front()] == [n.digest for n in heard.front()]
     assert read.seed_deviation() == pytest.approx(heard.seed_deviation(), nan_ok=True)
-    chosen = [ledger.to_confirm() for ledger in (heard, read)]
+    chosen = [to_confirm(ledger) for ledger in (heard, read)]
     assert (chosen[0] and chosen[0].digest) == (chosen[1] and chosen[1].digest)
+    assert [n.digest for n in read.confirmed()] == [n.digest for n in heard.confirmed()]
     assert read.genotypes == heard.genotypes
     one, other = heard.snapshot(), read.snapshot()
     assert (one and one["points"]) == (other and other["points"])
@@ -108,15 +110,15 @@ def test_seed_deviation_pools_networks_by_their_degrees_of_freedom() -> None:
     assert (deviation, freedom) == (pytest.approx((0.08 / 3) ** 0.5), 3)
 
 
-def test_the_next_to_confirm_has_the_fewest_seeds_on_or_near_the_front() -> None:
+def test_the_next_of_the_front_has_the_fewest_seeds_on_or_near_it() -> None:
     # Networks 0 and 1 cost 10 FLOPs, 2 and 3 cost 60, 4 and 5 cost 110.
     first = [(0, 0.7), (2, 0.8), (4, 0.79), (5, 0.5)]
     ledger, _ = played(first)
     assert [n.digest for n in ledger.front()] == ["2", "0"]
-    assert ledger.to_confirm() is ledger.networks["2"]  # no deviation known yet: the front alone, the best first
+    assert of_front(ledger) is ledger.networks["2"]  # no deviation known yet: the front alone, the best first
     ledger, _ = played([*first, (2, 0.78), (0, 0.7)])
     assert ledger.seed_deviation()[0] == pytest.approx((0.0002 / 2) ** 0.5)  # .01
-    assert ledger.to_confirm() is ledger.networks["4"]  # .79 + .01 is beyond the .79 of network 2
+    assert of_front(ledger) is ledger.networks["4"]  # .79 + .01 is beyond the .79 of network 2
     ledger, _ = played([*first, (2, 0.78), (0, 0.7), (4, None)])
-    assert ledger.to_confirm() is ledger.networks["2"]  # 4 is under way, 5 is far away
-    assert played([(0, None)])[0].to_confirm() is None
+    assert of_front(ledger) is ledger.networks["2"]  # 4 is under way, 5 is far away
+    assert to_confirm(played([(0, None)])[0]) is None

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cspnas.errors import InputError
+from cspnas.io.steps import Step, silent
 from cspnas.runners.device_memory import Room, check_room
 from cspnas.runners.local.gpu_probe import probe
 
@@ -18,7 +19,9 @@ AMPLE = 2 << 30  # bytes, more than a worker's process takes
 CGROUP = Path("/sys/fs/cgroup")
 
 
-def devices_for(choice: str, workers: int, per_gpu: int | None, training: Callable[[], int]) -> list[str]:
+def devices_for(
+    choice: str, workers: int, per_gpu: int | None, training: Callable[[], int], step: Step = silent
+) -> list[str]:
     """One device a worker for `auto`, `cpu` or `cuda:0,1`; `workers` 0 and `per_gpu` None: as many as fit.
 
     `training`: bytes of the greatest training that is to be expected. Raises InputError for a device that is not there,
@@ -29,6 +32,7 @@ def devices_for(choice: str, workers: int, per_gpu: int | None, training: Callab
     gpus = gpus_for(choice)
     if not gpus:
         return ["cpu"] * _cpu_workers(workers, training)
+    step("asking the GPUs for their memory")
     cores = len(os.sched_getaffinity(0)) // len(gpus)
     rooms = {gpu: Room(f"cuda:{gpu}", *probe(gpu), training(), max(1, cores)) for gpu in gpus}
     for room in rooms.values():

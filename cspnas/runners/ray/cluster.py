@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cspnas.errors import CspnasError, InputError
+from cspnas.io.steps import Step, silent
 from cspnas.runners.ray.address import reach
 from cspnas.version import __version__
 
@@ -38,13 +39,14 @@ class Node:
 
 
 @contextmanager
-def cluster(address: str, workers: int) -> Iterator[list[Node]]:
+def cluster(address: str, workers: int, step: Step = silent) -> Iterator[list[Node]]:
     """The nodes of a cluster that is connected to, or of a local one with `workers` CPUs (0: as many as there are).
 
     Raises InputError for an address that is none or answers nobody, RayError for nodes without this cspnas.
     """
-    ray = quiet_ray()
     reach(address)
+    step("starting Ray on this machine" if address == "local" else f"connecting to Ray at {address}")
+    ray = quiet_ray()
     try:
         _connect(ray, address, workers)
         yield _nodes(ray)

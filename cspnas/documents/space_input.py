@@ -1,0 +1,99 @@
+"""The images that a space's networks read: said by its `input`, by its data set, or by both, which have to agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cspnas.documents.schema import InputDocument, SpaceDocument
+from cspnas.errors import InputError
+from cspnas.io.did_you_mean import nearest
+from cspnas.training.recipe import DATASET_FORMS
+
+Form = tuple[tuple[int, int, int], int]  # input shape, classes
+FolderForm = Callable[[str], Form]
+# No image is so narrow, and no key of ours counts channels last.
+NARROWEST = 4
+
+
+def form_of(document: SpaceDocument, at: Callable[..., str], folder_form: FolderForm | None, *, training: bool) -> Form:
+    """(input shape, classes) of a space. A folder of images is opened where nothing else says it, and where networks are
+    to be trained.
+
+    `at` gives the place of a key. Raises InputError where `input` and the data differ, and where `training` has no data.
+    """
+    dataset = document.proxy.dataset
+    if document.input is None:
+        # `input:` with nothing behind it is a slip, not a space without the key.
+        if "input" in document.model_fields_set:
+            raise InputError("nothing", expected="the keys shape and classes", where=at("input"))
+        return _form_of_data(dataset, at, folder_form)
+    form = _stated(document.input, at)
+    if names_no_data(document):
+        if training:
+            raise _no_data(form, at)
+    elif training or not dataset.startswith("folder:"):
+        _check_agrees(form, _form_of_data(dataset, at, folder_form), dataset, at)
+    return form
+
+
+def names_no_data(document: SpaceDocument) -> bool:
+    """Whether `input` stands alone: the default of proxy.dataset is not what its author meant."""
+    return document.input is not None and "dataset" not in document.proxy.model_fields_set
+
+
+def shown(shape: tuple[int, ...]) -> str:
+    """`3 x 224 x 224`."""
+    return " x ".join(map(str, shape))
+
+
+def _stated(document: InputDocument, at: Callable[..., str]) -> Form:
+    channels, height, width = document.shape
+    if width <= NARROWEST < min(channels, height):
+        raise InputError(
+            f"{shown((channels, height, width))}, {width} pixels wide",
+            expected="channels, height, width",
+            where=at("input", "shape"),
+            do=f"channels first: [{width}, {channels}, {height}]",
+        )
+    return (channels, height, width), document.classes
+
+
+def _form_of_data(name: str, at: Callable[..., str], folder_form: FolderForm | None) -> Form:
+    if name in DATASET_FORMS:
+        return DATASET_FORMS[name]
+    if name.startswith("folder:") and folder_form is not None:
+        return folder_form(name)
+    raise InputError(
+        f"data set {name!r}",
+        expected=f"one of {', '.join(DATASET_FORMS)} or folder:PATH",
+        where=at("proxy", "dataset"),
+        do=nearest(name, DATASET_FORMS),
+    )
+
+
+def _check_agrees(stated: Form, data: Form, dataset: str, at: Callable[..., str]) -> None:
+    holder = f"as data set {dataset} has ({at('proxy', 'dataset')})"
+    if stated[0] != data[0]:
+        raise InputError(
+            shown(stated[0]),
+            expected=f"{shown(data[0])}, {holder}",
+            where=at("input", "shape"),
+            do="correct it, or name data of that shape (--dataset folder:PATH)",
+        )
+    if stated[1] != data[1]:
+        raise InputError(
+            f"{stated[1]} classes",
+            expected=f"{data[1]}, {holder}",
+            where=at("input", "classes"),
+            do="correct it, or name data of so many classes (--dataset folder:PATH)",
+        )
+
+
+def _no_data(form: Form, at: Callable[..., str]) -> InputError:
+    fitting = [name for name, known in DATASET_FORMS.items() if known == form]
+    return InputError(
+        "input and no data set",
+        expected=f"data of {shown(form[0])} in {form[1]} classes to train on",
+        where=at("input"),
+        do=f"name them: --dataset {' or '.join([*fitting, 'folder:PATH'])}",
+    )

@@ -1,0 +1,126 @@
+"""Which network of a study a user means: a member of its front, a trial's number, the beginning of a digest."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from cspnas.errors import InputError
+from cspnas.objectives.objectives import parse_constraint
+from cspnas.objectives.pareto import knee, losses
+from cspnas.storage.open_study import Opened
+from cspnas.study.results import Network
+
+PICKS = ("knee", "most-accurate", "smallest")
+LEAST_DIGITS = 4  # of a digest's beginning
+LISTED = 5  # networks that an error line names
+SEE_FRONT = "see cspnas front STUDY --json"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`pick`, where not given the knee, among the members of the front that meet `where`; or one network by its number or
+    the beginning of its digest. Raises InputError where it says more than one of these, or none that can be.
+    """
+
+    pick: str | None = None
+    where: tuple[str, ...] = ()
+    trial: int | None = None
+    digest: str | None = None
+
+    def __post_init__(self) -> None:
+        flags = {"--pick": self.pick, "--where": self.where or None, "--trial": self.trial, "--digest": self.digest}
+        given = [flag for flag, value in flags.items() if value is not None]
+        if len(given) > 1 and {"--trial", "--digest"} & set(given):
+            raise InputError(
+                " and ".join(given), expected="--trial, --digest, or --pick with --where", do="leave out all but one"
+            )
+        if self.pick not in (None, *PICKS):
+            raise InputError(repr(self.pick), expected=f"one of {', '.join(PICKS)}", where="--pick")
+        if self.digest is not None and not re.fullmatch(f"[0-9a-fA-F]{{{LEAST_DIGITS},64}}", self.digest):
+            raise InputError(
+                repr(self.digest), expected=f"{LEAST_DIGITS} to 64 hexadecimal digits", where="--digest", do=SEE_FRONT
+            )
+
+
+def chosen(opened: Opened, choice: Choice) -> Network:
+    """The network that `choice` means. Raises InputError where there is none, or where it has no accuracy."""
+    if choice.trial is not None:
+        return _measured(_by_trial(opened, choice.trial), f"trial {choice.trial}", "--trial")
+    if choice.digest is not None:
+        return _measured(_by_digest(opened, choice.digest.lower()), f"network {choice.digest}", "--digest")
+    return _on_front(opened, choice.pick or PICKS[0], choice.where)
+
+
+def _on_front(opened: Opened, pick: str, where: tuple[str, ...]) -> Network:
+    constraints = [parse_constraint(text, "--where") for text in where]
+    ledger = opened.ledger
+    members = [n for n in ledger.front() if all(c.violation(n.costs) <= 0 for c in constraints)]
+    if not members:
+        raise InputError(
+            f"no front member{' where ' + ' and '.join(where) if where else ''}",
+            expected="at least one",
+            where=f"study {opened.name}",
+            do="loosen --where" if where else "let the search finish some trainings",
+        )
+    if pick == "smallest":
+        return min(members, key=lambda network: network.costs["flops"])
+    if pick == "most-accurate":
+        return members[0]
+    flops = np.array([network.costs["flops"] for network in members])
+    return members[knee(losses(ledger.points(members), ledger.reference), flops)]
+
+
+def _by_trial(opened: Opened, trial: int) -> Network:
+    ledger = opened.ledger
+    numbers = {number: digest for digest, number in ledger.trials.items() if digest in ledger.networks}
+    if trial in numbers:
+        return ledger.networks[numbers[trial]]
+    late = sum(n.digest not in ledger.trials and _has_ended(n) for n in ledger.networks.values())
+    has, them = ("network has", "it") if late == 1 else ("networks have", "them")
+    do = f"{late} {has} no number until cspnas search goes on, --digest finds {them} now" if late else ""
+    expected = _ranges(sorted(numbers)) if numbers else "a trial of this study, which has none yet"
+    raise InputError(f"trial {trial}", expected=expected, where="--trial", do=do or "see cspnas front STUDY")
+
+
+def _by_digest(opened: Opened, beginning: str) -> Network:
+    found = [network for digest, network in opened.ledger.networks.items() if digest.startswith(beginning)]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise InputError(
+            f"no network {beginning}", expected=f"one of study {opened.name}", where="--digest", do=SEE_FRONT
+        )
+    shown = ", ".join(network.digest[:12] for network in found[:LISTED])
+    more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
+    raise InputError(
+        f"{len(found)} networks that begin with {beginning}: {shown}{more}",
+        expected="one",
+        where="--digest",
+        do="give more digits",
+    )
+
+
+def _measured(network: Network, named: str, where: str) -> Network:
+    """The network itself. Raises InputError where it has no accuracy."""
+    if network.accuracies:
+        return network
+    kinds = sorted({row["failure_kind"] for row in network.evaluations if row["failure_kind"]})
+    state, do = f"failed ({', '.join(kinds)})", "see cspnas front STUDY --failed"
+    if not _has_ended(network):
+        state, do = "is still in training", "wait for it, or choose another"
+    raise InputError(f"{named}, which {state}", expected="a network with an accuracy", where=where, do=do)
+
+
+def _has_ended(network: Network) -> bool:
+    return any(row["state"] != "in_flight" for row in network.evaluations)
+
+
+def _ranges(numbers: list[int]) -> str:
+    """Sorted numbers as ranges: `0 to 7, 9`."""
+    known = set(numbers)
+    starts, ends = ([n for n in numbers if n + step not in known] for step in (-1, 1))
+    shown = [str(a) if a == b else f"{a} to {b}" for a, b in zip(starts, ends, strict=True)]
+    return ", ".join(shown[:LISTED]) + (" ..." if len(shown) > LISTED else "")

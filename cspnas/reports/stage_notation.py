@@ -1,0 +1,55 @@
+"""A network's stages in a few characters each, for tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cspnas.network.architecture import DENSE_FAMILIES
+
+# What the families' genes are where a space says nothing of them: said only where a stage differs.
+USUAL_SPLIT = {True: "slice", False: "project"}  # in dense families, in residual ones
+
+
+def wiring(document: Mapping[str, Any], ratios: Sequence[float | None] = ()) -> str:
+    """The stages of an architecture's document: `3x12` depth by growth rate (or width), then fusion and split ratio, then
+    groups, split, taps and pool where they are not the usual ones.
+
+    `ratios`: the split ratio that was chosen for each stage, None where that is not known. What whole channels made of it
+    follows in brackets where it differs in two decimals.
+    """
+    known = [*ratios, *[None] * len(document["stages"])]
+    dense = document["family"] in DENSE_FAMILIES
+    return " | ".join(_stage(stage, ratio, dense) for stage, ratio in zip(document["stages"], known, strict=False))
+
+
+def chosen_ratios(identity: Mapping[str, Any], genotype: Mapping[str, Any]) -> list[float | None]:
+    """Each stage's split ratio as it was chosen: the genotype's, else the one that the study's space fixes."""
+    found: list[float | None] = []
+    while f"stages.{len(found)}.depth" in identity:
+        choices = identity.get(f"stages.{len(found)}.split_ratio", ())
+        fixed = choices[0] if len(choices) == 1 else None
+        found.append(genotype.get(f"stage{len(found) + 1}.split_ratio", fixed))
+    return found
+
+
+def _stage(stage: Mapping[str, Any], ratio: float | None, dense: bool) -> str:
+    words = [f"{stage['depth']}x{stage['growth_rate'] if dense else stage['out']}"]
+    csp = stage.get("csp")
+    if csp:
+        words += [csp["fusion"], _ratio(ratio, csp["part1"] / (csp["part1"] + csp["part2"]))]
+    if stage.get("groups", 1) > 1:
+        words.append(f"groups {stage['groups']}")
+    if csp and csp.get("split", "slice") != USUAL_SPLIT[dense]:
+        words.append(f"split {csp.get('split', 'slice')}")
+    if csp and csp.get("taps", "last") != "last":
+        words.append(f"taps {csp['taps']}")
+    if stage.get("pool_first"):
+        words.append("pool before")
+    return " ".join(words)
+
+
+def _ratio(chosen: float | None, became: float) -> str:
+    if chosen is None or f"{chosen:.2f}" == f"{became:.2f}":
+        return f"{became:.2f}"
+    return f"{chosen:.2f} ({became:.2f})"
