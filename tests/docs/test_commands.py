@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
-from pages import GUIDE, PAGES, README, code_lines, commands, options, rows, section, shown
+from pages import GUIDE, PAGES, README, ROOT, code_lines, commands, options, rows, section, shown
 
 COMMANDS = commands()
 ROOT_SECTION = "Commands and their options"  # also of what stands before a command, as in `cspnas --version`
@@ -40,6 +41,23 @@ def test_each_section_of_a_command_has_no_row_for_an_option_that_is_not_there(wo
 def test_each_command_and_option_in_code_exists(page: Path) -> None:
     wrong = [line for line in code_lines(page.read_text()) if not exists(line)]
     assert not wrong, f"{shown(page)} shows {wrong}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=shown)
+def test_each_make_target_script_and_extra_in_code_exists(page: Path) -> None:
+    code = "\n".join(code_lines(page.read_text()))
+    targets = set(re.findall(r"^([.\w-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(re.findall(r"\bmake ([.a-z-]+)", code)) <= targets
+    assert [path for path in re.findall(r"\bpython (\S+\.py)", code) if not (ROOT / path).is_file()] == []
+    assert set(re.findall(r"\bpip install .*\[(\w+)\]", code)) <= set(extras)
+
+
+def test_the_environment_variables_of_the_code_are_those_of_the_page() -> None:
+    table = rows(section((ROOT / "docs" / "operations.md").read_text(), "Environment variables"))
+    source = "\n".join(path.read_text() for path in (ROOT / "cspnas").rglob("*.py"))
+    documented = {row[0].strip("`") for row in table if row[0].startswith("`CSPNAS_")}
+    assert documented == set(re.findall(r'"(CSPNAS_[A-Z]+)"', source))
 
 
 def exists(line: str) -> bool:

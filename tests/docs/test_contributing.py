@@ -6,6 +6,7 @@ import ast
 import configparser
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -71,14 +72,20 @@ def test_a_recipe_names_each_file_that_has_what_it_adds(recipe: str) -> None:
 
 def holds(file: Path, how: str, what: str) -> bool:
     """Whether a source file has `what`: as a `name`, in an `import`, as a whole `text` or as a `word` in one."""
-    tree = ast.parse(file.read_text())
-    if how == "name":
-        return what in names(tree)
+    found = said_in(file)
     if how == "import":
-        return any(isinstance(n, ast.ImportFrom) and (n.module or "").startswith(what) for n in ast.walk(tree))
-    if how == "text":
-        return what in texts(tree)
-    return any(re.search(rf"(?<![\w-]){what}(?![\w-])", text) for text in texts(tree))
+        return any(module.startswith(what) for module in found["import"])
+    if how == "word":
+        return any(re.search(rf"(?<![\w-]){what}(?![\w-])", text) for text in found["text"])
+    return what in found[how]
+
+
+@cache
+def said_in(file: Path) -> dict[str, set[str]]:
+    """Names, texts and imported modules of a source file."""
+    tree = ast.parse(file.read_text())
+    modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    return {"name": set(names(tree)), "text": set(texts(tree)), "import": modules}
 
 
 def names(tree: ast.Module) -> Iterator[str]:

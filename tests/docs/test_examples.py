@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import yaml
-from pages import BENCHMARKS, GUIDE, PAGES, ROOT, blocks, rows, section, shown
+from pages import BENCHMARKS, GUIDE, PAGES, ROOT, blocks, rows, section, shown, tables
 
 from cspnas.documents.space_file import read_space, space_schema
 
 SPACES = [(page, code) for page in PAGES for code in blocks(page.read_text(), "yaml") if "stages:" in code]
-WITH_WEIGHTS = [(page, code) for page in PAGES for code in blocks(page.read_text(), "python") if "best.yaml" in code]
+WITH_WEIGHTS = {code for page in PAGES for code in blocks(page.read_text(), "python") if "best.yaml" in code}
 RESULTS = ROOT / "benchmarks" / "results" / "samplers" / "samplers.md"
 METHODS = {"BoTorch": "botorch", "NSGA-III": "nsga3", "TPE, every gene a category": "tpe-categorical"}
 
@@ -56,7 +56,9 @@ PARTS = {"the file": SCHEMA["properties"]} | {
 
 @pytest.mark.parametrize("part", PARTS)
 def test_each_key_of_a_space_file_has_a_row_with_its_default(part: str) -> None:
-    table = {row[0].strip("`"): row[1].strip("`") for row in rows(section(GUIDE.read_text(), f"Keys of {part}"))}
+    head, *lines = tables(section(GUIDE.read_text(), f"Keys of {part}"))[0]
+    assert head == ["Key", "Default", "Meaning"]
+    table = {row[0].strip("`"): row[1].strip("`") for row in lines}
     for key, about in PARTS[part].items():
         assert key in table, f"docs/user_guide.md has no row for {key} under Keys of {part}"
         default = about.get("default")
@@ -67,10 +69,8 @@ def test_each_key_of_a_space_file_has_a_row_with_its_default(part: str) -> None:
 # Python ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("page", "code"), WITH_WEIGHTS, ids=page_of)
-def test_the_example_with_an_exported_network_runs(
-    page: Path, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("code", sorted(WITH_WEIGHTS), ids=lambda code: f"{len(code.splitlines())} lines")
+def test_the_example_with_an_exported_network_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from safetensors.torch import save_file
 
     from cspnas import build
@@ -81,7 +81,7 @@ def test_the_example_with_an_exported_network_runs(
     save_file(weights, tmp_path / "best.safetensors")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
-    exec(compile(code, shown(page), "exec"), names)
+    exec(compile(code, "example", "exec"), names)
     assert not names["network"].training
     assert all(bool((names["network"].state_dict()[name] == tensor).all()) for name, tensor in weights.items())
 

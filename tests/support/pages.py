@@ -61,10 +61,16 @@ def section(text: str, heading: str) -> str:
     return text[match.end() :][: end.start() if end else None]
 
 
+def tables(text: str) -> list[list[list[str]]]:
+    """Each table as its rows, these as their cells, without the row under its head."""
+    found = re.findall(r"^\|.+\n\|[|:\- ]+\n(?:\|.*\n?)*", text, re.MULTILINE)
+    lines = [[line for line in table.splitlines() if not re.fullmatch(r"[|:\- ]+", line)] for table in found]
+    return [[[cell.strip() for cell in line.strip()[1:-1].split("|")] for line in table] for table in lines]
+
+
 def rows(text: str) -> list[list[str]]:
-    """The cells of every table's rows, without the row under its head."""
-    lines = [line for line in text.splitlines() if line.startswith("|") and not re.fullmatch(r"[|:\- ]+", line)]
-    return [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines]
+    """The rows of all tables, their heads among them."""
+    return [row for table in tables(text) for row in table]
 
 
 def anchors(text: str) -> set[str]:
