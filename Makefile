@@ -1,4 +1,4 @@
-# `make` lists the targets. ARGS is handed on: make search ARGS='--trials 20 --workers 2'
+# `make` lists the targets. ARGS is passed on: make search ARGS='--trials 20 --workers 2'
 
 PYTHON ?= python3
 ARGS ?=

@@ -224,11 +224,11 @@ def test_a_parameter_that_the_search_space_lacks_is_named() -> None:
         study.ask().suggest_float("ratio", 0, 1)
 
 
-def test_the_example_of_the_readme_runs_and_trains_only_what_is_admitted() -> None:
-    text = (Path(__file__).parents[2] / "README.md").read_text()
+def test_the_example_of_the_docs_runs_and_trains_only_what_is_admitted() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text()
     (example,) = (block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "KnownCostSampler" in block)
     names: dict[str, Any] = {}
-    exec(compile(example, "README.md", "exec"), names)
+    exec(compile(example, "docs/benchmarks.md", "exec"), names)
     trials = names["study"].trials
     assert len(trials) == 20 and all(trial.values[0] < 3000 for trial in trials)
 
