@@ -44,10 +44,10 @@ def run(request: Request) -> None:
 
 def _search(request: Request, shown: list[Any]) -> None:
     from cspnas.documents.space_file import find_space, read_space
-    from cspnas.runners.protocol import Where
+    from cspnas.runners.protocol import RunnerOptions
 
     # What is cheap to check comes first: a folder of images is opened to read the space.
-    where = Where(request.runner, request.address, request.device, request.per_gpu)
+    options = RunnerOptions(request.runner, request.address, request.device, request.per_gpu)
     path, seconds = find_space(request.space), _seconds(request.time)
     name = new_name(request.study, path.stem)
     place = new_place(name, request.storage)
@@ -66,7 +66,7 @@ def _search(request: Request, shown: list[Any]) -> None:
         shown.append(progress)
         return progress
 
-    reason = run_search(study, place, where=where, reuse_from=reuse_from, on_open=on_open)
+    reason = run_search(study, place, options=options, reuse_from=reuse_from, on_open=on_open)
     shown[0].end()
     sys.stderr.write(f"done: {reason}\n")
     _close(place)

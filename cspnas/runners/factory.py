@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from cspnas.runners.protocol import Where, Workplace
+from cspnas.runners.protocol import RunnerOptions
+from cspnas.runners.runner import Runner
 from cspnas.study.candidates import admitted_sample
 from cspnas.study.settings import Study
 
@@ -15,25 +16,27 @@ DRAWN = 200  # networks, to say how much memory a training takes at most
 
 
 @contextmanager
-def workplace(where: Where, study: Study, folder: Path) -> Iterator[Workplace]:
-    """Open where the trainings will run; what a runner logs goes to `folder`. Writes nothing yet.
+def open_runner(options: RunnerOptions, study: Study, folder: Path) -> Iterator[Runner]:
+    """Open where the trainings will run; what a runner logs goes to `folder`. Writes nothing yet, and leaves no process.
 
     Raises InputError for a device or an address that is not there.
     """
-    if where.runner == "local":
+    if options.runner == "local":
         from cspnas.runners.local.devices import devices_for
-        from cspnas.runners.local.workplace import Here
+        from cspnas.runners.local.runner import LocalRunner
 
-        devices = devices_for(where.device, study.workers, where.per_gpu, lambda: greatest_training(study))
-        yield Here(devices, folder, where.evaluator)
+        devices = devices_for(options.device, study.workers, options.per_gpu, lambda: greatest_training(study))
+        with closing(LocalRunner(devices, folder, options.evaluator)) as runner:
+            yield runner
         return
     from cspnas.runners.ray.capacity import slots_of
     from cspnas.runners.ray.cluster import cluster
     from cspnas.runners.ray.runner import RayRunner
 
-    with cluster(where.address or "local", study.workers) as nodes:
-        slots = replace(slots_of(nodes, study, where.device, where.per_gpu), evaluator=where.evaluator)
-        yield RayRunner(slots, folder)
+    with cluster(options.address or "local", study.workers) as nodes:
+        slots = replace(slots_of(nodes, study, options.device, options.per_gpu), evaluator=options.evaluator)
+        with closing(RayRunner(slots, folder)) as ray_runner:
+            yield ray_runner
 
 
 def greatest_training(study: Study) -> int:

@@ -1,10 +1,10 @@
-"""What a search and a runner say to each other: a training to do, or why there is none; where trainings run."""
+"""What a search and its loop say to each other: a training to do, or why there is none; what became of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -68,9 +68,6 @@ class Done:
     reason: str
 
 
-OnEvent = Callable[[str, Work | None, Any], None]
-
-
 class WorkSource(Protocol):
     """What hands out trainings and takes their results; it has no loop and no thread."""
 
@@ -81,8 +78,21 @@ class WorkSource(Protocol):
         """Take a result. False where the training is tried again, None where nobody waits for this result."""
 
 
+class RunEvent(StrEnum):
+    """What a search hears of its trainings. CRASHED: it ended and is tried again. TICK: nothing happened for a second."""
+
+    STARTED = "started"
+    EPOCH = "epoch"
+    FINISHED = "finished"
+    CRASHED = "crashed"
+    TICK = "tick"
+
+
+OnEvent = Callable[[RunEvent, Work | None, Any], None]
+
+
 @dataclass(frozen=True, slots=True)
-class Where:
+class RunnerOptions:
     """What the command line says about it. `per_gpu` None: as many trainings on a GPU as fit.
     `evaluator`: MODULE:NAME of what makes an evaluator from a device; a search trains.
     """
@@ -109,24 +119,6 @@ class Where:
             raise InputError(
                 f"device {self.device!r}", expected="auto, cpu or cuda with --runner ray", where="--device"
             )
-
-
-class Workplace(Protocol):
-    """`devices` has one entry for each training at once."""
-
-    devices: list[str]
-
-    def precision(self) -> str:
-        """The faster precision where the trainings run."""
-
-    def kinds(self) -> list[str]:
-        """The different names of the devices' models."""
-
-    def started(self) -> AbstractContextManager[None]:
-        """Around the making of the source and `run`: what trains gets ready meanwhile, and nothing of it is left behind."""
-
-    def run(self, source: WorkSource, on_event: OnEvent) -> str:
-        """Work until the source is done; its reason. Raises KeyboardInterrupt after Ctrl-C."""
 
 
 def checkpoint_of(folder: Path, work: Work) -> Path:

@@ -23,7 +23,8 @@ from cspnas.study.settings import Study
 from cspnas.training.recipe import recipe_digest
 
 if TYPE_CHECKING:
-    from cspnas.runners.protocol import Where, Workplace
+    from cspnas.runners.protocol import RunnerOptions
+    from cspnas.runners.runner import Runner
 
 Event = Callable[[str, Any, Any], None]
 
@@ -42,12 +43,12 @@ def run_search(
     study: Study,
     place: Place,
     *,
-    where: Where,
+    options: RunnerOptions,
     reuse_from: Place | None,
     on_open: Callable[[Session], Event],
 ) -> str:
     """Search until the budget is spent; why it ended. The same call again continues the study."""
-    from cspnas.runners.factory import workplace
+    from cspnas.runners.factory import open_runner
 
     assert place.name is not None
     # Bad input ends in these lines, with nothing written, not even a lock.
@@ -55,27 +56,28 @@ def run_search(
     if known is not None:
         check_data(study, place.name, known["facts"])
     other = other_study(reuse_from)
-    with workplace(where, study, place.folder) as workers:
-        measured_on = latency_device(study, workers)
-        facts = new_facts(study, workers.precision, measured_on) if known is None else known["facts"]
+    with open_runner(options, study, place.folder) as runner:
+        measured_on = latency_device(study, runner)
+        facts = new_facts(study, runner.precision, measured_on) if known is None else known["facts"]
         check_device(measured_on, facts)
         reuse = reuser(study, facts, measured_on, other, reuse_from)
         with opened(study, place, facts) as (database, row):
             study = replace(study, recipe=replace(study.recipe, precision=row["facts"]["precision"]))
             spool = Spool(place.folder / "spool", row)
-            with workers.started():
-                return _drive(study, database, row, workers, reuse, on_open, spool)
+            runner.start()
+            return _drive(study, database, row, runner, reuse, on_open, spool)
 
 
 def _drive(
     study: Study,
     database: Database,
     row: dict[str, Any],
-    workers: Workplace,
+    runner: Runner,
     reuse: Reuse,
     on_open: Callable[[Session], Event],
     spool: Spool,
 ) -> str:
+    from cspnas.runners.run_loop import run_loop
     from cspnas.samplers.registry import sampler_of
     from cspnas.search.outage import SteadyDriver
     from cspnas.storage.optuna_projection import Projection
@@ -99,10 +101,10 @@ def _drive(
         _say(f"{left} results that an earlier search kept in {spool.folder} are recorded")
     projection = Projection(database, row["name"], study.space, driver.ledger)
     projection.update()
-    show = on_open(Session(study, database, driver, workers.devices))
+    show = on_open(Session(study, database, driver, runner.devices))
 
     try:
-        reason = workers.run(driver, _telling(database, presence, projection, show))
+        reason = run_loop(runner, driver, _telling(database, presence, projection, show))
     finally:
         presence.end()
     projection.update()  # results that were reused after the last training ended
@@ -158,14 +160,14 @@ def new_facts(study: Study, faster_precision: Callable[[], str], measured_on: st
     }
 
 
-def latency_device(study: Study, workers: Workplace) -> str | None:
+def latency_device(study: Study, runner: Runner) -> str | None:
     """The kind of device that latencies are measured on, None where latency is no objective.
 
     Raises InputError where the workers have devices of several kinds.
     """
     if "latency" not in study.objectives:
         return None
-    names = workers.kinds()
+    names = runner.kinds()
     if len(names) > 1:
         raise InputError(
             f"objective latency on {' and '.join(names)}",

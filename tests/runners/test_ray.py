@@ -23,9 +23,10 @@ from searches import PATIENCE, SPACE, Search, searching, until
 
 from cspnas.documents.space_file import read_space
 from cspnas.errors import InputError
-from cspnas.runners.protocol import Where, Work
+from cspnas.runners.protocol import RunnerOptions, Work
 from cspnas.runners.ray.capacity import slots_of
 from cspnas.runners.ray.cluster import Node
+from cspnas.runners.run_loop import run_loop
 from cspnas.storage.database import Database
 from cspnas.study.candidates import admitted_sample, reference_of
 from cspnas.training.evaluation import Evaluator
@@ -223,7 +224,7 @@ class Studied:
 
         with cluster(address, 0) as nodes:
             slots = replace(slots_of(nodes, self.run.study, "cpu", None), evaluator=f"ray_evaluators:{evaluator}")
-            reason = RayRunner(slots, folder or self.folder).run(self.run.driver(), on_event)
+            reason = run_loop(RayRunner(slots, folder or self.folder), self.run.driver(), on_event)
         assert reason.startswith("all "), reason
         return [row | {"result": self.run.database.result(row["id"])} for row in self.run.evaluations]
 
@@ -439,7 +440,7 @@ def test_an_address_without_a_cluster_is_one_line_in_seconds_and_nothing_is_writ
 )
 def test_a_runner_that_cannot_be_is_refused(where: dict[str, str], message: str) -> None:
     with pytest.raises(InputError, match=message.replace("?", r"\?")):
-        Where(**where)
+        RunnerOptions(**where)
 
 
 def test_slots_follow_cpus_and_what_fits_on_the_smallest_gpu(tmp_path: Path) -> None:
