@@ -12,13 +12,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from searches import SPACE
 
+from cspnas.documents.space_file import read_space
 from cspnas.errors import InputError
 from cspnas.runners.device_memory import DeviceBudget, check_budget
+from cspnas.runners.factory import open_runner
 from cspnas.runners.local import devices
 from cspnas.runners.local.devices import devices_for, free_memory, own_memory
-from cspnas.runners.local.runner import LocalRunner
-from cspnas.runners.run_loop import started
+from cspnas.runners.protocol import RunnerOptions
 
 GIB, MIB = 1 << 30, 1 << 20
 
@@ -137,8 +139,10 @@ def test_own_memory_is_seen_to_grow() -> None:
 
 def test_workers_started_for_a_driver_that_cannot_be_made_are_ended(tmp_path: Path) -> None:
     """They get ready while the driver is made. Oracle: the processes of the machine."""
-    runner = LocalRunner(["cpu", "cpu"], tmp_path / "logs", "cspnas.runners.local.worker:trainer")
-    with pytest.raises(KeyError), started(runner):
+    (tmp_path / "tiny.yaml").write_text(SPACE)
+    study = read_space(tmp_path / "tiny.yaml", {"search.workers": 2})
+    with pytest.raises(KeyError), open_runner(RunnerOptions(device="cpu"), study, tmp_path / "logs") as runner:
+        runner.start()
         workers = multiprocessing.active_children()
         assert len(workers) == 2 and all(worker.is_alive() for worker in workers)
         raise KeyError
