@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,22 +21,23 @@ def open_runner(options: RunnerOptions, study: Study, folder: Path) -> Iterator[
 
     Raises InputError for a device or an address that is not there.
     """
-    if options.runner == "local":
-        from cspnas.runners.local.devices import devices_for
-        from cspnas.runners.local.runner import LocalRunner
+    with ExitStack() as stack:
+        runner: Runner
+        if options.runner == "local":
+            from cspnas.runners.local.devices import devices_for
+            from cspnas.runners.local.runner import LocalRunner
 
-        devices = devices_for(options.device, study.workers, options.per_gpu, lambda: greatest_training(study))
-        with closing(LocalRunner(devices, folder, options.evaluator)) as runner:
-            yield runner
-        return
-    from cspnas.runners.ray.capacity import slots_of
-    from cspnas.runners.ray.cluster import cluster
-    from cspnas.runners.ray.runner import RayRunner
+            devices = devices_for(options.device, study.workers, options.per_gpu, lambda: greatest_training(study))
+            runner = LocalRunner(devices, folder, options.evaluator)
+        else:
+            from cspnas.runners.ray.capacity import slots_of
+            from cspnas.runners.ray.cluster import cluster
+            from cspnas.runners.ray.runner import RayRunner
 
-    with cluster(options.address or "local", study.workers) as nodes:
-        slots = replace(slots_of(nodes, study, options.device, options.per_gpu), evaluator=options.evaluator)
-        with closing(RayRunner(slots, folder)) as ray_runner:
-            yield ray_runner
+            nodes = stack.enter_context(cluster(options.address or "local", study.workers))
+            slots = slots_of(nodes, study, options.device, options.per_gpu)
+            runner = RayRunner(replace(slots, evaluator=options.evaluator), folder)
+        yield stack.enter_context(closing(runner))
 
 
 def greatest_training(study: Study) -> int:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from cspnas.errors import InputError
 from cspnas.io.did_you_mean import nearest
@@ -78,16 +77,8 @@ class WorkSource(Protocol):
         """Take a result. False where the training is tried again, None where nobody waits for this result."""
 
 
-class RunEvent(StrEnum):
-    """What a search hears of its trainings. CRASHED: it ended and is tried again. TICK: nothing happened for a second."""
-
-    STARTED = "started"
-    EPOCH = "epoch"
-    FINISHED = "finished"
-    CRASHED = "crashed"
-    TICK = "tick"
-
-
+# crashed: it ended and is tried again; tick: nothing happened for a second; reused: another study had the result.
+RunEvent = Literal["started", "epoch", "finished", "crashed", "tick", "reused"]
 OnEvent = Callable[[RunEvent, Work | None, Any], None]
 
 
@@ -109,12 +100,8 @@ class RunnerOptions:
             do = nearest(self.runner, RUNNERS)
             raise InputError(f"runner {self.runner!r}", expected="local or ray", where="--runner", do=do)
         if self.address is not None and self.runner != "ray":
-            raise InputError(
-                f"--address {self.address}",
-                expected="none for the local runner",
-                where="--address",
-                do="add --runner ray",
-            )
+            expected, do = "none for the local runner", "add --runner ray"
+            raise InputError(f"--address {self.address}", expected=expected, where="--address", do=do)
         if self.runner == "ray" and self.device not in ("auto", "cpu", "cuda"):
             raise InputError(
                 f"device {self.device!r}", expected="auto, cpu or cuda with --runner ray", where="--device"

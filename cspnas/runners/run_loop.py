@@ -9,7 +9,7 @@ from typing import Any
 from cspnas.errors import CspnasError
 from cspnas.io.atomic_write import remove
 from cspnas.runners.interrupts import interrupts
-from cspnas.runners.protocol import Done, OnEvent, RunEvent, Wait, Work, WorkSource, checkpoint_of
+from cspnas.runners.protocol import Done, OnEvent, Wait, Work, WorkSource, checkpoint_of
 from cspnas.runners.runner import Began, Ended, EpochDone, Placed, Runner, RunnerEvent, Stillborn
 from cspnas.study.failures import checked, failure
 
@@ -24,19 +24,18 @@ def run_loop(runner: Runner, source: WorkSource, on_event: OnEvent, clock: Calla
 
     Raises KeyboardInterrupt after Ctrl-C, never in the middle of a step, and CspnasError where no worker comes to life.
     """
-    finished, loop = False, _Loop(runner, source, on_event, clock)
+    reason, loop = None, _Loop(runner, source, on_event, clock)
     try:
         runner.start()
         with interrupts() as interrupted:
             while not interrupted:
                 reason = loop.fill()
                 if reason is not None:
-                    finished = True
                     return reason
                 loop.collect()
         raise KeyboardInterrupt
     finally:
-        runner.close(finished=finished)
+        runner.close(finished=reason is not None)
 
 
 class _Loop:
@@ -77,7 +76,7 @@ class _Loop:
 
     def _start(self, slot: int, work: Work) -> None:
         self._submit(slot, work)
-        self._on_event(RunEvent.STARTED, work, None)
+        self._on_event("started", work, None)
 
     def _submit(self, slot: int, work: Work) -> None:
         self._running[slot] = work
@@ -92,7 +91,7 @@ class _Loop:
         for event in events:
             self._hear(event)
         if not events:
-            self._on_event(RunEvent.TICK, None, None)
+            self._on_event("tick", None, None)
         for slot in [slot for slot, deadline in self._deadlines.items() if before > deadline + LATE_SECONDS]:
             del self._deadlines[slot]
             work = self._running[slot]
@@ -116,7 +115,7 @@ class _Loop:
                 self._stillborn = 0
                 self._expect(slot, work, 0.0)
             case EpochDone(work, accuracy):
-                self._on_event(RunEvent.EPOCH, work, accuracy)
+                self._on_event("epoch", work, accuracy)
             case Ended(work, result):
                 self._end(slot, work, checked(result))
             case Stillborn():
@@ -147,4 +146,4 @@ class _Loop:
         if final:
             remove(checkpoint_of(self._runner.folder, work))
         if final is not None:
-            self._on_event(RunEvent.FINISHED if final else RunEvent.CRASHED, work, result)
+            self._on_event("finished" if final else "crashed", work, result)

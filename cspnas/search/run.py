@@ -23,10 +23,8 @@ from cspnas.study.settings import Study
 from cspnas.training.recipe import recipe_digest
 
 if TYPE_CHECKING:
-    from cspnas.runners.protocol import RunnerOptions
+    from cspnas.runners.protocol import OnEvent, RunEvent, RunnerOptions
     from cspnas.runners.runner import Runner
-
-Event = Callable[[str, Any, Any], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ def run_search(
     *,
     options: RunnerOptions,
     reuse_from: Place | None,
-    on_open: Callable[[Session], Event],
+    on_open: Callable[[Session], OnEvent],
 ) -> str:
     """Search until the budget is spent; why it ended. The same call again continues the study."""
     from cspnas.runners.factory import open_runner
@@ -74,7 +72,7 @@ def _drive(
     row: dict[str, Any],
     runner: Runner,
     reuse: Reuse,
-    on_open: Callable[[Session], Event],
+    on_open: Callable[[Session], OnEvent],
     spool: Spool,
 ) -> str:
     from cspnas.runners.run_loop import run_loop
@@ -112,10 +110,10 @@ def _drive(
     return reason
 
 
-def _telling(database: Database, presence: Presence, projection: Any, show: Event) -> Event:
+def _telling(database: Database, presence: Presence, projection: Any, show: OnEvent) -> OnEvent:
     """What hears the runner's events: Optuna's tables are brought up to date first."""
 
-    def on_event(kind: str, work: Any, detail: Any) -> None:
+    def on_event(kind: RunEvent, work: Any, detail: Any) -> None:
         try:
             presence.show()
             if kind == "finished":

@@ -154,8 +154,8 @@ class Loop:
         return run_loop(self.runner, self.source, self._on_event, lambda: self.runner.now)
 
     def _on_event(self, kind: RunEvent, work: Work | None, detail: Any) -> None:
-        if kind is not RunEvent.TICK:
-            self.heard.append((kind.value, work.evaluation_id if work else None, detail))
+        if kind != "tick":
+            self.heard.append((kind, work.evaluation_id if work else None, detail))
 
 
 def test_every_training_is_started_and_finished_once_and_its_checkpoint_removed(tmp_path: Path) -> None:

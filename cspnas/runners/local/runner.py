@@ -67,17 +67,13 @@ class LocalRunner:
         """Messages and deaths; a worker that is gone is replaced."""
         workers: dict[Any, WorkerHandle] = {worker.connection: worker for worker in self._workers}
         for ready in wait(list(workers), timeout=0 if self._events else seconds):
-            self._read(workers[ready])
+            worker = workers[ready]
+            try:
+                self._events += [worker.hear(message) for message in worker.read()]
+            except EOFError:
+                self._replace(worker, worker.lost())
         events, self._events = self._events, []
         return events
-
-    def _read(self, worker: WorkerHandle) -> None:
-        try:
-            messages = worker.read()
-        except EOFError:
-            self._replace(worker, worker.lost())
-        else:
-            self._events += [worker.hear(message) for message in messages]
 
     def cancel(self, work: Work, failure: dict[str, Any]) -> None:
         """At once; a result that this process has read already comes first."""

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -109,8 +109,7 @@ def spawn(device: str, evaluator: str, log: Path, memory_kills: MemoryKills) -> 
     life_theirs, life_ours = context.Pipe(duplex=False)
     arguments = (theirs, life_theirs, device, evaluator, str(log))
     process = context.Process(target=worker_main, args=arguments, daemon=True)
-    with _environment(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1"):  # read when torch is imported
-        process.start()
+    process.start()
     theirs.close()
     life_theirs.close()
     return WorkerHandle(device, process, ours, life_ours, log, memory_kills)
@@ -121,17 +120,3 @@ def _how(code: int | None) -> str:
         with suppress(ValueError):
             return f"by signal {signal.Signals(-code).name}"
     return f"with exit code {code}"
-
-
-@contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

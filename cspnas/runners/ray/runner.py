@@ -98,9 +98,8 @@ class RayRunner:
 
         if self._loop is None:
             self._start_tune()
-        ticket = (
-            f"{work.evaluation_id:05}-{work.digest[:12]}-attempt{work.attempt}{'-alone' if work.micro_batch else ''}"
-        )
+        alone = "-alone" if work.micro_batch else ""
+        ticket = f"{work.evaluation_id:05}-{work.digest[:12]}-attempt{work.attempt}{alone}"
         if ticket in self._used:  # what has ended before it began is given once more
             ticket += f"-{len(self._used)}"
         self._used.add(ticket)
@@ -136,14 +135,12 @@ class RayRunner:
         if loop is None:
             return
         self._loop = None
-        try:
+        with suppress(ConnectionError, ray.exceptions.RayError):  # it may be gone with the cluster
             (loop.close if finished else loop.stop).remote()
             ray.wait([self._fit], timeout=seconds)
             if self._away:
                 _unpack(ray.get(loop.packed.remote(), timeout=seconds), self.folder)
             ray.kill(loop)
-        except (ConnectionError, ray.exceptions.RayError):
-            return  # it is gone with the cluster
 
     def _start_tune(self) -> None:
         from cspnas.runners.ray.tune_actor import Loop
@@ -180,16 +177,13 @@ class RayRunner:
         work = self._in_flight.get(ticket)
         if work is None:
             return None
-        if kind == "placed":
-            return Placed(work, START_SECONDS)
-        if kind == "began":
-            return Began(work)
+        if kind in ("placed", "began"):
+            return Began(work) if kind == "began" else Placed(work, START_SECONDS)
+        if kind == "finished" or (kind == "failed" and detail["began"] is None):
+            del self._in_flight[ticket]
+            return Ended(work, detail) if kind == "finished" else Stillborn(work, detail)
         if kind == "kept":
             self._keep(work, detail)
-        elif kind == "finished":
-            return Ended(self._in_flight.pop(ticket), detail)
-        elif detail["began"] is None:
-            return Stillborn(self._in_flight.pop(ticket), detail)
         else:
             self._ask(ticket, detail)
         return None
@@ -236,9 +230,8 @@ class RayRunner:
                 printed = tail(Path(about["log"]))
             if found["kind"] == "crashed" and kills > about["kills"]:
                 found |= {"kind": "out of memory", "message": "the kernel killed the worker process for want of memory"}
-            events.append(
-                Ended(self._in_flight.pop(ticket), {"failure": found | ({"log": printed} if printed else {})})
-            )
+            result = {"failure": found | ({"log": printed} if printed else {})}
+            events.append(Ended(self._in_flight.pop(ticket), result))
         return events
 
 
