@@ -132,7 +132,7 @@ def _epoch(work: Work) -> RunnerEvent:
 
 def _work(number: int, seconds: float | None) -> Work:
     unit = {"seed": 0, "recipe": {"batch_size": 64, "epochs": 1}}
-    return Work(number, f"{number:064}", 1, unit, seconds=seconds)
+    return Work(number, f"{number:016}" * 4, 1, unit, seconds=seconds)
 
 
 class Loop:
@@ -244,6 +244,26 @@ def test_late_and_double_results_change_nothing(tmp_path: Path) -> None:
     loop.run()
     assert loop.source.results == [(1, 1, None, {**CRASHED, "accuracy": None}), (1, 2, None, GOOD), (2, 1, None, GOOD)]
     assert [heard[0] for heard in loop.heard] == ["started", "crashed", "started", "finished", "started", "finished"]
+
+
+class TakenOver(Source):
+    """Another search has the first training by now."""
+
+    def finish(self, work: Work, result: Mapping[str, Any]) -> bool | None:
+        """Nobody waits for the first one's result."""
+        final = super().finish(work, result)
+        return None if work.evaluation_id == 1 else final
+
+
+def test_a_result_that_the_source_does_not_want_is_not_told_and_keeps_its_checkpoint(tmp_path: Path) -> None:
+    loop = Loop(tmp_path, 2, {})
+    loop.source = TakenOver(2)
+    path = checkpoint_of(tmp_path, _work(1, None))
+    path.parent.mkdir()
+    path.write_bytes(b"standing")
+    loop.run()
+    assert loop.heard == [("started", 1, None), ("started", 2, None), ("finished", 2, GOOD)]
+    assert path.read_bytes() == b"standing"
 
 
 def test_a_training_past_its_time_has_its_worker_replaced_and_the_slot_goes_on(tmp_path: Path) -> None:
