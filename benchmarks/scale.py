@@ -69,6 +69,7 @@ class Napper(Sleeper):
 def local(trainings: int = 640, sampler: str = "random") -> dict[str, Any]:
     """As `ray`, by the local runner; and the CPU and wall seconds that its process spends on a training."""
     from cspnas.runners.local.runner import LocalRunner
+    from cspnas.runners.run_loop import run_loop
 
     results: list[dict[str, Any]] = []
     start = time.time()
@@ -81,8 +82,8 @@ def local(trainings: int = 640, sampler: str = "random") -> dict[str, Any]:
                 projection.update()
 
         cpu = time.process_time()
-        runner = LocalRunner(["cpu"] * LOCAL_SLOTS, on_event, folder=Path(folder) / "logs", evaluator="scale:Napper")
-        runner.run(driver)
+        runner = LocalRunner(["cpu"] * LOCAL_SLOTS, Path(folder) / "logs", "scale:Napper")
+        run_loop(runner, driver, on_event)
         cpu = time.process_time() - cpu
     mean = sum(result["seconds"] for result in results) / len(results)
     per_training = cpu / len(results)
@@ -128,6 +129,7 @@ def ray(trainings: int = 64, slots: int = SLOTS) -> dict[str, Any]:
     from cspnas.runners.ray.capacity import Slots
     from cspnas.runners.ray.cluster import cluster
     from cspnas.runners.ray.runner import RayRunner
+    from cspnas.runners.run_loop import run_loop
 
     results: list[dict[str, Any]] = []
     spent: list[dict[str, float]] = []  # at the first end and at the last
@@ -143,7 +145,7 @@ def ray(trainings: int = 64, slots: int = SLOTS) -> dict[str, Any]:
                     spent.append({"seconds": time.monotonic(), "driver": time.process_time(), **_ray_processes()})
 
         places = Slots(slots, "cpu", 0.0, tuple(node.identifier for node in nodes), "scale:Sleeper")
-        RayRunner(places, Path(folder)).run(driver, on_event)
+        run_loop(RayRunner(places, Path(folder)), driver, on_event)
     return {
         "slots": slots,
         "whole_seconds": time.time() - start,

@@ -18,8 +18,9 @@ import numpy as np
 
 from cspnas.documents.space_file import find_space, read_space
 from cspnas.objectives.pareto import Reference, losses, non_dominated
-from cspnas.runners.factory import workplace
-from cspnas.runners.protocol import Done, Wait, Where, Work
+from cspnas.runners.factory import open_runner
+from cspnas.runners.protocol import Done, RunnerOptions, Wait, Work
+from cspnas.runners.run_loop import run_loop
 from cspnas.samplers.registry import sampler_of
 from cspnas.search.driver import Driver
 from cspnas.storage.locations import Place
@@ -91,12 +92,12 @@ def main() -> None:
             print(f"{work.digest[:12]} seed {work.unit['seed']}: {shown}", flush=True)
 
     with (
-        workplace(Where(), study, Path(place.folder)) as workers,
+        open_runner(RunnerOptions(), study, Path(place.folder)) as runner,
         opened(study, place, row["facts"]) as (database, row),
     ):
         study = replace(study, recipe=replace(study.recipe, precision=row["facts"]["precision"]))
         driver = Repeating(study, database, row, sampler_of(study), database.start_driver(row["id"], {}))
-        print(workers.run(driver, on_event))
+        print(run_loop(runner, driver, on_event))
         database.end_driver(driver.driver_id)
 
 

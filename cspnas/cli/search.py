@@ -54,10 +54,10 @@ def _end(shown: list[Any]) -> None:
 def _search(request: Request, step: Steps, shown: list[Any]) -> None:
     from cspnas.documents.space_file import find_space
     from cspnas.documents.space_settings import SpaceSettings
-    from cspnas.runners.protocol import Where
+    from cspnas.runners.protocol import RunnerOptions
 
     # What is cheap to check comes first: a folder of images is opened to read the space.
-    where = Where(request.runner, request.address, request.device, request.per_gpu)
+    options = RunnerOptions(request.runner, request.address, request.device, request.per_gpu)
     path, seconds = find_space(request.space), _seconds(request.time)
     name = new_name(request.study, path.stem)
     place = new_place(name, request.storage)
@@ -73,7 +73,7 @@ def _search(request: Request, step: Steps, shown: list[Any]) -> None:
         shown.append(progress)
         return progress
 
-    reason = run_search(study, place, where=where, reuse_from=reuse_from, on_open=on_open, on_step=step)
+    reason = run_search(study, place, options=options, reuse_from=reuse_from, on_open=on_open, on_step=step)
     _end(shown)
     sys.stderr.write(f"done: {reason}\n")
     _close(place)

@@ -12,7 +12,7 @@ SLACK = 1.25  # of the predicted tensors: an allocator's fragments, workspaces o
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class DeviceBudget:
     """One device, bytes: `free` on it now, `process` of a worker before it trains (with libraries, or CUDA's context),
     `training` predicted for the greatest training. `cores`: of the machine, for each device's share.
     """
@@ -39,17 +39,20 @@ class Room:
         return max(1, min(self.by_memory, self.cores))
 
 
-def check_room(count: int, room: Room, flag: str) -> None:
+def check_budget(count: int, budget: DeviceBudget, flag: str) -> None:
     """Raises InputError, with the arithmetic, where `count` trainings at once need more memory than there is.
 
     One is always tried: what does not fit ends as `out of memory`, and in smaller parts.
     """
-    if count <= max(1, room.by_memory):
+    if count <= max(1, budget.by_memory):
         return
-    size = [human("training_memory", value) for value in (room.process, room.training, count * room.share, room.free)]
+    size = [
+        human("training_memory", value)
+        for value in (budget.process, budget.training, count * budget.share, budget.free)
+    ]
     raise InputError(
         f"{count} trainings at once x ({size[0]} a process + {SLACK:g} x {size[1]} predicted) = {size[2]}",
-        expected=f"at most {KEPT:.0%} of the {size[3]} free on {room.name}: {max(1, room.by_memory)} trainings",
+        expected=f"at most {KEPT:.0%} of the {size[3]} free on {budget.name}: {max(1, budget.by_memory)} trainings",
         where=flag,
         do="lower it, or leave it out for as many as fit",
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from cspnas.io.steps import Step, silent
-from cspnas.runners.protocol import Where, Workplace
+from cspnas.runners.protocol import RunnerOptions
+from cspnas.runners.runner import Runner
 from cspnas.study.candidates import admitted_sample
 from cspnas.study.settings import Study
 
@@ -16,25 +17,30 @@ DRAWN = 200  # networks, to say how much memory a training takes at most
 
 
 @contextmanager
-def workplace(where: Where, study: Study, folder: Path, step: Step = silent) -> Iterator[Workplace]:
-    """Open where the trainings will run; what a runner logs goes to `folder`. Writes nothing yet.
+def open_runner(options: RunnerOptions, study: Study, folder: Path, step: Step = silent) -> Iterator[Runner]:
+    """Open where the trainings will run; what a runner logs goes to `folder`. Writes nothing yet, and leaves no process.
 
     Raises InputError for a device or an address that is not there.
     """
-    if where.runner == "local":
-        from cspnas.runners.local.devices import devices_for
-        from cspnas.runners.local.workplace import Here
+    with ExitStack() as stack:
+        runner: Runner
+        if options.runner == "local":
+            from cspnas.runners.local.devices import devices_for
+            from cspnas.runners.local.runner import LocalRunner
 
-        devices = devices_for(where.device, study.workers, where.per_gpu, lambda: greatest_training(study), step)
-        yield Here(devices, folder, where.evaluator)
-        return
-    from cspnas.runners.ray.capacity import slots_of
-    from cspnas.runners.ray.cluster import cluster
-    from cspnas.runners.ray.runner import RayRunner
+            devices = devices_for(
+                options.device, study.workers, options.per_gpu, lambda: greatest_training(study), step
+            )
+            runner = LocalRunner(devices, folder, options.evaluator)
+        else:
+            from cspnas.runners.ray.capacity import slots_of
+            from cspnas.runners.ray.cluster import cluster
+            from cspnas.runners.ray.runner import RayRunner
 
-    with cluster(where.address or "local", study.workers, step) as nodes:
-        slots = replace(slots_of(nodes, study, where.device, where.per_gpu), evaluator=where.evaluator)
-        yield RayRunner(slots, folder)
+            nodes = stack.enter_context(cluster(options.address or "local", study.workers, step))
+            slots = slots_of(nodes, study, options.device, options.per_gpu)
+            runner = RayRunner(replace(slots, evaluator=options.evaluator), folder)
+        yield stack.enter_context(closing(runner))
 
 
 def greatest_training(study: Study) -> int:

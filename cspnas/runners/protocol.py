@@ -1,12 +1,11 @@
-"""What a search and a runner say to each other: a training to do, or why there is none; where trainings run."""
+"""What a search and its loop say to each other: a training to do, or why there is none; what became of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from cspnas.errors import InputError
 from cspnas.io.did_you_mean import nearest
@@ -68,9 +67,6 @@ class Done:
     reason: str
 
 
-OnEvent = Callable[[str, Work | None, Any], None]
-
-
 class WorkSource(Protocol):
     """What hands out trainings and takes their results; it has no loop and no thread."""
 
@@ -81,8 +77,13 @@ class WorkSource(Protocol):
         """Take a result. False where the training is tried again, None where nobody waits for this result."""
 
 
+# crashed: it ended and is tried again; tick: nothing happened for a second; reused: another study had the result.
+RunEvent = Literal["started", "epoch", "finished", "crashed", "tick", "reused"]
+OnEvent = Callable[[RunEvent, Work | None, Any], None]
+
+
 @dataclass(frozen=True, slots=True)
-class Where:
+class RunnerOptions:
     """What the command line says about it. `per_gpu` None: as many trainings on a GPU as fit.
     `evaluator`: MODULE:NAME of what makes an evaluator from a device; a search trains.
     """
@@ -99,34 +100,12 @@ class Where:
             do = nearest(self.runner, RUNNERS)
             raise InputError(f"runner {self.runner!r}", expected="local or ray", where="--runner", do=do)
         if self.address is not None and self.runner != "ray":
-            raise InputError(
-                f"--address {self.address}",
-                expected="none for the local runner",
-                where="--address",
-                do="add --runner ray",
-            )
+            expected, do = "none for the local runner", "add --runner ray"
+            raise InputError(f"--address {self.address}", expected=expected, where="--address", do=do)
         if self.runner == "ray" and self.device not in ("auto", "cpu", "cuda"):
             raise InputError(
                 f"device {self.device!r}", expected="auto, cpu or cuda with --runner ray", where="--device"
             )
-
-
-class Workplace(Protocol):
-    """`devices` has one entry for each training at once."""
-
-    devices: list[str]
-
-    def precision(self) -> str:
-        """The faster precision where the trainings run."""
-
-    def kinds(self) -> list[str]:
-        """The different names of the devices' models."""
-
-    def started(self) -> AbstractContextManager[None]:
-        """Around the making of the source and `run`: what trains gets ready meanwhile, and nothing of it is left behind."""
-
-    def run(self, source: WorkSource, on_event: OnEvent) -> str:
-        """Work until the source is done; its reason. Raises KeyboardInterrupt after Ctrl-C."""
 
 
 def checkpoint_of(folder: Path, work: Work) -> Path:

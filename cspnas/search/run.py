@@ -25,9 +25,8 @@ from cspnas.study.undecided_objectives import undecided
 from cspnas.training.recipe import recipe_digest
 
 if TYPE_CHECKING:
-    from cspnas.runners.protocol import Where, Workplace
-
-Event = Callable[[str, Any, Any], None]
+    from cspnas.runners.protocol import OnEvent, RunEvent, RunnerOptions
+    from cspnas.runners.runner import Runner
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +43,16 @@ def run_search(
     study: Study,
     place: Place,
     *,
-    where: Where,
+    options: RunnerOptions,
     reuse_from: Place | None,
-    on_open: Callable[[Session], Event],
+    on_open: Callable[[Session], OnEvent],
     on_step: Step = silent,
 ) -> str:
     """Search until the budget is spent; why it ended. The same call again continues the study.
 
     `on_step` hears what is done before the search is open, from where bad input has been refused that is cheap to find.
     """
-    from cspnas.runners.factory import workplace
+    from cspnas.runners.factory import open_runner
 
     assert place.name is not None
     # Bad input ends in these lines, with nothing written, not even a lock.
@@ -62,34 +61,35 @@ def run_search(
         on_step(f"checking the data set {study.recipe.dataset}")
         check_data(study, place.name, known["facts"])
     other = other_study(reuse_from)
-    with workplace(where, study, place.folder, on_step) as workers:
-        measured_on = latency_device(study, workers)
+    with open_runner(options, study, place.folder, on_step) as runner:
+        measured_on = latency_device(study, runner)
         sample: list[Candidate] = []
         if known is None:
             on_step(f"drawing {SAMPLE:,} networks for the ranges of the costs")
             sample = admitted_sample(study)
-        facts = new_facts(study, sample, workers.precision, measured_on, on_step) if known is None else known["facts"]
+        facts = new_facts(study, sample, runner.precision, measured_on, on_step) if known is None else known["facts"]
         check_device(measured_on, facts)
         reuse = reuser(study, facts, measured_on, other, reuse_from)
         with opened(study, place, facts) as (database, row):
             study = replace(study, recipe=replace(study.recipe, precision=row["facts"]["precision"]))
             for found in undecided(study, sample):
                 _say(found.message, "warning")
-            on_step(f"starting {len(workers.devices)} workers and reading the study")
+            on_step(f"starting {len(runner.devices)} workers and reading the study")
             spool = Spool(place.folder / "spool", row)
-            with workers.started():
-                return _drive(study, database, row, workers, reuse, on_open, spool)
+            runner.start()
+            return _drive(study, database, row, runner, reuse, on_open, spool)
 
 
 def _drive(
     study: Study,
     database: Database,
     row: dict[str, Any],
-    workers: Workplace,
+    runner: Runner,
     reuse: Reuse,
-    on_open: Callable[[Session], Event],
+    on_open: Callable[[Session], OnEvent],
     spool: Spool,
 ) -> str:
+    from cspnas.runners.run_loop import run_loop
     from cspnas.samplers.registry import sampler_of
     from cspnas.search.driver import Driver
     from cspnas.search.outage import outage_tolerant
@@ -114,10 +114,11 @@ def _drive(
         _say(f"{left} results that an earlier search kept in {spool.folder} are recorded")
     projection = Projection(database, row["name"], study.space, driver.ledger)
     projection.update()
-    show = on_open(Session(study, database, driver, workers.devices))
+    show = on_open(Session(study, database, driver, runner.devices))
 
     try:
-        reason = workers.run(outage_tolerant(driver, spool, _say), _telling(database, presence, projection, show))
+        source = outage_tolerant(driver, spool, _say)
+        reason = run_loop(runner, source, _telling(database, presence, projection, show))
     finally:
         presence.end()
     projection.update()  # results that were reused after the last training ended
@@ -125,10 +126,10 @@ def _drive(
     return reason
 
 
-def _telling(database: Database, presence: Presence, projection: Any, show: Event) -> Event:
+def _telling(database: Database, presence: Presence, projection: Any, show: OnEvent) -> OnEvent:
     """What hears the runner's events: Optuna's tables are brought up to date first."""
 
-    def on_event(kind: str, work: Any, detail: Any) -> None:
+    def on_event(kind: RunEvent, work: Any, detail: Any) -> None:
         try:
             presence.show()
             if kind == "finished":
@@ -184,14 +185,14 @@ def new_facts(
     }
 
 
-def latency_device(study: Study, workers: Workplace) -> str | None:
+def latency_device(study: Study, runner: Runner) -> str | None:
     """The kind of device that latencies are measured on, None where latency is no objective.
 
     Raises InputError where the workers have devices of several kinds.
     """
     if "latency" not in study.objectives:
         return None
-    names = workers.kinds()
+    names = runner.kinds()
     if len(names) > 1:
         raise InputError(
             f"objective latency on {' and '.join(names)}",

@@ -174,22 +174,22 @@ def test_a_wall_clock_that_jumps_a_day_forward_and_back_ends_nothing(tmp_path: P
 
 def test_a_message_that_a_stopped_worker_began_is_not_waited_for() -> None:
     """Half a frame is kept, and read whole when the other half comes, with what follows it."""
-    from cspnas.runners.local.worker_handle import Slot
+    from cspnas.runners.local.worker_handle import WorkerHandle
 
     ours, theirs = Pipe()
-    slot = Slot("cpu", None, ours, ours, Path("none"))  # type: ignore[arg-type]
+    worker = WorkerHandle("cpu", None, ours, ours, Path("none"))  # type: ignore[arg-type]
     long = json.dumps({"result": "x" * 50_000}).encode()
     frame = len(long).to_bytes(4, "big") + long
     os.write(theirs.fileno(), frame[:3])
-    assert slot.read() == []
+    assert worker.read() == []
     os.write(theirs.fileno(), frame[3:30_000])
-    assert slot.read() == []
+    assert worker.read() == []
     os.write(theirs.fileno(), frame[30_000:])
     theirs.send_bytes(b'{"began": 1}')
-    assert slot.read() == [json.loads(long), {"began": 1}]
+    assert worker.read() == [json.loads(long), {"began": 1}]
     theirs.close()
     with pytest.raises(EOFError):
-        slot.read()
+        worker.read()
 
 
 def test_failpoints_are_a_list_and_nothing_else_is_one() -> None:

@@ -34,7 +34,7 @@ from cspnas.objectives.objectives import EXACT, MEASURED, OBJECTIVES, exact_valu
 from cspnas.objectives.pareto import Reference, losses
 from cspnas.reports.summary import member, summarise
 from cspnas.reports.summary_table import print_summary
-from cspnas.runners.local.workplace import Here
+from cspnas.runners.local.runner import LocalRunner
 from cspnas.samplers.optuna_samplers import OptunaSampler
 from cspnas.search.driver import Done, Driver, Work
 from cspnas.search.reuse import finder, other_study
@@ -448,8 +448,8 @@ def test_a_result_is_reused_for_its_latency_only_where_it_was_measured_on_the_sa
 def test_latency_needs_one_kind_of_device_and_the_same_one_later(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def here(*devices: str) -> Here:
-        return Here(list(devices), tmp_path, "cspnas.training.evaluation:Evaluator")
+    def here(*devices: str) -> LocalRunner:
+        return LocalRunner(list(devices), tmp_path, "cspnas.training.evaluation:Evaluator")
 
     study = start().study
     assert latency_device(study, here("cpu", "cpu")) == device_name(CPU)

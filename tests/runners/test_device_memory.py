@@ -12,29 +12,32 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from searches import SPACE
 
+from cspnas.documents.space_file import read_space
 from cspnas.errors import InputError
-from cspnas.runners.device_memory import Room, check_room
+from cspnas.runners.device_memory import DeviceBudget, check_budget
+from cspnas.runners.factory import open_runner
 from cspnas.runners.local import devices
 from cspnas.runners.local.devices import devices_for, free_memory, own_memory
-from cspnas.runners.local.workplace import Here
+from cspnas.runners.protocol import RunnerOptions
 
 GIB, MIB = 1 << 30, 1 << 20
 
 
 def test_as_many_as_memory_and_cores_admit() -> None:
     """8 GiB free, of which 90 % count: 7372.8 MiB; a worker takes 500 + 1.25 x 400 = 1000 MiB: 7."""
-    room = Room("cuda:0", 8 * GIB, 500 * MIB, 400 * MIB, 16)
-    assert (room.share, room.by_memory, room.together) == (1000 * MIB, 7, 7)
-    assert Room("cuda:0", 8 * GIB, 500 * MIB, 400 * MIB, 4).together == 4
-    assert Room("cuda:0", GIB, 500 * MIB, 4 * GIB, 4).together == 1  # tried: then in parts, alone
+    budget = DeviceBudget("cuda:0", 8 * GIB, 500 * MIB, 400 * MIB, 16)
+    assert (budget.share, budget.by_memory, budget.together) == (1000 * MIB, 7, 7)
+    assert DeviceBudget("cuda:0", 8 * GIB, 500 * MIB, 400 * MIB, 4).together == 4
+    assert DeviceBudget("cuda:0", GIB, 500 * MIB, 4 * GIB, 4).together == 1  # tried: then in parts, alone
 
 
 def test_too_many_are_refused_with_the_arithmetic() -> None:
-    room = Room("cuda:0", 8 * GIB, 500 * MIB, 400 * MIB, 16)
-    check_room(7, room, "--per-gpu")
+    budget = DeviceBudget("cuda:0", 8 * GIB, 500 * MIB, 400 * MIB, 16)
+    check_budget(7, budget, "--per-gpu")
     with pytest.raises(InputError) as caught:
-        check_room(8, room, "--per-gpu")
+        check_budget(8, budget, "--per-gpu")
     assert str(caught.value) == (
         "--per-gpu: found 8 trainings at once x (500MiB a process + 1.25 x 400MiB predicted) = 7.812GiB, expected at most "
         "90% of the 8GiB free on cuda:0: 7 trainings; lower it, or leave it out for as many as fit"
@@ -43,11 +46,11 @@ def test_too_many_are_refused_with_the_arithmetic() -> None:
 
 @given(*(st.integers(1, 1 << 37) for _ in range(3)), st.integers(1, 64))
 def test_what_is_admitted_fits_and_one_more_does_not(free: int, process: int, training: int, cores: int) -> None:
-    room = Room("x", free, process, training, cores)
-    together = room.together
-    check_room(together, room, "--per-gpu")
+    budget = DeviceBudget("x", free, process, training, cores)
+    together = budget.together
+    check_budget(together, budget, "--per-gpu")
     assert together == 1 or together * (process + 1.25 * training) <= 0.9 * free + together
-    assert together == cores or (together + 1) * room.share > int(0.9 * free)
+    assert together == cores or (together + 1) * budget.share > int(0.9 * free)
 
 
 def gpus(monkeypatch: pytest.MonkeyPatch, free: dict[int, int], cores: int = 16) -> None:
@@ -136,8 +139,10 @@ def test_own_memory_is_seen_to_grow() -> None:
 
 def test_workers_started_for_a_driver_that_cannot_be_made_are_ended(tmp_path: Path) -> None:
     """They get ready while the driver is made. Oracle: the processes of the machine."""
-    place = Here(["cpu", "cpu"], tmp_path / "logs", "cspnas.runners.local.worker:trainer")
-    with pytest.raises(KeyError), place.started():
+    (tmp_path / "tiny.yaml").write_text(SPACE)
+    study = read_space(tmp_path / "tiny.yaml", {"search.workers": 2})
+    with pytest.raises(KeyError), open_runner(RunnerOptions(device="cpu"), study, tmp_path / "logs") as runner:
+        runner.start()
         workers = multiprocessing.active_children()
         assert len(workers) == 2 and all(worker.is_alive() for worker in workers)
         raise KeyError

@@ -23,9 +23,10 @@ from searches import PATIENCE, SPACE, Search, searching, until
 
 from cspnas.documents.space_file import read_space
 from cspnas.errors import InputError
-from cspnas.runners.protocol import Where, Work
+from cspnas.runners.protocol import RunnerOptions, Work
 from cspnas.runners.ray.capacity import slots_of
 from cspnas.runners.ray.cluster import Node
+from cspnas.runners.run_loop import run_loop
 from cspnas.storage.database import Database
 from cspnas.study.candidates import admitted_sample, reference_of
 from cspnas.training.evaluation import Evaluator
@@ -223,7 +224,7 @@ class Studied:
 
         with cluster(address, 0) as nodes:
             slots = replace(slots_of(nodes, self.run.study, "cpu", None), evaluator=f"ray_evaluators:{evaluator}")
-            reason = RayRunner(slots, folder or self.folder).run(self.run.driver(), on_event)
+            reason = run_loop(RayRunner(slots, folder or self.folder), self.run.driver(), on_event)
         assert reason.startswith("all "), reason
         return [row | {"result": self.run.database.result(row["id"])} for row in self.run.evaluations]
 
@@ -324,40 +325,30 @@ def test_two_searches_on_one_ray_cluster_share_a_study_on_postgresql(
     assert {row[3] for row in found} == {1, 2}
 
 
-def test_time_is_counted_from_a_trainings_beginning_and_not_while_the_loop_stands_still() -> None:
-    """By a clock of its own: waiting for a place costs nothing, a process that is stopped for an hour makes nothing late."""
-    from cspnas.runners.ray.messages import LATE_SECONDS, Mail, Training
+def test_a_cancelled_training_fails_of_what_it_was_cancelled_for_and_its_first_end_counts() -> None:
+    """The loop is told that a worker has it, and that it begins; Tune calls a trial failed that it has called complete."""
+    from cspnas.runners.ray.messages import Mail, Training
 
-    seconds = [100.0]
-    mail = Mail(lambda: seconds[0])
-
-    def wait(more: float) -> list[str]:
-        found = []
-        for _ in range(round(4 * more)):
-            seconds[0] += 0.25
-            mail.tick()
-            found += mail.overdue()
-        return found
-
-    mail.take("trial", Training("ticket", "{}", "path", 10.0, kept=b"standing"))
-    assert wait(2000) == []
+    mail, timeout = Mail(), {"kind": "timeout", "message": "no result after 10 s"}
+    mail.take("trial", Training("ticket", "{}", "path", kept=b"standing"))
+    mail.take("other", Training("whole", "{}", "path"))
     mail.started("trial")
-    assert wait(500) == []
     assert mail.began("ticket", {"shared": False}) == b"standing"
-    assert wait(10) == []
-    seconds[0] += 3600
-    mail.tick()
-    assert mail.overdue() == []
-    assert wait(LATE_SECONDS) == ["trial"]
-    assert wait(100) == []
+    mail.cancel("ticket", timeout)
+    assert mail.cancelled.get_nowait() == "trial"
     mail.post("failed", "trial", {"kind": "crashed", "message": "The actor died"})
     mail.post("finished", "trial", {})
+    mail.post("finished", "other", {"accuracy": 0.5})
+    mail.cancel("whole", timeout)
+    mail.cancel("ticket", timeout)
+    assert mail.cancelled.empty() and mail.began("ticket", {"shared": False}) is None
     heard = [mail.events.get_nowait() for _ in range(mail.events.qsize())]
-    assert [event[0] for event in heard] == ["began", "failed"]
-    assert heard[1][2]["kind"] == "timeout" and heard[1][2]["began"] == {"shared": False}
-    mail.take("hung", Training("other", "{}", "path", 10.0))
-    mail.started("hung")
-    assert wait(605) == [] and wait(10) == ["hung"]  # ten minutes to begin
+    assert heard == [
+        ("placed", "ticket", None),
+        ("began", "ticket", None),
+        ("failed", "ticket", timeout | {"began": {"shared": False}}),
+        ("finished", "whole", {"accuracy": 0.5}),
+    ]
 
 
 def test_a_worker_that_ray_kills_for_want_of_memory_is_a_dead_worker_to_tune(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -439,7 +430,7 @@ def test_an_address_without_a_cluster_is_one_line_in_seconds_and_nothing_is_writ
 )
 def test_a_runner_that_cannot_be_is_refused(where: dict[str, str], message: str) -> None:
     with pytest.raises(InputError, match=message.replace("?", r"\?")):
-        Where(**where)
+        RunnerOptions(**where)
 
 
 def test_slots_follow_cpus_and_what_fits_on_the_smallest_gpu(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from cspnas.network.architecture import Architecture, Stage, Stem
 from cspnas.network.serialization import architecture_to
 from cspnas.runners.local import runner as local
 from cspnas.runners.protocol import Work
-from cspnas.search.driver import Done, Driver
+from cspnas.runners.runner import Ended, RunnerEvent
 from cspnas.storage import optuna_projection as projection
 from cspnas.training.evaluation import Evaluator
 from cspnas.training.recipe import Recipe
@@ -50,21 +50,36 @@ class Inline:
 
     before: Callable[[int], None] = staticmethod(lambda number: None)
     failure: dict[str, str] | None = None
+    logs = "none"
 
-    def __init__(self, devices: list[str], on_event: Callable[..., None], **options: Any) -> None:
-        self.on_event = on_event
+    def __init__(self, devices: list[str], folder: Path, evaluator: str) -> None:
+        self.devices, self.folder = devices, folder
+        self._given: list[Work] = []
+        self._number = 0
 
-    def run(self, driver: Driver) -> str:
-        number = 0
-        while True:
-            work = driver.suggest()
-            if isinstance(work, Done):
-                return work.reason
-            assert isinstance(work, Work)
-            type(self).before(number)
-            number += 1
-            result = self.result(work)
-            self.on_event("finished" if driver.finish(work, result) else "crashed", work, result)
+    def precision(self) -> str:
+        return "float32"
+
+    def kinds(self) -> list[str]:
+        return ["cpu"]
+
+    def start(self) -> None:
+        pass
+
+    def submit(self, slot: int, work: Work) -> None:
+        self._given.append(work)
+
+    def collect(self, seconds: float) -> list[RunnerEvent]:
+        work = self._given.pop(0)
+        type(self).before(self._number)
+        self._number += 1
+        return [Ended(work, self.result(work))]
+
+    def cancel(self, work: Work, failure: dict[str, Any]) -> None:
+        raise AssertionError("nothing is late here")
+
+    def close(self, *, finished: bool = False) -> None:
+        pass
 
     def result(self, work: Work) -> dict[str, Any]:
         return {"accuracy": 0.5 + int(work.digest[:4], 16) / 2**18, "failure": self.failure, "device": "cpu"}

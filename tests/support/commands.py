@@ -35,6 +35,7 @@ FORKS.set_forkserver_preload(
         "cspnas.samplers.registry",
         "cspnas.samplers.ehvi",
         "cspnas.runners.local.runner",
+        "cspnas.runners.run_loop",
         "cspnas.search.outage",
         "cspnas.reports.summary_table",
         "cspnas.reports.summary",

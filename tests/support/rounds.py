@@ -104,7 +104,7 @@ def search(
     from cspnas.cli.progress import Progress
     from cspnas.documents.space_file import read_space
     from cspnas.io import failpoints
-    from cspnas.runners.protocol import Where
+    from cspnas.runners.protocol import RunnerOptions
     from cspnas.search.run import run_search
     from cspnas.storage.locations import new_place
 
@@ -114,8 +114,8 @@ def search(
     limit = set_.pop("time_limit", None)
     study = read_space(Path("tiny.yaml"), {"search.trials": trials, "search.workers": workers, **set_})
     study = replace(study, time_limit=limit)
-    where = Where(device="cpu", evaluator=evaluator if ":" in evaluator else f"rounds:{evaluator}")
-    reason = run_search(study, new_place("tiny", None), where=where, reuse_from=None, on_open=Progress)
+    options = RunnerOptions(device="cpu", evaluator=evaluator if ":" in evaluator else f"rounds:{evaluator}")
+    reason = run_search(study, new_place("tiny", None), options=options, reuse_from=None, on_open=Progress)
     sys.stderr.write(f"done: {reason}\n")
 
 

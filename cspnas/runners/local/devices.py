@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cspnas.errors import InputError
 from cspnas.io.steps import Step, silent
-from cspnas.runners.device_memory import Room, check_room
+from cspnas.runners.device_memory import DeviceBudget, check_budget
 from cspnas.runners.local.gpu_probe import probe
 
 MOST_PER_CORE = 4
@@ -34,17 +34,17 @@ def devices_for(
         return ["cpu"] * _cpu_workers(workers, training)
     step("asking the GPUs for their memory")
     cores = len(os.sched_getaffinity(0)) // len(gpus)
-    rooms = {gpu: Room(f"cuda:{gpu}", *probe(gpu), training(), max(1, cores)) for gpu in gpus}
-    for room in rooms.values():
-        check_room(per_gpu or 1, room, "--per-gpu")
-    counts = {gpu: per_gpu or min(room.together, MOST_PER_GPU) for gpu, room in rooms.items()}
+    budgets = {gpu: DeviceBudget(f"cuda:{gpu}", *probe(gpu), training(), max(1, cores)) for gpu in gpus}
+    for budget in budgets.values():
+        check_budget(per_gpu or 1, budget, "--per-gpu")
+    counts = {gpu: per_gpu or min(budget.together, MOST_PER_GPU) for gpu, budget in budgets.items()}
     slots = [f"cuda:{gpu}" for turn in range(max(counts.values())) for gpu in gpus if turn < counts[gpu]]
     if workers > len(slots):
-        fit = sum(max(1, room.by_memory) for room in rooms.values())
+        fit = sum(max(1, budget.by_memory) for budget in budgets.values())
         if workers > fit or per_gpu:
-            each = ", ".join(f"{counts[gpu]} on {room.name}" for gpu, room in rooms.items())
+            each = ", ".join(f"{counts[gpu]} on {budget.name}" for gpu, budget in budgets.items())
             raise InputError(f"{workers} workers", expected=f"at most {len(slots)}: {each}", where="--workers")
-        slots += [f"cuda:{gpu}" for gpu in gpus for _ in range(rooms[gpu].by_memory - counts[gpu])]
+        slots += [f"cuda:{gpu}" for gpu in gpus for _ in range(budgets[gpu].by_memory - counts[gpu])]
     return slots[:workers] if workers else slots
 
 
@@ -59,13 +59,13 @@ def _cpu_workers(workers: int, training: Callable[[], int]) -> int:
             do="leave it out for one per core",
         )
     wanted = workers or cores
-    if Room("this machine", free_memory(), AMPLE, training(), cores).by_memory >= wanted:
+    if DeviceBudget("this machine", free_memory(), AMPLE, training(), cores).by_memory >= wanted:
         return wanted  # torch, which takes longer to import than all else of a start, would only say that more fit
     import torch  # noqa: F401 (a worker holds it too: it counts in what this process holds)
 
-    room = Room("this machine", free_memory(), own_memory(), training(), cores)
-    check_room(workers, room, "--workers")
-    return workers or room.together
+    budget = DeviceBudget("this machine", free_memory(), own_memory(), training(), cores)
+    check_budget(workers, budget, "--workers")
+    return workers or budget.together
 
 
 def own_memory() -> int:

@@ -23,6 +23,7 @@ def worker_main(connection: Connection, lifeline: Connection, device: str, evalu
     `evaluator` is MODULE:NAME of what makes an evaluator from a device.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # read when torch is imported
     threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
     print_to(log)
     offer_to_kernel()

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -17,15 +17,14 @@ from typing import Any
 from cspnas.runners.local.worker import worker_main
 from cspnas.runners.oom_kills import MemoryKills
 from cspnas.runners.protocol import Work
+from cspnas.runners.runner import Began, Ended, EpochDone, RunnerEvent
 from cspnas.runners.worker_log import size, tail
 from cspnas.study.failures import failure
 
-START_SECONDS = 600.0  # for a new worker to begin: imports of 64 workers at once, on a busy machine
-
 
 @dataclass(slots=True)
-class Slot:
-    """A worker process and what it works on; `deadline` in seconds of the runner's clock."""
+class WorkerHandle:
+    """A worker process and what it works on."""
 
     device: str
     process: BaseProcess
@@ -35,16 +34,13 @@ class Slot:
     memory_kills: MemoryKills = field(default_factory=MemoryKills)
     work: Work | None = None
     began: bool = False  # anything at all
-    deadline: float = 0.0
     kills: int = 0  # of the kernel for want of memory, when the work was sent
     log_start: int = 0
     _received: bytearray = field(default_factory=bytearray)
 
-    def send(self, work: Work, now: float, checkpoint: Path) -> None:
+    def send(self, work: Work, checkpoint: Path) -> None:
         """Give it something to do; one that is dead is found out by `read`."""
         self.work, self.kills, self.log_start = work, self.memory_kills.count(), size(self.log)
-        grace = 0.0 if self.began else START_SECONDS
-        self.deadline = now + grace + (work.seconds or float("inf"))
         with suppress(OSError):
             self.connection.send_bytes(json.dumps({**work.unit, "checkpoint": str(checkpoint)}).encode())
 
@@ -71,6 +67,18 @@ class Slot:
             yield json.loads(self._received[4:end])
             del self._received[:end]
 
+    def hear(self, message: dict[str, Any]) -> RunnerEvent:
+        """What a message of the worker says of its work."""
+        work = self.work
+        assert work is not None
+        if "began" in message:
+            self.began = True
+            return Began(work)
+        if "epoch" in message:
+            return EpochDone(work, message["epoch"])
+        self.work = None
+        return Ended(work, self.told(message["result"]))
+
     def lost(self) -> dict[str, Any]:
         """The result of the work of a worker that is gone."""
         self.process.join(5)
@@ -94,18 +102,17 @@ class Slot:
         self.lifeline.close()
 
 
-def spawn(device: str, evaluator: str, log: Path, memory_kills: MemoryKills) -> Slot:
+def spawn(device: str, evaluator: str, log: Path, memory_kills: MemoryKills) -> WorkerHandle:
     """A new worker; what it prints is appended to `log`. `memory_kills`: one for all workers of a search."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     life_theirs, life_ours = context.Pipe(duplex=False)
     arguments = (theirs, life_theirs, device, evaluator, str(log))
     process = context.Process(target=worker_main, args=arguments, daemon=True)
-    with _environment(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1"):  # read when torch is imported
-        process.start()
+    process.start()
     theirs.close()
     life_theirs.close()
-    return Slot(device, process, ours, life_ours, log, memory_kills)
+    return WorkerHandle(device, process, ours, life_ours, log, memory_kills)
 
 
 def _how(code: int | None) -> str:
@@ -113,17 +120,3 @@ def _how(code: int | None) -> str:
         with suppress(ValueError):
             return f"by signal {signal.Signals(-code).name}"
     return f"with exit code {code}"
-
-
-@contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

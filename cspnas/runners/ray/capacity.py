@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cspnas.errors import InputError
-from cspnas.runners.device_memory import Room, check_room
+from cspnas.runners.device_memory import DeviceBudget, check_budget
 from cspnas.runners.protocol import TRAINER
 from cspnas.runners.ray.cluster import Node
 from cspnas.study.candidates import admitted_sample
@@ -39,20 +39,20 @@ def slots_of(nodes: list[Node], study: Study, device: str, per_gpu: int | None) 
     if device == "cpu" or not with_gpu:
         count = sum(node.cpus for node in nodes)
         return Slots(min(study.workers or count, count), "cpu", 0.0, tuple(node.identifier for node in nodes))
-    room = _room(with_gpu, study)
-    if per_gpu and room.free:  # else its memory is not known
-        check_room(per_gpu, room, "--per-gpu")
-    together = per_gpu or room.together
+    budget = _budget(with_gpu, study)
+    if per_gpu and budget.free:  # else its memory is not known
+        check_budget(per_gpu, budget, "--per-gpu")
+    together = per_gpu or budget.together
     count = sum(min(node.cpus, node.gpus * together) for node in with_gpu)
     names = tuple(node.identifier for node in with_gpu)
     return Slots(min(study.workers or count, count), "cuda", _share(together), names)
 
 
-def _room(nodes: list[Node], study: Study) -> Room:
+def _budget(nodes: list[Node], study: Study) -> DeviceBudget:
     """Of the smallest GPU for the study's greatest training, with a CPU for each."""
     greatest = max(drawn.costs["training_memory"] for drawn in admitted_sample(study))
     free, cores = min(node.gpu_bytes for node in nodes), min(node.cpus // node.gpus for node in nodes)
-    return Room("the smallest GPU", free, CONTEXT_BYTES, int(greatest), max(1, cores))
+    return DeviceBudget("the smallest GPU", free, CONTEXT_BYTES, int(greatest), max(1, cores))
 
 
 def _share(together: int) -> float:

@@ -1,11 +1,9 @@
-"""Between the search's process and Ray Tune's loop, in the loop's actor: work in, events out, deadlines. Imports Ray."""
+"""Between the search's process and Ray Tune's loop, in the loop's actor: work in, events out. Imports Ray."""
 
 from __future__ import annotations
 
 import json
 import re
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -15,16 +13,13 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-# began: how the worker can be found again; kept: the bytes of a checkpoint; finished: the result; failed: the failure with
+# placed: a worker is to begin; began; kept: the bytes of a checkpoint; finished: the result; failed: the failure with
 # what `began` said (None where nothing began); each with its ticket. ended, "", why
 Event = tuple[str, str, Any]
 
 RESULT = "result_json"  # the key of a trial's last report that holds the whole result
 IDLE_WAIT = 5.0  # seconds: with nothing running, Tune itself would look only once a second
 BUSY_WAIT = 0.05  # seconds: the results of running trials wait as long
-START_SECONDS = 600.0  # for a worker to begin once Ray gave it its place: imports, data, a busy machine
-LATE_SECONDS = 1.0  # past its deadline, in which a result that lies ready is heard
-MOST_STEP = 0.5  # seconds that one step of the loop counts for: while this process stands still, nothing is late
 MESSAGE_CHARACTERS = 2000
 OUT_OF_MEMORY = r"\b(OutOf)?MemoryError\b"  # Ray names the OOM killer as a possible cause of every crash
 
@@ -35,81 +30,65 @@ class Stopped(BaseException):
 
 @dataclass(slots=True)
 class Training:
-    """One unit of work on its way: `seconds` that it may take, `checkpoint` the path on the search's machine, `kept` what
-    lies there, if anything does. `deadline` in seconds of the mail's clock; `late`: its worker was killed for it.
+    """One unit of work on its way: `checkpoint` the path on the search's machine, `kept` what lies there, if anything does.
+    `began`: how its worker can be found again; `cancelled`: the failure that its worker is killed for.
     """
 
     ticket: str
     unit: str
     checkpoint: str
-    seconds: float | None
     kept: bytes | None = None
     began: dict[str, Any] | None = None
-    deadline: float = float("inf")
-    late: bool = False
-
-    @property
-    def allowed(self) -> float:
-        """Seconds, infinite where nothing was said."""
-        return self.seconds or float("inf")
+    cancelled: dict[str, Any] | None = None
 
 
 class Mail:
     """The loop and the search's process (through the actor's methods) are at its ends."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self) -> None:
         self.units: SimpleQueue[Training | None] = SimpleQueue()
+        self.cancelled: SimpleQueue[str] = SimpleQueue()  # Tune's trial ids
         self.events: SimpleQueue[Event] = SimpleQueue()
         self.trainings: dict[str, Training] = {}  # by Tune's trial id
-        self.by_ticket: dict[str, Training] = {}  # the same ones
+        self.trial_ids: dict[str, str] = {}  # by ticket
         self.stopped = False
         self.staging: Path | None = None  # where Tune writes before it copies to its storage
-        self._clock, self._seen, self.now = clock, clock(), 0.0
-
-    def tick(self) -> None:
-        """Let the time go on that deadlines are counted in."""
-        seen = self._clock()
-        self.now += min(seen - self._seen, MOST_STEP)
-        self._seen = seen
 
     def take(self, trial_id: str, training: Training) -> None:
         """It is Tune's trial now."""
-        self.trainings[trial_id] = self.by_ticket[training.ticket] = training
+        self.trainings[trial_id], self.trial_ids[training.ticket] = training, trial_id
 
     def started(self, trial_id: str) -> None:
         """Ray has a process for it, which is to begin."""
         training = self.trainings.get(trial_id)
         if training is not None and training.began is None:
-            training.deadline = self.now + START_SECONDS + training.allowed
+            self.events.put(("placed", training.ticket, None))
 
     def began(self, ticket: str, about: dict[str, Any]) -> bytes | None:
-        """The training begins now: its time is counted from here. The checkpoint to go on from where the worker has none."""
-        training = self.by_ticket.get(ticket)
+        """The training begins now. The checkpoint to go on from where the worker has none."""
+        training = self.trainings.get(self.trial_ids.get(ticket, ""))
         if training is None:
             return None
-        training.began, training.deadline = about, self.now + training.allowed
+        training.began = about
         self.events.put(("began", ticket, None))
         return None if about["shared"] else training.kept
 
-    def overdue(self) -> list[str]:
-        """The trials whose workers are to be killed now; each is told once."""
-        found = [
-            trial_id
-            for trial_id, training in self.trainings.items()
-            if not training.late and self.now > training.deadline + LATE_SECONDS
-        ]
-        for trial_id in found:
-            self.trainings[trial_id].late = True
-        return found
+    def cancel(self, ticket: str, failure: dict[str, Any]) -> None:
+        """Its worker is to be killed; nothing where the training has ended."""
+        trial_id = self.trial_ids.get(ticket, "")
+        training = self.trainings.get(trial_id)
+        if training is not None:
+            training.cancelled = failure
+            self.cancelled.put(trial_id)
 
     def post(self, kind: str, trial_id: str, detail: Any) -> None:
         """How a trial ended: the first one counts, for Tune can call a trial failed that it has called complete."""
         training = self.trainings.pop(trial_id, None)
         if training is None:
             return
-        del self.by_ticket[training.ticket]
+        del self.trial_ids[training.ticket]
         if kind == "failed":
-            detail = (_timeout(training) if training.late else detail) | {"began": training.began}
+            detail = (training.cancelled or detail) | {"began": training.began}
         self.events.put((kind, training.ticket, detail))
 
     def __reduce__(self) -> str:
@@ -152,7 +131,7 @@ class MailSearcher(Searcher):
 
 
 class Events(tune.Callback):
-    """Kills the workers of trainings that are past their time, posts why a trial failed, leaves the loop when told to."""
+    """Kills the workers of cancelled trainings, posts why a trial failed, leaves the loop when told to."""
 
     def __init__(self) -> None:
         self._running: dict[str, Any] = {}
@@ -161,11 +140,11 @@ class Events(tune.Callback):
         """At least every few tenths of a second. Raises Stopped after `stop`."""
         if MAIL.stopped:
             raise Stopped
-        MAIL.tick()
-        for trial_id in MAIL.overdue():
-            actor = self._running[trial_id].temporary_state.ray_actor
-            if actor is not None:
-                ray.kill(actor)  # from outside, for it may hang; Tune hears that its actor is dead
+        while not MAIL.cancelled.empty():
+            trial = self._running.get(MAIL.cancelled.get())
+            if trial is not None and trial.temporary_state.ray_actor is not None:
+                # From outside, for it may hang; Tune hears that its actor is dead.
+                ray.kill(trial.temporary_state.ray_actor)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Note where Tune writes."""
@@ -192,8 +171,3 @@ def failure(text: str) -> dict[str, Any]:
         return {"kind": "out of memory", "message": text[found.start() :].strip()[:MESSAGE_CHARACTERS]}
     gone = re.search(r"node (has )?(died|was terminated)|unavailable|unreachable|preempt", text, re.IGNORECASE)
     return {"kind": "lost" if gone else "crashed", "message": text.strip()[-MESSAGE_CHARACTERS:]}
-
-
-def _timeout(training: Training) -> dict[str, Any]:
-    message = f"no result after {training.allowed:.0f} s (search.timeout); its worker was replaced"
-    return {"kind": "timeout", "message": message}

@@ -1,6 +1,6 @@
-"""Runs a driver's work on a Ray cluster through Ray Tune; only this process, which has the driver, writes the database.
+"""Runs a search's trainings on a Ray cluster through Ray Tune; only this process, which has the driver, writes the database.
 
-Tune's loop runs in an actor of its own (`ray_loop`): with `ray://` it would run on the cluster anyway, and so there is
+Tune's loop runs in an actor of its own (`tune_actor.py`): with `ray://` it would run on the cluster anyway, and so there is
 one way for all addresses, Tune's console never mixes with ours, and Ctrl-C is handled here alone. This process posts
 units of work to that actor and asks it for events; our Searcher hands them to Tune, one Tune trial a training. Trials
 need not be long-lived workers that take many units: with actors reused Tune starts the next trial within 20 to 45 ms (two
@@ -8,8 +8,8 @@ busy cores), and a trial of its own gives each training its curve in TensorBoard
 which is why all trials of a study have the same resources: Tune reuses an actor only for equal ones.
 
 A trial whose process or node is gone comes back here as `crashed`, `lost` or `out of memory` and the driver has it tried
-again; Tune retries nothing and restores nothing. One that is past its time has its worker killed by the loop and comes back
-as `timeout`. What a dead worker printed is read by a task on its node, which nothing else waits for.
+again; Tune retries nothing and restores nothing. One that is cancelled has its worker killed in Tune's loop.
+What a dead worker printed is read by a task on its node, which nothing else waits for.
 """
 
 from __future__ import annotations
@@ -19,32 +19,45 @@ import json
 import tarfile
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from cspnas.errors import CspnasError, StorageError
-from cspnas.io.atomic_write import remove, write_whole
-from cspnas.runners.interrupts import interrupts
-from cspnas.runners.protocol import Done, Work, WorkSource, checkpoint_of
+from cspnas.io.atomic_write import write_whole
+from cspnas.runners.protocol import Work, checkpoint_of
 from cspnas.runners.ray.capacity import Slots
 from cspnas.runners.ray.cluster import RayError, on_node, quiet_ray
+from cspnas.runners.runner import START_SECONDS, Began, Ended, Placed, RunnerEvent, Stillborn
 from cspnas.runners.worker_log import tail
-from cspnas.study.failures import checked
-
-OnEvent = Callable[[str, Work | None, Any], None]
 
 THREADS = 16  # of the loop's actor: Tune, the search that listens, workers that begin or send a checkpoint
-MOST_STILLBORN = 10
+POLL_SECONDS = 1.0  # that Tune's loop waits for something to tell
 WORDS_SECONDS = 20.0  # for a dead worker's node to say what it printed
 IDLE_SECONDS = 3.0  # without a training before Tune's places are given back: a new start takes as long
 CLOSE_SECONDS = 60.0  # for Tune to write its logs at the end
 STOP_SECONDS = 4.0  # for the same after Ctrl-C
 
 
+@contextmanager
+def _cluster_errors() -> Iterator[None]:
+    """Raises RayError, with one line, where the cluster goes away."""
+    try:
+        yield
+    except (quiet_ray().exceptions.RayError, ConnectionError) as error:
+        raise _broken(str(error)) from None
+
+
+def _broken(why: str) -> RayError:
+    last = why.strip().rpartition("\n")[2].partition(". ")[0].strip()[:200]
+    return RayError(f"Ray Tune ended ({last}); everything finished is kept, the same command continues the search")
+
+
 class RayRunner:
     """Trains in `slots` on the connected cluster; Tune's files go to `folder`/ray-TIME."""
+
+    logs = "tune.log"
 
     def __init__(self, slots: Slots, folder: Path) -> None:
         self.slots, self.folder = slots, folder
@@ -52,57 +65,84 @@ class RayRunner:
         self._in_flight: dict[str, Work] = {}
         self._used: set[str] = set()  # tickets
         self._words: dict[Any, tuple[str, dict[str, Any], float]] = {}  # by the task that reads them; until when
-        self._stillborn = 0  # workers in a row that ended before they began anything
-        self._alone: Work | None = None  # waits for all others to end, or runs without them: memory did not suffice
         self._loop: Any = None  # while there is something to train
         self._idle_since = float("inf")
+        self._poll: Any = None
 
+    @_cluster_errors()
     def precision(self) -> str:
         """The faster precision where the trainings run."""
         from cspnas.runners.ray.worker import faster_precision
 
         return str(quiet_ray().get(self._task(faster_precision).remote(self.slots.device)))
 
+    @_cluster_errors()
     def kinds(self) -> list[str]:
         """What the nodes' devices are called."""
         from cspnas.runners.ray.worker import device_kind
 
         task = self._task(device_kind)
         kinds = [task.options(**on_node(node)).remote(self.slots.device) for node in self.slots.nodes]
-        try:
-            return sorted(set(quiet_ray().get(kinds)))
-        except quiet_ray().exceptions.RayError as error:  # a node went away just now
-            raise self._broken(str(error)) from None
+        return sorted(set(quiet_ray().get(kinds)))
 
     def _task(self, function: Callable[[str], str]) -> Any:
         return quiet_ray().remote(num_cpus=1, num_gpus=self.slots.gpu_share, max_retries=0)(function)
 
-    def started(self) -> AbstractContextManager[None]:
-        """Nothing is started before `run`: Ray's processes are there already."""
-        return nullcontext()
+    def start(self) -> None:
+        """Nothing: Ray's processes are there already, and Tune is started for the first training."""
 
-    def run(self, driver: WorkSource, on_event: OnEvent) -> str:
-        """Work until the driver is done; its reason. Raises KeyboardInterrupt after Ctrl-C, never in the middle of a
-        step, and RayError where the cluster goes away; no training goes on after any of these.
-        """
+    @_cluster_errors()
+    def submit(self, slot: int, work: Work) -> None:
+        """Post it to Tune, which knows no slots: as many trainings run as there are."""
+        from cspnas.runners.ray.messages import Training
+
+        if self._loop is None:
+            self._start_tune()
+        alone = "-alone" if work.micro_batch else ""
+        ticket = f"{work.evaluation_id:05}-{work.digest[:12]}-attempt{work.attempt}{alone}"
+        if ticket in self._used:  # what has ended before it began is given once more
+            ticket += f"-{len(self._used)}"
+        self._used.add(ticket)
+        self._in_flight[ticket] = work
+        path = checkpoint_of(self.folder.absolute(), work)
+        kept = path.read_bytes() if path.is_file() else None
+        self._loop.give.remote(Training(ticket, json.dumps(_portable(work.unit)), str(path), kept))
+
+    @_cluster_errors()
+    def cancel(self, work: Work, failure: dict[str, Any]) -> None:
+        """Have Tune's loop kill its worker; nothing where it has ended and only its last words are waited for."""
+        for ticket in [ticket for ticket, other in self._in_flight.items() if other is work]:
+            self._loop.cancel.remote(ticket, failure)
+
+    @_cluster_errors()
+    def collect(self, seconds: float) -> list[RunnerEvent]:
+        """Events of Tune's loop; then the trainings whose dead workers' last words are there."""
+        if not self._in_flight:
+            self._rest(seconds)
+            return []
         ray = quiet_ray()
-        self._on_event = on_event
-        seconds = STOP_SECONDS
-        try:
-            with interrupts() as interrupted:
-                while not interrupted:
-                    reason = self._fill(driver)
-                    if reason is not None:
-                        seconds = CLOSE_SECONDS
-                        return reason
-                    self._collect(driver)
-            raise KeyboardInterrupt
-        except (ray.exceptions.RayError, ConnectionError) as error:
-            raise self._broken(str(error)) from None
-        finally:
-            self._end(seconds)
+        self._idle_since = float("inf")
+        ready, _ = ray.wait([self._poll], timeout=seconds)
+        heard = ray.get(self._poll) if ready else []
+        if ready:
+            self._poll = self._loop.events.remote(POLL_SECONDS)
+        events = [event for told in heard if (event := self._hear(*told)) is not None]
+        return events + self._read()
 
-    def _start(self) -> None:
+    def close(self, *, finished: bool = False) -> None:
+        """Let Tune write its logs for a while, fetch them where they are away, and end everything."""
+        ray, loop, seconds = quiet_ray(), self._loop, CLOSE_SECONDS if finished else STOP_SECONDS
+        if loop is None:
+            return
+        self._loop = None
+        with suppress(ConnectionError, ray.exceptions.RayError):  # it may be gone with the cluster
+            (loop.close if finished else loop.stop).remote()
+            ray.wait([self._fit], timeout=seconds)
+            if self._away:
+                _unpack(ray.get(loop.packed.remote(), timeout=seconds), self.folder)
+            ray.kill(loop)
+
+    def _start_tune(self) -> None:
         from cspnas.runners.ray.tune_actor import Loop
         from cspnas.runners.ray.worker import MARKER, Home
 
@@ -119,93 +159,37 @@ class RayRunner:
         self._loop = ray.remote(Loop).options(**options).remote(None if self._away else str(folder), tune.name)
         home = Home(actor_name, context.namespace, str(folder), str(tune), token)
         self._fit = self._loop.fit.remote(self.slots, home)
-        self._poll = self._loop.events.remote(1.0)
+        self._poll = self._loop.events.remote(POLL_SECONDS)
 
-    def _fill(self, driver: WorkSource) -> str | None:
-        """Post work for every free slot; the reason to stop where there is none and none is in flight."""
-        while self._alone is None and len(self._in_flight) < self.slots.count:
-            work = driver.suggest()
-            if isinstance(work, Done):
-                return work.reason
-            if not isinstance(work, Work):
-                return None
-            if work.micro_batch is not None:
-                self._alone = work
-                break
-            self._post(work)
-        if self._alone is not None and not self._in_flight:
-            self._post(self._alone)
-        return None
-
-    def _post(self, work: Work) -> None:
-        self._give(work)
-        self._on_event("started", work, None)
-
-    def _give(self, work: Work) -> None:
-        from cspnas.runners.ray.messages import Training
-
-        if self._loop is None:
-            self._start()
-        ticket = (
-            f"{work.evaluation_id:05}-{work.digest[:12]}-attempt{work.attempt}{'-alone' if work.micro_batch else ''}"
-        )
-        if ticket in self._used:  # what has ended before it began is given once more
-            ticket += f"-{len(self._used)}"
-        self._used.add(ticket)
-        self._in_flight[ticket] = work
-        path = checkpoint_of(self.folder.absolute(), work)
-        kept = path.read_bytes() if path.is_file() else None
-        training = Training(ticket, json.dumps(_portable(work.unit)), str(path), work.seconds, kept)
-        self._loop.give.remote(training)
-
-    def _collect(self, driver: WorkSource) -> None:
-        """Wait for events, at most a second, so that progress stays alive; then look for last words."""
-        ray = quiet_ray()
-        if not self._in_flight:
-            self._rest()
-            return
-        self._idle_since = float("inf")
-        ready, _ = ray.wait([self._poll], timeout=1.0)
-        heard = ray.get(self._poll) if ready else []
-        if ready:
-            self._poll = self._loop.events.remote(1.0)
-        for kind, ticket, detail in heard:
-            self._hear(driver, kind, ticket, detail)
-        if self._words:
-            self._read(driver)
-        if not heard:
-            self._on_event("tick", None, None)
-
-    def _rest(self) -> None:
+    def _rest(self, seconds: float) -> None:
         """Nothing can be trained before another search has finished something: after some seconds let go of the places
         that Tune keeps for the next training, since that search may wait for them.
         """
         self._idle_since = min(self._idle_since, time.monotonic())
-        if self._loop is not None and time.monotonic() - self._idle_since > IDLE_SECONDS:
-            self._end(CLOSE_SECONDS)
-        time.sleep(1.0)
-        self._on_event("tick", None, None)
+        if time.monotonic() - self._idle_since > IDLE_SECONDS:
+            self.close(finished=True)
+        time.sleep(seconds)
 
-    def _hear(self, driver: WorkSource, kind: str, ticket: str, detail: Any) -> None:
+    def _hear(self, kind: str, ticket: str, detail: Any) -> RunnerEvent | None:
+        """What it says of a training; None where the runner keeps it for itself."""
         if kind == "ended":
-            raise self._broken(detail)
-        if kind == "began":
-            self._stillborn = 0
-        elif kind == "kept":
-            self._keep(ticket, detail)
-        elif kind == "finished":
-            self._take(driver, ticket, detail)
-        elif detail["began"] is None:
-            self._count_stillborn(detail)
-            self._give(self._in_flight.pop(ticket))
-        else:
-            self._ask(ticket, detail)
-
-    def _keep(self, ticket: str, content: bytes) -> None:
-        """Where a training stands that has not this folder, for its next try, which may be on another node."""
+            raise _broken(detail)
         work = self._in_flight.get(ticket)
         if work is None:
-            return
+            return None
+        if kind in ("placed", "began"):
+            return Began(work) if kind == "began" else Placed(work, START_SECONDS)
+        if kind == "finished" or (kind == "failed" and detail["began"] is None):
+            del self._in_flight[ticket]
+            return Ended(work, detail) if kind == "finished" else Stillborn(work, detail)
+        if kind == "kept":
+            self._keep(work, detail)
+        else:
+            self._ask(ticket, detail)
+        return None
+
+    def _keep(self, work: Work, content: bytes) -> None:
+        """Where a training stands that has not this folder, for its next try, which may be on another node."""
         path = checkpoint_of(self.folder, work)
         with suppress(CspnasError, OSError):  # the training goes on without
             path.parent.mkdir(exist_ok=True)
@@ -226,9 +210,11 @@ class RayRunner:
             answer = task.remote(*arguments)
         self._words[answer] = (ticket, found, time.monotonic() + WORDS_SECONDS)
 
-    def _read(self, driver: WorkSource) -> None:
-        """End the trainings whose dead workers' last words are there, or come too late."""
-        ray, asked = quiet_ray(), list(self._words)
+    def _read(self) -> list[RunnerEvent]:
+        """The ends of trainings whose dead workers' last words are there, or come too late."""
+        if not self._words:
+            return []
+        ray, asked, events = quiet_ray(), list(self._words), list[RunnerEvent]()
         ready, _ = ray.wait(asked, num_returns=len(asked), timeout=0.01)
         for answer in asked:
             ticket, found, until = self._words[answer]
@@ -244,47 +230,9 @@ class RayRunner:
                 printed = tail(Path(about["log"]))
             if found["kind"] == "crashed" and kills > about["kills"]:
                 found |= {"kind": "out of memory", "message": "the kernel killed the worker process for want of memory"}
-            self._take(driver, ticket, {"failure": found | ({"log": printed} if printed else {})})
-
-    def _count_stillborn(self, found: dict[str, Any]) -> None:
-        """Raises CspnasError where no worker comes to life: that is no fault of the networks."""
-        self._stillborn += 1
-        if self._stillborn >= MOST_STILLBORN:
-            last = found["message"].rpartition("\n")[2]
-            raise CspnasError(
-                f"{self.folder}: {self._stillborn} workers in a row ended before they began ({last}); see tune.log there; "
-                "the same command continues the search"
-            )
-
-    def _take(self, driver: WorkSource, ticket: str, result: dict[str, Any]) -> None:
-        work = self._in_flight.pop(ticket)
-        if work is self._alone:
-            self._alone = None
-        result = checked(result)
-        final = driver.finish(work, result)
-        if final:
-            remove(checkpoint_of(self.folder, work))
-        if final is not None:
-            self._on_event("finished" if final else "crashed", work, result)
-
-    def _end(self, seconds: float) -> None:
-        """Let Tune write its logs for at most `seconds`, fetch them where they are away, and end everything."""
-        ray, loop = quiet_ray(), self._loop
-        if loop is None:
-            return
-        self._loop = None
-        try:
-            (loop.close if seconds == CLOSE_SECONDS else loop.stop).remote()
-            ray.wait([self._fit], timeout=seconds)
-            if self._away:
-                _unpack(ray.get(loop.packed.remote(), timeout=seconds), self.folder)
-            ray.kill(loop)
-        except (ConnectionError, ray.exceptions.RayError):
-            return  # it is gone with the cluster
-
-    def _broken(self, why: str) -> RayError:
-        last = why.strip().rpartition("\n")[2].partition(". ")[0].strip()[:200]
-        return RayError(f"Ray Tune ended ({last}); everything finished is kept, the same command continues the search")
+            result = {"failure": found | ({"log": printed} if printed else {})}
+            events.append(Ended(self._in_flight.pop(ticket), result))
+        return events
 
 
 def _portable(unit: dict[str, Any]) -> dict[str, Any]:

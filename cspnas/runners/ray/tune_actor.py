@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
 import shutil
-import sys
 import tarfile
 import tempfile
 import traceback
@@ -20,6 +18,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from cspnas.runners.ray.capacity import Slots
 from cspnas.runners.ray.messages import MAIL, Event, Events, MailSearcher, Stopped, Training
 from cspnas.runners.ray.worker import Home, train_unit
+from cspnas.runners.worker_log import print_to
 
 SYNC_SECONDS = 60  # a killed search loses no more of Tune's logs than this
 
@@ -32,11 +31,15 @@ class Loop:
         self._folder = Path(folder or tempfile.mkdtemp(prefix="cspnas-"))
         self._name = name
         (self._folder / name).mkdir(parents=True, exist_ok=True)
-        _write_to(self._folder / name / "tune.log")
+        print_to(self._folder / name / "tune.log")
 
     def give(self, training: Training) -> None:
         """One more training."""
         MAIL.units.put(training)
+
+    def cancel(self, ticket: str, failure: dict[str, Any]) -> None:
+        """Kill the worker of a training, which fails of this."""
+        MAIL.cancel(ticket, failure)
 
     def began(self, ticket: str, about: dict[str, Any]) -> bytes | None:
         """A worker says that it begins; the checkpoint to go on from, where it needs the bytes."""
@@ -126,13 +129,3 @@ def survive_any_death() -> None:
         known(self, tracked_actor_task, exception)
 
     setattr(RayActorManager, "_actor_task_failed", failed)  # noqa: B010 (an assignment to a method)
-
-
-def _write_to(path: Path) -> None:
-    """Everything that this process prints, Tune's console included, goes to `path`."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    os.close(descriptor)

@@ -1,0 +1,82 @@
+"""A runner as the loop has it: what it is told, and the events that it tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from cspnas.runners.protocol import Work
+
+START_SECONDS = 600.0  # for a new worker to begin: imports of 64 workers at once, data, a busy machine
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A worker has the training, and is to begin it within so many seconds."""
+
+    work: Work
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """Its time is counted from here."""
+
+    work: Work
+
+
+@dataclass(frozen=True, slots=True)
+class EpochDone:
+    """An epoch of the training is over; `accuracy` after it, a fraction."""
+
+    work: Work
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The training has a result: its worker's, or the failure of a worker that is gone or was given up."""
+
+    work: Work
+    result: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Stillborn:
+    """A worker ended before it began anything, which says nothing of the work that it had, if any."""
+
+    work: Work | None
+    failure: dict[str, Any]
+
+
+RunnerEvent = Placed | Began | EpochDone | Ended | Stillborn
+
+
+class Runner(Protocol):
+    """Where trainings run, one at a time in each slot; `run_loop` says which, and what follows from how they end."""
+
+    devices: list[str]  # each slot's
+    folder: Path
+    logs: str  # what is in `folder` for a person to read
+
+    def precision(self) -> str:
+        """The faster precision where the trainings run."""
+
+    def kinds(self) -> list[str]:
+        """The different names of the devices' models."""
+
+    def start(self) -> None:
+        """Let what trains get ready; nothing where that was done. Raises CspnasError where it cannot."""
+
+    def submit(self, slot: int, work: Work) -> None:
+        """Start a training in a slot that has none; never waits for it."""
+
+    def collect(self, seconds: float) -> list[RunnerEvent]:
+        """What happened since the last call; waits for at most `seconds` where nothing did."""
+
+    def cancel(self, work: Work, failure: dict[str, Any]) -> None:
+        """Replace the worker of a training; an event says that it ended with `failure`, or before that with a result."""
+
+    def close(self, *, finished: bool = False) -> None:
+        """End everything; nothing where that was done. `finished`: no training is cut short, and logs may take their time."""
