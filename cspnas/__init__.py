@@ -1,63 +1,41 @@
-"""cspnas searches the Cross Stage Partial design space for efficient convolutional backbones."""
+"""cspnas searches the Cross Stage Partial design space for efficient convolutional backbones.
+
+The functions below are all that most programs need; the command line calls the same ones. Each has a `help()` of its own.
+They raise the errors of `cspnas.errors`, whose text is one line.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from numbers import Integral
-from pathlib import Path
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from cspnas.errors import InputError
 from cspnas.version import __version__
 
 if TYPE_CHECKING:
-    from cspnas.training.module import Network
+    from cspnas.api.networks import build, cost
+    from cspnas.api.searches import search
+    from cspnas.api.spaces import load_space
+    from cspnas.api.studies import open_study
+    from cspnas.api.trainings import train
 
-__all__ = ["__version__", "build"]
+__all__ = ["__version__", "build", "cost", "load_space", "open_study", "search", "train"]
 
-
-def build(architecture: str | Path, *, seed: int = 0, classes: int | None = None) -> Network:
-    """The `torch.nn.Module` of an architecture, freshly initialised: (N, C, H, W) -> (N, classes).
-
-    `architecture` is a file, or the name of a reference that comes with the package (`csdarknet53`). `classes` replaces the
-    file's class count: the head gets that many outputs, all else stays, but it is another network with another digest.
-    Raises InputError (one line: file, line and key) for a file that does not describe a network and for a class count that is
-    no positive integer, TrainingError (out of memory) for a network that is larger than this machine's memory.
-
-    Weights for other classes, from those of an exported network that `cspnas train` wrote:
-
-    >>> network = build("best.yaml", classes=3)
-    >>> weights = load_file("best.safetensors")  # of safetensors.torch
-    >>> body = {name: tensor for name, tensor in weights.items() if not name.startswith("head.")}
-    >>> network.load_state_dict(body, strict=False).missing_keys
-    ['head.linear.weight', 'head.linear.bias']
-
-    The same by replacing the layer, as in any module:
-
-    >>> network = build("best.yaml")
-    >>> network.load_state_dict(load_file("best.safetensors"))
-    <All keys matched successfully>
-    >>> network.head.linear = torch.nn.Linear(network.head.linear.in_features, 3)
-    """
-    import torch
-
-    from cspnas.documents.architecture_file import find_architecture, read_architecture
-    from cspnas.network.wiring import wire
-    from cspnas.training.memory_check import check_fits
-    from cspnas.training.module import Network, initialise
-
-    described = read_architecture(find_architecture(str(architecture))).architecture
-    if classes is not None:
-        described = replace(described, classes=_checked_classes(classes))
-    graph = wire(described)
-    check_fits(graph, 0, torch.device("cpu"))
-    network = Network(graph)
-    initialise(network, seed)
-    return network
+# Imported when first asked for: `import cspnas` loads neither torch nor Optuna.
+_HOMES = {
+    "build": "cspnas.api.networks",
+    "cost": "cspnas.api.networks",
+    "load_space": "cspnas.api.spaces",
+    "open_study": "cspnas.api.studies",
+    "search": "cspnas.api.searches",
+    "train": "cspnas.api.trainings",
+}
 
 
-def _checked_classes(classes: int) -> int:
-    if not isinstance(classes, Integral) or isinstance(classes, bool) or classes < 1:
-        raise InputError(f"classes={classes!r}", expected="an integer of at least 1", where="cspnas.build")
-    # an integer of NumPy's has no place in a digest
-    return int(classes)
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Any
@@ -121,7 +122,8 @@ def front(
             from cspnas.reports.front_plot import front_page
 
             step(f"drawing {plot}")
-            write_whole(plot, front_page(summary, members(opened)), force=force, inputs=opened.database.files)
+            rows = [asdict(network) for network in members(opened)]
+            write_whole(plot, front_page(summary, rows), force=force, inputs=opened.database.files)
     if as_json:
         print_json(summary)
     elif as_csv:
@@ -326,12 +328,9 @@ def dashboard(
 
 
 def _open(study: str, step: Step) -> Any:
-    from cspnas.storage.database import Database
-    from cspnas.storage.locations import existing_place
-    from cspnas.storage.open_study import open_study
+    from cspnas.api.studies import open_study
 
-    place = existing_place(study)
-    return open_study(Database(place.url, read_only=True), place.name, step)
+    return open_study(study, on_step=step).opened
 
 
 def _none_of(flag: str, **given: Any) -> None:

@@ -6,11 +6,14 @@ import re
 import sys
 from dataclasses import dataclass, replace
 from shlex import quote
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cspnas.errors import InputError
 from cspnas.io.steps import Steps, steps
-from cspnas.storage.locations import Place, existing_place, new_name, new_place
+from cspnas.storage.locations import existing_place, new_name, new_place
+
+if TYPE_CHECKING:
+    from cspnas.api.studies import StudyView
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +67,8 @@ def _search(request: Request, step: Steps, shown: list[Any]) -> None:
     reuse_from = existing_place(request.reuse_from, "--reuse-from") if request.reuse_from is not None else None
     settings = SpaceSettings(request.flags, request.sets, request.constraints)
     study = replace(settings.read(path, training=True, step=step), time_limit=seconds)
+    from cspnas.api.searches import run as run_search
     from cspnas.cli.progress import Progress
-    from cspnas.search.run import run_search
 
     def on_open(session: Any) -> Progress:
         step.end()
@@ -73,21 +76,17 @@ def _search(request: Request, step: Steps, shown: list[Any]) -> None:
         shown.append(progress)
         return progress
 
-    reason = run_search(study, place, options=options, reuse_from=reuse_from, on_open=on_open, on_step=step)
+    found = run_search(study, place, options, reuse_from=reuse_from, on_open=on_open, on_step=step)
     _end(shown)
-    sys.stderr.write(f"done: {reason}\n")
-    _close(place)
+    sys.stderr.write(f"done: {found.reason}\n")
+    _close(found, quote(place.target))
 
 
-def _close(place: Place) -> None:
-    from cspnas.reports.summary import summarise
+def _close(found: StudyView, target: str) -> None:
     from cspnas.reports.summary_table import print_summary
-    from cspnas.storage.database import Database
-    from cspnas.storage.open_study import open_study
 
-    summary = summarise(open_study(Database(place.url, read_only=True), place.name))
+    summary = found.summary()
     print_summary(summary)
-    target = quote(place.target)
     if not summary["front"]:
         sys.stderr.write(f"no training gave a result; next: cspnas front {target} --failed\n")
         raise SystemExit(1)

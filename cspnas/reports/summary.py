@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,29 +15,73 @@ from cspnas.study.results import Ledger, Network
 from cspnas.study.verdict import Estimates, verdict
 
 
-def member(ledger: Ledger, network: Network, knee: Network | None, identity: dict[str, Any]) -> dict[str, Any]:
-    """One network of the study as plain data; units: accuracy and evenness as fractions, others as their names say.
-
-    `identity` is the study's; `trial` is None while Optuna's tables do not have the network.
+@dataclass(frozen=True, slots=True)
+class NetworkSummary:
+    """One network of a study. `accuracy` (mean over `seeds`), its standard error and `evenness` are fractions, other units
+    stand in the names; None is what is not known. `trial` is its number in Optuna's tables, `source` what proposed it,
+    `wiring` its stages in short, `knee` whether it is the front's knee.
     """
+
+    trial: int | None
+    digest: str
+    source: str
+    accuracy: float
+    accuracy_standard_error: float | None
+    seeds: int
+    knee: bool
+    flops: int
+    params: int
+    peak_memory_bytes: int
+    training_memory_bytes: int
+    traffic_elements: int
+    evenness: float | None
+    latency_seconds: float | None
+    wiring: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSummary:
+    """One training of a network with one seed, the `repeat`-th one counted from 0. `state` is `in_flight`, `trained`,
+    `reused` (another study had the result) or `failed` (of `failure_kind`); `accuracy` is a fraction; `started` and
+    `finished` are seconds since 1970. `micro_batch`: images at once, where a whole batch did not fit.
+    """
+
+    trial: int | None
+    digest: str
+    seed: int
+    repeat: int
+    state: str
+    accuracy: float | None
+    latency_seconds: float | None
+    failure_kind: str | None
+    attempts: int
+    micro_batch: int | None
+    started: float
+    finished: float | None
+
+
+def network_summary(opened: Opened, network: Network, knee: Network | None) -> NetworkSummary:
+    """What is known of one network; `knee` is the front's."""
+    ledger, costs = opened.ledger, network.costs
     error = ledger.standard_error(network)
-    return {
-        "trial": ledger.trials.get(network.digest),
-        "digest": network.digest,
-        "source": network.source,
-        "accuracy": network.accuracy,
-        "accuracy_standard_error": None if np.isnan(error) else error,
-        "seeds": len(network.accuracies),
-        "knee": network is knee,
-        "flops": network.costs["flops"],
-        "params": network.costs["params"],
-        "peak_memory_bytes": network.costs["peak_memory"],
-        "training_memory_bytes": network.costs["training_memory"],
-        "traffic_elements": network.costs["traffic"],
-        "evenness": network.costs.get("evenness"),  # older studies have none
-        "latency_seconds": network.value("latency") if network.values("latency") else None,
-        "wiring": _wiring(ledger, network, identity),
-    }
+    return NetworkSummary(
+        trial=ledger.trials.get(network.digest),
+        digest=network.digest,
+        source=network.source,
+        accuracy=network.accuracy,
+        accuracy_standard_error=None if np.isnan(error) else error,
+        seeds=len(network.accuracies),
+        knee=network is knee,
+        flops=int(costs["flops"]),
+        params=int(costs["params"]),
+        peak_memory_bytes=int(costs["peak_memory"]),
+        training_memory_bytes=int(costs["training_memory"]),
+        traffic_elements=int(costs["traffic"]),
+        # older studies have none
+        evenness=costs.get("evenness"),
+        latency_seconds=network.value("latency") if network.values("latency") else None,
+        wiring=_wiring(ledger, network, opened.row["identity"]),
+    )
 
 
 def _wiring(ledger: Ledger, network: Network, identity: dict[str, Any]) -> str:
@@ -49,12 +94,40 @@ def summarise(opened: Opened) -> dict[str, Any]:
         return _summary(opened)
 
 
-def members(opened: Opened) -> list[dict[str, Any]]:
-    """Every network that has an accuracy, as `member` gives it. Raises StorageError where the study is damaged."""
+def front_of(opened: Opened) -> list[NetworkSummary]:
+    """The front, most accurate first. Raises StorageError where the study is damaged."""
     with undamaged(opened.database.shown_url):
         knee = opened.ledger.knee()
-        identity = opened.row["identity"]
-        return [member(opened.ledger, network, knee, identity) for network in opened.ledger.measured()]
+        return [network_summary(opened, network, knee) for network in opened.ledger.front()]
+
+
+def members(opened: Opened) -> list[NetworkSummary]:
+    """Every network that has an accuracy. Raises StorageError where the study is damaged."""
+    with undamaged(opened.database.shown_url):
+        knee = opened.ledger.knee()
+        return [network_summary(opened, network, knee) for network in opened.ledger.measured()]
+
+
+def trainings_of(opened: Opened) -> list[TrainingSummary]:
+    """Every training, oldest first."""
+    rows = (row for network in opened.ledger.networks.values() for row in network.evaluations)
+    return [
+        TrainingSummary(
+            trial=opened.ledger.trials.get(row["digest"]),
+            digest=row["digest"],
+            seed=row["seed"],
+            repeat=row["repeat"],
+            state=row["state"],
+            accuracy=row["accuracy"],
+            latency_seconds=row.get("latency"),
+            failure_kind=row["failure_kind"],
+            attempts=row["attempt"],
+            micro_batch=row.get("micro_batch"),
+            started=row["started"],
+            finished=row["finished"],
+        )
+        for row in sorted(rows, key=lambda row: int(row["id"]))
+    ]
 
 
 def _summary(opened: Opened) -> dict[str, Any]:
@@ -76,9 +149,11 @@ def _summary(opened: Opened) -> dict[str, Any]:
         "failures": failures(opened),
         "suggestions": opened.database.outcomes(opened.row["id"]),
         "hypervolume": ledger.hypervolume(),
-        "front": [member(ledger, network, knee, identity) for network in front],
+        "front": [asdict(network_summary(opened, network, knee)) for network in front],
         "front_confirmed": sum(len(network.accuracies) > 1 for network in front),
-        "baselines": {kind: [member(ledger, n, None, identity) for n in curve] for kind, curve in curves.items()},
+        "baselines": {
+            kind: [asdict(network_summary(opened, n, None)) for n in curve] for kind, curve in curves.items()
+        },
         "seed_standard_deviation": None if not deviation[1] else deviation[0],
         "seed_degrees_of_freedom": deviation[1],
         "seed_networks": sum(len(network.accuracies) > 1 for network in measured),

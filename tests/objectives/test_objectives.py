@@ -32,7 +32,7 @@ from cspnas.network.serialization import architecture_from, architecture_to
 from cspnas.network.wiring import wire
 from cspnas.objectives.objectives import EXACT, MEASURED, OBJECTIVES, exact_values, human, parse_constraint, with_unit
 from cspnas.objectives.pareto import Reference, losses
-from cspnas.reports.summary import member, summarise
+from cspnas.reports.summary import members, summarise
 from cspnas.reports.summary_table import print_summary
 from cspnas.runners.local.runner import LocalRunner
 from cspnas.samplers.optuna_samplers import OptunaSampler
@@ -405,8 +405,7 @@ def test_a_study_from_before_is_shown_exported_and_continued(start: Start, capsy
     driver = run.go()
     assert driver.ledger.finished == 16
     assert all(math.isnan(n.value("evenness")) or n.evaluations[0]["id"] > 12 for n in driver.ledger.measured())
-    row = member(driver.ledger, driver.ledger.measured()[-1], None, run.row["identity"])
-    assert row["latency_seconds"] is not None
+    assert members(run.opened)[-1].latency_seconds is not None
 
 
 def test_a_new_study_beside_an_old_one_adds_the_figures_that_it_needs(start: Start) -> None:

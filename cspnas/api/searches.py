@@ -1,0 +1,153 @@
+"""A search in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, is_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cspnas.api.spaces import space_to_search
+from cspnas.api.studies import StudyView, view_of
+from cspnas.errors import InputError
+from cspnas.io.did_you_mean import nearest
+from cspnas.io.steps import Step, silent
+from cspnas.objectives.objectives import check_one_measured
+from cspnas.runners.protocol import OnEvent, RunEvent, RunnerOptions, Work
+from cspnas.storage.locations import Place, existing_place, new_name, new_place
+from cspnas.study.settings import Study
+
+if TYPE_CHECKING:
+    from cspnas.search.run import Session
+
+
+@dataclass(frozen=True, slots=True)
+class SearchEvent:
+    """Something that happened in a search. `kind`: `started`, `epoch` (of a training), `finished`, `crashed` (a training that
+    is tried again), `reused` (another study had the result), `tick` (nothing happened for a second).
+
+    `digest` and `seed` name the training. `accuracy` is a fraction, `loss` of an epoch a mean over its images, `failure` says
+    why a training gave no result. `trainings` have ended, of `trials` in all.
+    """
+
+    kind: RunEvent
+    trainings: int
+    trials: int
+    digest: str | None = None
+    seed: int | None = None
+    accuracy: float | None = None
+    loss: float | None = None
+    failure: str | None = None
+
+
+def search(
+    space: Study | str | Path,
+    *,
+    study: str | None = None,
+    storage: str | None = None,
+    trials: int | None = None,
+    sampler: str | None = None,
+    seed: int | None = None,
+    workers: int | None = None,
+    seconds: float | None = None,
+    runner: str = "local",
+    address: str | None = None,
+    device: str = "auto",
+    per_gpu: int | None = None,
+    reuse_from: str | None = None,
+    on_event: Callable[[SearchEvent], None] | None = None,
+    on_step: Step = silent,
+) -> StudyView:
+    """Search a space until its budget is spent; the study, open to read. The same call again continues the study.
+
+    `space` is a value of `load_space`, a file, or a shipped space's name. `study` is the study's name (the space's if not
+    given), `storage` a database file or URL (`studies/NAME.db`). `trials` counts trainings in all, earlier ones included;
+    nothing is started after `seconds`. `trials`, `sampler`, `seed` and `workers` replace those of the space. `runner` is
+    `local` or `ray` (at `address`), `device` is `auto`, `cpu`, `cuda` or `cuda:0,1`, shared by `per_gpu` trainings.
+    `reuse_from` is a study whose results are taken over where they are the same. `on_event` hears what happens, in this
+    process; `on_step` what is prepared before. Workers are processes: they do not run the calling script.
+
+    Raises InputError for wrong arguments, files and data, with nothing written; StorageError where the database cannot be
+    used; CspnasError where the work failed. KeyboardInterrupt ends a search with every finished training kept.
+    """
+    chosen: dict[str, Any] = {
+        "trials": trials,
+        "sampler": sampler,
+        "seed": seed,
+        "workers": workers,
+        "time_limit": seconds,
+    }
+    settings = space_to_search(space, on_step)
+    settings = replace(settings, **{key: value for key, value in chosen.items() if value is not None})
+    _check(settings)
+    place = new_place(new_name(study, settings.space_name), storage)
+    return run(
+        settings,
+        place,
+        RunnerOptions(runner, address, device, per_gpu),
+        reuse_from=None if reuse_from is None else existing_place(reuse_from, "reuse_from"),
+        on_open=lambda session: _telling(session, on_event),
+        on_step=on_step,
+    )
+
+
+def run(
+    settings: Study,
+    place: Place,
+    options: RunnerOptions,
+    *,
+    reuse_from: Place | None,
+    on_open: Callable[[Session], OnEvent],
+    on_step: Step = silent,
+) -> StudyView:
+    """As `search`, with everything read and checked; `on_open` gets the open search and gives what hears its events."""
+    from cspnas.search.run import run_search
+
+    reason = run_search(settings, place, options=options, reuse_from=reuse_from, on_open=on_open, on_step=on_step)
+    return view_of(place, reason=reason)
+
+
+def _check(settings: Study) -> None:
+    """Raises InputError for values that a space file would be refused for."""
+    from cspnas.documents.space_file import SAMPLERS
+
+    for name, value, least in (
+        ("trials", settings.trials, 1),
+        ("seed", settings.seed, 0),
+        ("workers", settings.workers, 0),
+    ):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise InputError(f"{name}={value!r}", expected=f"an integer of at least {least}", where="cspnas.search")
+    if settings.time_limit is not None and not settings.time_limit > 0:
+        raise InputError(f"seconds={settings.time_limit!r}", expected="a number above 0", where="cspnas.search")
+    if not settings.recipe.dataset:
+        found = f"space {settings.space_name} without a data set"
+        do = 'load_space(..., {"proxy.dataset": "folder:PATH"})'
+        raise InputError(found, expected="data to train on", where="cspnas.search", do=do)
+    if settings.sampler not in SAMPLERS:
+        expected, do = f"one of {', '.join(SAMPLERS)}", nearest(str(settings.sampler), SAMPLERS)
+        raise InputError(f"sampler={settings.sampler!r}", expected=expected, where="cspnas.search", do=do)
+    if settings.sampler == "cost-aware":
+        check_one_measured(settings.objectives, "cspnas.search")
+
+
+def _telling(session: Session, on_event: Callable[[SearchEvent], None] | None) -> OnEvent:
+    def hear(kind: RunEvent, work: Work | None, detail: Any) -> None:
+        if on_event is None:
+            return
+        told = asdict(detail) if is_dataclass(detail) and not isinstance(detail, type) else dict(detail or {})
+        failure = told.get("failure") or {}
+        on_event(
+            SearchEvent(
+                kind,
+                session.driver.ledger.finished,
+                session.study.trials,
+                digest=work.digest if work else told.get("digest"),
+                seed=work.unit["seed"] if work else told.get("seed"),
+                accuracy=None if failure else told.get("accuracy"),
+                loss=told.get("loss"),
+                failure=f"{failure['kind']}: {failure.get('message', '')}" if failure else None,
+            )
+        )
+
+    return hear

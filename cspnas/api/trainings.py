@@ -1,0 +1,270 @@
+"""Train one architecture in Python, and open the test part of its data once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cspnas.errors import CspnasError, InputError, TrainingError
+from cspnas.io.steps import Step, silent
+from cspnas.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    import torch
+
+    from cspnas.data.datasets import DataSet, Split
+    from cspnas.documents.architecture_file import ArchitectureFile
+    from cspnas.training.batches import InMemoryBatches
+    from cspnas.training.module import Network
+    from cspnas.training.train import Epoch
+
+SMALL = 100_000_000  # FLOPs of one image
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedNetwork:
+    """`network` is trained, in training mode, on the device that it was trained on. Accuracies are fractions;
+    `test_accuracy` is None where the data set has no test part. `report` says what made them, as plain data.
+    """
+
+    network: Network
+    validation_accuracy: float
+    test_accuracy: float | None
+    test_images: int
+    curve: tuple[Epoch, ...]
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All that a training needs, opened and checked before it starts; `test` None: the data set has no test part."""
+
+    file: ArchitectureFile
+    recipe: Recipe
+    seed: int
+    device: torch.device
+    data: DataSet
+    test: Split | None
+
+
+def to_stderr(text: str) -> None:
+    """Say a line."""
+    sys.stderr.write(f"{text}\n")
+
+
+def train(
+    architecture: str | Path,
+    *,
+    dataset: str | None = None,
+    epochs: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    checkpoint: Path | None = None,
+    checkpoint_seconds: float = 60.0,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    on_step: Step = silent,
+    on_note: Callable[[str], None] = to_stderr,
+) -> TrainedNetwork:
+    """Train an architecture on the training part of a data set, watch validation, then evaluate the test part once.
+
+    `architecture` is a file (as `cspnas export` writes it, with its recipe) or a reference's name. `dataset` and `epochs`
+    replace those of the recipe. The same seed on the same machine gives the same weights. With `checkpoint`, a training
+    that was killed goes on from that file, written every `checkpoint_seconds`. `on_epoch` hears each epoch's loss and
+    validation accuracy, `on_note` what the user should know, a line each.
+
+    Raises InputError before the training for wrong files, data and devices; CspnasError where the training fails.
+    """
+    from cspnas.documents.architecture_file import find_architecture, read_architecture
+
+    file = read_architecture(find_architecture(str(architecture)))
+    job = prepare(file, dataset=dataset, epochs=epochs, seed=seed, device=device, on_step=on_step, on_note=on_note)
+    return run(job, checkpoint, checkpoint_seconds, on_epoch, on_note)
+
+
+def prepare(
+    file: ArchitectureFile,
+    *,
+    dataset: str | None,
+    epochs: int | None,
+    seed: int,
+    device: str,
+    on_step: Step = silent,
+    on_note: Callable[[str], None] = to_stderr,
+) -> Job:
+    """Read and check all that the training of a file needs; arguments and errors are those of `train`."""
+    # before torch is imported
+    _check_flops(file)
+    return _job(file, _recipe(file.document, epochs, dataset), device, seed, on_step, on_note)
+
+
+def _recipe(document: dict[str, Any], epochs: int | None, dataset: str | None) -> Recipe:
+    recipe = Recipe(**(document.get("recipe") or {}))
+    return replace(recipe, epochs=epochs or recipe.epochs, dataset=recipe.dataset if dataset is None else dataset)
+
+
+def _job(
+    file: ArchitectureFile, recipe: Recipe, device_name: str, seed: int, step: Step, say: Callable[[str], None]
+) -> Job:
+    step(f"reading the data set {recipe.dataset}")
+    import torch
+
+    from cspnas.data import datasets
+    from cspnas.runners.local.devices import gpus_for
+    from cspnas.training.train import faster_precision
+
+    gpus = gpus_for(device_name)
+    device = torch.device("cuda", gpus[0]) if gpus else torch.device("cpu")
+    _check_size(file, recipe, device)
+    data = datasets.load(recipe.dataset)
+    _check_form(file, data)
+    test = datasets.load_test(recipe.dataset) if datasets.has_test(recipe.dataset) else None
+    if recipe.precision == "auto":
+        step("measuring which precision is faster")
+        recipe = replace(recipe, precision=faster_precision(device))
+    for note in _notes(file, recipe, data, test):
+        say(note)
+    return Job(file, recipe, seed, device, data, test)
+
+
+def _check_size(file: ArchitectureFile, recipe: Recipe, device: torch.device) -> None:
+    from cspnas.network.wiring import wire
+    from cspnas.training.memory_check import check_fits
+
+    try:
+        check_fits(wire(file.architecture), recipe.batch_size, device)
+    except TrainingError as error:
+        do = "lower recipe.batch_size in the file, or take a smaller network"
+        raise InputError(str(error), expected="a network that fits", where=str(file.path), do=do) from None
+
+
+def _check_flops(file: ArchitectureFile) -> None:
+    from cspnas.network.cost import cost_of
+    from cspnas.network.wiring import wire
+    from cspnas.objectives.objectives import LARGEST, human
+
+    flops = cost_of(wire(file.architecture)).flops
+    if flops > LARGEST.bound:
+        raise InputError(
+            f"a network of {human('flops', flops)} FLOPs",
+            expected=f"at most {human('flops', LARGEST.bound)}",
+            where=str(file.path),
+            do="take a smaller network, or smaller images",
+        )
+
+
+def _check_form(file: ArchitectureFile, data: DataSet) -> None:
+    architecture = file.architecture
+    if data.input_shape != architecture.input_shape or data.classes != architecture.classes:
+        do = "choose the data set that it was made for with --dataset"
+        if data.input_shape == architecture.input_shape:
+            do += f", or set classes: {data.classes} in a copy of the file and remove its digest line"
+        raise InputError(
+            f"images {data.input_shape} of {data.classes} classes in {data.name}",
+            expected=f"{architecture.input_shape} and {architecture.classes} classes, as in the architecture",
+            where=str(file.path),
+            do=do,
+        )
+
+
+def _notes(file: ArchitectureFile, recipe: Recipe, data: DataSet, test: Split | None) -> Iterator[str]:
+    """What the user should know before the training, a line each."""
+    searched = file.document.get("data") or {}
+    if searched.get("checksum") not in (None, data.checksum):
+        yield (
+            f"note: {recipe.dataset} is not the data of {searched.get('dataset')} that {file.path} was searched on "
+            f"(checksum {data.checksum[:12]}, there {str(searched['checksum'])[:12]}): accuracies do not compare"
+        )
+    if test is None:
+        yield f"note: {recipe.dataset} has no folder test: the test accuracy will be null, weights are written all the same"
+
+
+def run(
+    job: Job,
+    checkpoint: Path | None,
+    checkpoint_seconds: float,
+    on_epoch: Callable[[Epoch], None],
+    on_note: Callable[[str], None] = to_stderr,
+) -> TrainedNetwork:
+    """Train what was prepared; arguments and errors are those of `train`."""
+    import torch
+
+    from cspnas.network.wiring import wire
+    from cspnas.training.batches import InMemoryBatches
+    from cspnas.training.checkpoint import Keeper, key_of
+    from cspnas.training.evaluation import versions
+    from cspnas.training.module import Network, initialise
+    from cspnas.training.train import train as train_network
+
+    network = Network(wire(job.file.architecture))
+    initialise(network, job.seed)
+    placed, keeper = InMemoryBatches(job.data, job.device), None
+    if checkpoint is not None:
+        key = key_of(network.graph.digest(), placed, job.recipe, job.seed, None)
+        keeper = Keeper(checkpoint, key, on_note, seconds=checkpoint_seconds)
+    threads = (keeper.threads if keeper else None) or _threads(network)
+    torch.set_num_threads(threads)
+    with _failing_in_one_line(job.file.path):
+        trained = train_network(network, placed, job.recipe, job.seed, on_epoch, keeper=keeper)
+        accuracy, images = _tested(network, placed, job)
+    report = {
+        "architecture": job.file.document | {"measured": None},
+        "recipe": asdict(job.recipe),
+        "seed": job.seed,
+        "validation_accuracy": trained.accuracy,
+        "test_accuracy": accuracy,
+        "test_images": images,
+        "curve": [asdict(epoch) for epoch in trained.curve],
+        "data_checksum": job.data.checksum,
+        "device": str(job.device),
+        "threads": threads,
+        "versions": versions(),
+    }
+    return TrainedNetwork(network, trained.accuracy, accuracy, images, trained.curve, report)
+
+
+def _tested(network: Network, placed: InMemoryBatches, job: Job) -> tuple[float | None, int]:
+    """Accuracy on the test part, and its images."""
+    from cspnas.training.train import VALIDATED_AT_ONCE, predict_correct
+
+    if job.test is None:
+        return None, 0
+    correct = predict_correct(network, placed.of(job.test, VALIDATED_AT_ONCE), job.recipe)
+    return float(correct.mean()), len(correct)
+
+
+def _threads(network: Network) -> int:
+    """Threads on the CPU; OMP_NUM_THREADS wins.
+
+    Threads wait for each other after every operation. Where other programs run on the cores, that made a step of a
+    small network (0.6 MFLOPs) 60 times slower with two threads than with one, and of CSPResNet-50 10 times (two cores,
+    load 7): so only idle cores count, and a network of the size that a search trains gets one.
+    """
+    import torch
+
+    from cspnas.network.cost import cost_of
+
+    if os.environ.get("OMP_NUM_THREADS"):
+        return torch.get_num_threads()
+    if 2 * cost_of(network.graph).macs < SMALL:
+        return 1
+    return max(1, len(os.sched_getaffinity(0)) - round(os.getloadavg()[0]))
+
+
+@contextmanager
+def _failing_in_one_line(path: Path) -> Iterator[None]:
+    from cspnas.training.evaluation import is_out_of_memory
+
+    try:
+        yield
+    except TrainingError as error:
+        raise CspnasError(f"{path}: training {error.kind}: {error}; lower the learning rate") from None
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise CspnasError(f"{path}: out of memory ({reason}); lower recipe.batch_size in the file") from None
