@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from cspnas.network.architecture import Fusion, NormOrder, Split, Taps
+from cspnas.network.families import all_families
 
 
 class _Model(BaseModel):
@@ -28,7 +29,6 @@ Share = Annotated[float, Field(ge=0, lt=1), BeforeValidator(_number)]
 Positive = Annotated[float, Field(gt=0, le=64), BeforeValidator(_number)]
 Depth = Annotated[int, Field(ge=1, le=256)]
 Activation = Literal["relu", "leaky_relu", "silu", "mish", "hardswish", "gelu"]
-Family = Literal["densenet", "peleenet", "resnet", "resnext", "darknet"]
 StemKind = Literal["conv", "pelee"]
 PoolKernel = Literal[0, 2, 3]
 Stride = Literal[1, 2, 4]
@@ -52,7 +52,9 @@ if TYPE_CHECKING:  # mypy reads no computed types
     Pools = list[str]
     Activations = list[str]
     Norms = list[NormOrder]
+    Family = str
 else:
+    Family = Literal[tuple(all_families())]
     Depths, Widths, Switches, Ratios = map(_choices, (Depth, Width, bool, Ratio))
     Positives, Fusions, Splits, TapChoices = map(
         _choices, (Positive, Fusion, Literal["slice", "project", "expand"], Taps)

@@ -12,9 +12,6 @@ NormOrder = Literal["after", "before"]
 
 FUSIONS: tuple[Fusion, ...] = ("first", "last", "both")
 SPLITS: tuple[Split, ...] = ("slice", "project", "expand")
-DENSE_FAMILIES = ("densenet", "peleenet")
-RESIDUAL_FAMILIES = ("resnet", "resnext", "darknet")
-FAMILIES = (*DENSE_FAMILIES, *RESIDUAL_FAMILIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +66,16 @@ class Stage:
     stride: int = 1
     shortcut: Literal["project", "common"] = "project"
     downsample: Downsample | None = None
+
+    @property
+    def kind(self) -> Literal["dense", "residual"]:
+        """Of its family's stages."""
+        return "residual" if self.growth_rate is None else "dense"
+
+    @property
+    def size(self) -> int:
+        """What the family's gene of size gives: the growth rate, or the output width."""
+        return self.growth_rate or self.out
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,8 @@ Units and layers read one value and give one: they are added as parts, whose cos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from cspnas.network.architecture import NormOrder, Stage
@@ -146,12 +145,3 @@ def _shortcut(units: Units, block: str, new: int, x: int, width: int, stride: in
 
 
 Block = Callable[[Units, str, int, Stage], list[int]]
-BLOCKS: Mapping[str, Block] = MappingProxyType(
-    {
-        "densenet": dense_block,
-        "peleenet": two_way_dense_block,
-        "resnet": bottleneck_block,
-        "resnext": bottleneck_block,
-        "darknet": dark_block,
-    }
-)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import get_args
 
 from cspnas.errors import ArchitectureError
-from cspnas.network.architecture import FAMILIES, FUSIONS, SPLITS, Architecture, NormOrder, Stage, Taps
+from cspnas.network.architecture import FUSIONS, SPLITS, Architecture, NormOrder, Stage, Taps
+from cspnas.network.families import family_of
 from cspnas.network.operations import check_name
 
 
@@ -21,7 +22,7 @@ def check_names(architecture: Architecture) -> None:
 def check_piece(architecture: Architecture, number: int) -> None:
     """`check_names` of the whole network's names (0) or of one stage (from 1)."""
     if number == 0:
-        check_name("family", architecture.family, FAMILIES)
+        family_of(architecture.family)
         check_name("norm", architecture.norm, get_args(NormOrder))
         check_name("head", architecture.head, ("linear", "conv"))
         check_name("stem", architecture.stem.kind, ("conv", "pelee"))

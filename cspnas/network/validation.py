@@ -7,7 +7,8 @@ from __future__ import annotations
 from dataclasses import fields
 
 from cspnas.errors import ArchitectureError
-from cspnas.network.architecture import DENSE_FAMILIES, Architecture, Csp, Stage, Stem
+from cspnas.network.architecture import Architecture, Csp, Stage, Stem
+from cspnas.network.families import Family, named_by_size
 
 _DEFAULTS = {kind: {f.name: f.default for f in fields(kind)} for kind in (Architecture, Stem, Stage, Csp)}
 
@@ -31,26 +32,26 @@ def check_stem(architecture: Architecture) -> None:
         _check_idle(architecture, ("negative_slope",), f"with activation {architecture.activation}", "negative_slope")
 
 
-def check_stage(family: str, name: str, stage: Stage, channels: int) -> None:
+def check_stage(family: Family, name: str, stage: Stage, channels: int) -> None:
     """Raises ArchitectureError where `stage`, on `channels` after its downsampling, is no stage of `family`."""
-    dense = family in DENSE_FAMILIES
-    _check_kind(family, name, stage, dense)
+    _check_kind(family, name, stage)
+    dense = stage.kind == "dense"
     if dense:
         _check_idle(stage, ("groups", "stride", "shortcut"), "in a dense stage", name)
     elif stage.stride == 1 and stage.width == (channels if stage.csp is None else stage.csp.part2):
         _check_idle(stage, ("shortcut",), "in a stage whose blocks all keep their shape", name)
     if not dense or stage.csp is not None:
-        _check_idle(stage, ("transition",), "in a CSP stage" if dense else f"in a {family} stage", name)
+        _check_idle(stage, ("transition",), "in a CSP stage" if dense else f"in a {family.name} stage", name)
     if stage.csp is not None:
         _check_csp(name, stage, stage.csp, channels)
     _check_pool(name, stage)
 
 
-def _check_kind(family: str, name: str, stage: Stage, dense: bool) -> None:
-    if dense != (stage.growth_rate is not None) or dense == (stage.width is not None):
+def _check_kind(family: Family, name: str, stage: Stage) -> None:
+    if stage.kind != family.kind or (stage.width is None) != (stage.kind == "dense"):
         raise ArchitectureError(
-            f"a stage with {'width' if stage.growth_rate is None else 'growth_rate'} in family {family}",
-            expected="growth_rate for densenet and peleenet, width for resnet, resnext and darknet",
+            f"a stage with {'width' if stage.growth_rate is None else 'growth_rate'} in family {family.name}",
+            expected=", ".join(f"{gene} for {named_by_size(gene)}" for gene in ("growth_rate", "width")),
             where=name,
         )
     if stage.width is not None and stage.bottleneck > stage.width:
@@ -74,7 +75,7 @@ def ends_in_transition(stage: Stage) -> bool:
     """Whether the stage's last layer, a pool apart, is a transition."""
     if stage.csp is not None:
         return stage.csp.fusion != "last"
-    return stage.width is None and stage.transition
+    return stage.kind == "dense" and stage.transition
 
 
 def _check_csp(name: str, stage: Stage, csp: Csp, channels: int) -> None:
@@ -85,7 +86,7 @@ def _check_csp(name: str, stage: Stage, csp: Csp, channels: int) -> None:
     _check_parts(name, csp, channels)
     if csp.split == "slice":
         _check_idle(csp, ("linear",), "of parts that are sliced", name)
-    if stage.width is None:
+    if stage.kind == "dense":
         _check_idle(csp, ("taps",), "in a dense stage, whose output holds every tap", name)
     if (csp.t1 is None) != (csp.fusion == "first"):
         raise ArchitectureError(

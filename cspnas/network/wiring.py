@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cspnas.network.architecture import Architecture, Csp, Downsample, Stage, Stem
-from cspnas.network.blocks import BLOCKS, Units
+from cspnas.network.blocks import Block, Units
+from cspnas.network.families import family_of
 from cspnas.network.graph import Graph, GraphBuilder
 from cspnas.network.names import check_names
 from cspnas.network.operations import Shape
@@ -82,11 +83,12 @@ def add_stage(network: GraphBuilder, architecture: Architecture, number: int, x:
     units, stage, name = units_of(network, architecture), architecture.stages[number - 1], f"stage{number}"
     if stage.downsample is not None:
         x = _downsample(units, f"{name}.downsample", x, stage.downsample)
-    check_stage(architecture.family, name, stage, network.channels(x))
+    family = family_of(architecture.family)
+    check_stage(family, name, stage, network.channels(x))
     if stage.csp is None:
-        x = BLOCKS[architecture.family](units, f"{name}.block", x, stage)[-1]
+        x = family.block(units, f"{name}.block", x, stage)[-1]
     else:
-        x = _cross_stage(units, architecture.family, name, x, stage, stage.csp)
+        x = _cross_stage(units, family.block, name, x, stage, stage.csp)
     if stage.pool_first:
         x = network.add("pool", f"{name}.pool", x)
     if ends_in_transition(stage):
@@ -95,7 +97,7 @@ def add_stage(network: GraphBuilder, architecture: Architecture, number: int, x:
     return network.add("pool", f"{name}.pool", x) if stage.pool and not stage.pool_first else x
 
 
-def _cross_stage(units: Units, family: str, name: str, x: int, stage: Stage, csp: Csp) -> int:
+def _cross_stage(units: Units, block: Block, name: str, x: int, stage: Stage, csp: Csp) -> int:
     """Split, block, the transition on the block's side, fusion. The concat's order is [block's side, part 1].
 
     Of two projections, part 1's comes first if it is no wider than the stage's input, else last: the peak of memory is
@@ -114,7 +116,7 @@ def _cross_stage(units: Units, family: str, name: str, x: int, stage: Stage, csp
 
     part1 = part("part1", 0, csp.part1) if early else -1
     part2 = part("part2", csp.part1, csp.part2)
-    side = BLOCKS[family](units, f"{name}.block", part2, stage)
+    side = block(units, f"{name}.block", part2, stage)
     x = side[-1] if csp.taps == "last" else network.add("concat", f"{name}.taps", part2, *side)
     if csp.t1 is not None:
         x = units.add(f"{name}.transition1", x, csp.t1)
