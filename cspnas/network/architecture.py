@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Fusion = Literal["first", "last", "both"]
 Split = Literal["slice", "project", "expand"]
@@ -124,3 +124,18 @@ class Architecture:
     norm: NormOrder = "after"
     head: Literal["linear", "conv"] = "linear"
     negative_slope: float = 0.1
+
+
+class Piece(NamedTuple):
+    """A part of a network with one value in and one out: its name (`stem`, `stageN`, `head`) and what says its layers, which
+    of the head is the number of classes.
+    """
+
+    name: str
+    part: Stem | Stage | int
+
+
+def pieces(architecture: Architecture) -> tuple[Piece, ...]:
+    """The stem, each stage and the head, in running order."""
+    stages = [Piece(f"stage{number}", stage) for number, stage in enumerate(architecture.stages, start=1)]
+    return (Piece("stem", architecture.stem), *stages, Piece("head", architecture.classes))

@@ -38,7 +38,7 @@ class Units:
 
     def part(self, wire: Callable[..., int], name: str, x: int, *settings: Any) -> int:
         """`wire(self, name, x, *settings)`: what reads `x` alone and gives one value, so that its cost may be known."""
-        return self.network.part(wire, self, name, x, settings)
+        return wire(self, name, x, *settings)
 
     def activate(self, name: str, x: int) -> int:
         """The architecture's activation."""

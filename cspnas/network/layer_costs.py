@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from cspnas.network.architecture import Architecture
+from cspnas.network.architecture import Architecture, pieces
 from cspnas.network.cost import macs_by_operation, params_by_operation, traffic_by_operation
 from cspnas.network.graph import Graph, Operation
 from cspnas.network.liveness import fold_norms, live_bytes, plan
@@ -77,10 +77,11 @@ def parts_of(architecture: Architecture) -> list[Part]:
     layers = layers_of(wire(architecture))
     shape: Shape = architecture.input_shape
     parts = []
-    for number, (name, members) in enumerate(groupby(layers, key=lambda layer: part_name(layer.name))):
-        piece = wire_piece(architecture, number, shape)
-        parts.append(Part(name, tuple(members), gradient_paths(piece)))
-        shape = piece.operations[piece.output].shape
+    for piece in pieces(architecture):
+        graph = wire_piece(architecture, piece, shape)
+        members = tuple(layer for layer in layers if part_name(layer.name) == piece.name)
+        parts.append(Part(piece.name, members, gradient_paths(graph)))
+        shape = graph.operations[graph.output].shape
     return parts
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from cspnas.errors import ArchitectureError
-from cspnas.network.architecture import FUSIONS, SPLITS, Architecture, NormOrder, Stage, Taps
+from cspnas.network.architecture import FUSIONS, SPLITS, Architecture, NormOrder, Piece, Stage, Stem, Taps, pieces
 from cspnas.network.families import family_of
 from cspnas.network.operations import check_name
 
@@ -15,22 +15,22 @@ def check_names(architecture: Architecture) -> None:
 
     Activations and widths are checked where they are wired.
     """
-    for number in range(len(architecture.stages) + 1):
-        check_piece(architecture, number)
+    for piece in pieces(architecture):
+        check_piece(architecture, piece)
 
 
-def check_piece(architecture: Architecture, number: int) -> None:
-    """`check_names` of the whole network's names (0) or of one stage (from 1)."""
-    if number == 0:
+def check_piece(architecture: Architecture, piece: Piece) -> None:
+    """`check_names` of one stage, or with the stem of the whole network's names."""
+    if isinstance(piece.part, Stem):
         family_of(architecture.family)
         check_name("norm", architecture.norm, get_args(NormOrder))
         check_name("head", architecture.head, ("linear", "conv"))
         check_name("stem", architecture.stem.kind, ("conv", "pelee"))
-    elif number <= len(architecture.stages):
+    elif isinstance(piece.part, Stage):
         try:
-            _check_stage(architecture.stages[number - 1])
+            _check_stage(piece.part)
         except ArchitectureError as error:
-            raise ArchitectureError(error.found, expected=error.expected, where=f"stage{number}") from None
+            raise ArchitectureError(error.found, expected=error.expected, where=piece.name) from None
 
 
 def _check_stage(stage: Stage) -> None:

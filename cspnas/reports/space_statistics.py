@@ -140,7 +140,7 @@ def peak_place(architecture: Architecture, table: CostTable) -> str:
         live = live_bytes(graph, plan(graph))
         return part_name(graph.operations[live.index(max(live))].name)
     peaks = table.peaks(architecture)
-    return ["stem", *(f"stage{n}" for n in range(1, len(peaks) - 1)), "head"][peaks.index(max(peaks))]
+    return max(peaks, key=peaks.__getitem__)
 
 
 def csp_lowers(space: SearchSpace, networks: list[Candidate]) -> dict[str, dict[str, float]]:
