@@ -9,23 +9,22 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from cspnas.documents.derived import Model
 from cspnas.documents.packaged_files import find, shipped
-from cspnas.documents.schema import SpaceDocument, StageDocument
+from cspnas.documents.schema import SEARCH, SpaceDocument
 from cspnas.documents.schema_errors import placed, short, validated, where
 from cspnas.documents.yaml_source import Lines, parse_yaml, read_yaml
 from cspnas.errors import ArchitectureError, InputError
 from cspnas.io.did_you_mean import nearest
-from cspnas.network.architecture import Stem
 from cspnas.network.families import Family, family_of
 from cspnas.network.wiring import wire
 from cspnas.objectives.objectives import check_objectives, check_one_measured, parse_constraint
 from cspnas.space.search_space import SearchSpace, StageChoices
 from cspnas.space.stage_resolution import resolve_stage, split
-from cspnas.study.settings import Baselines, Study
-from cspnas.training.recipe import DATASET_FORMS, Recipe
+from cspnas.study.settings import SAMPLERS, Study
+from cspnas.training.recipe import DATASET_FORMS
 
 Form = tuple[tuple[int, int, int], int]  # input shape, classes
-SAMPLERS = ("cost-aware", "nsga2", "tpe", "gp", "random")
 
 
 def shipped_spaces() -> dict[str, Path]:
@@ -125,37 +124,24 @@ class _Reading:
         objectives = check_objectives(document.objectives, self.at("objectives"))
         if sampler == "cost-aware":
             check_one_measured(objectives, self.at("objectives"))
-        study = Study(
-            space_name=space_name,
-            space=self.space(),
-            objectives=objectives,
-            constraints=tuple(
-                parse_constraint(text, self.at("constraints", n)) for n, text in enumerate(document.constraints)
-            ),
-            recipe=Recipe(**document.proxy.model_dump()),
-            baselines=Baselines(**document.baselines.model_dump()),
-            sampler=sampler,
-            trials=document.search.trials,
-            seed=document.search.seed,
-            confirm_share=document.search.confirm,
-            workers=document.search.workers,
-            timeout=document.search.timeout,
-        )
+        space = self.space()
+        constraints = [parse_constraint(text, self.at("constraints", n)) for n, text in enumerate(document.constraints)]
+        search = {field: getattr(document.search, key) for field, key in SEARCH.items()}
+        study = Study(space_name, space, objectives, tuple(constraints), document.proxy, document.baselines, **search)
         self.check_reachable(study.space)
         return study
 
     def space(self) -> SearchSpace:
         document = self.document
         input_shape, classes = self.form()
-        stems = tuple(Stem(**{**stem.model_dump(), "hidden": tuple(stem.hidden)}) for stem in document.stem)
-        self.check_once([stem.label for stem in stems], "stem")
+        self.check_once([stem.label for stem in document.stem], "stem")
         self.check_once(document.activation, "activation")
         self.check_once(document.norm, "norm")
         return SearchSpace(
             document.family,
             input_shape,
             classes,
-            stems,
+            tuple(document.stem),
             tuple(document.activation),
             tuple(self.stage(number, stage) for number, stage in enumerate(document.stages)),
             tuple(document.norm),
@@ -166,9 +152,9 @@ class _Reading:
         if len(set(values)) < len(values):
             raise InputError(f"choices {list(values)}", expected="each choice once", where=self.at(*path))
 
-    def stage(self, number: int, document: StageDocument) -> StageChoices:
+    def stage(self, number: int, document: Model) -> StageChoices:
         """The choices of a stage: what its family needs and lacks is added, what other families have is refused."""
-        given = {key: value for key, value in document.model_dump().items() if value is not None}
+        given = {key: value for key, value in document if value is not None}
         family, last = family_of(self.document.family), number == len(self.document.stages) - 1
         for key, values in given.items():
             place = self.at("stages", number, key)

@@ -12,8 +12,8 @@ from cspnas.network.architecture import Architecture, Piece, pieces
 from cspnas.network.blocks import Units
 from cspnas.network.graph import Graph, GraphBuilder, Topology
 from cspnas.network.liveness import Saved, folding_of, live_of, plan_of, saved_of
-from cspnas.network.names import check_piece
 from cspnas.network.operations import BYTES, Form, Shape
+from cspnas.network.validation import check_piece
 from cspnas.network.wiring import add_piece, wire, wire_piece
 
 

@@ -1,4 +1,4 @@
-"""The families of networks, one row each: their block, the genes of their stages, how those resolve.
+"""The families of networks, one row each: their block, the kind and the genes of their stages.
 
 A package outside adds one by an entry point of group `cspnas.families` that names a `Family`; every process that imports
 the package, workers among them, then knows it.
@@ -7,17 +7,14 @@ the package, workers among them, then knows it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import Any, Literal
 
 from cspnas.errors import InputError
 from cspnas.network.blocks import Block, bottleneck_block, dark_block, dense_block, two_way_dense_block
 from cspnas.network.operations import check_name
-
-ENTRY_POINTS = "cspnas.families"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,71 +39,45 @@ class Family:
         return frozenset({*self.defaults, self.size_gene, "depth", "csp", "split_ratio", "fusion"})
 
 
-_DENSENET = Family(
-    "densenet",
-    dense_block,
-    kind="dense",
-    size_gene="growth_rate",
-    defaults=MappingProxyType(
-        {"bottleneck_ratio": (2.0,), "compression": (0.5,), "split": ("slice",), "pool": ("after",)}
-    ),
+_DENSE = {"bottleneck_ratio": (2.0,), "compression": (0.5,), "split": ("slice",), "pool": ("after",)}
+_RESIDUAL = {"bottleneck_ratio": (0.5,), "groups": (1,), "split": ("project",), "taps": ("last",)}
+_ROWS = (
+    Family("densenet", dense_block, "dense", "growth_rate", MappingProxyType(_DENSE)),
+    Family("peleenet", two_way_dense_block, "dense", "growth_rate", MappingProxyType(_DENSE)),
+    Family("resnet", bottleneck_block, "residual", "width", MappingProxyType(_RESIDUAL)),
+    Family("resnext", bottleneck_block, "residual", "width", MappingProxyType(_RESIDUAL)),
+    Family("darknet", dark_block, "residual", "width", MappingProxyType(_RESIDUAL), grouped_output=True),
 )
-_RESNET = Family(
-    "resnet",
-    bottleneck_block,
-    kind="residual",
-    size_gene="width",
-    defaults=MappingProxyType({"bottleneck_ratio": (0.5,), "groups": (1,), "split": ("project",), "taps": ("last",)}),
-)
-FAMILIES: Mapping[str, Family] = MappingProxyType(
-    {
-        row.name: row
-        for row in (
-            _DENSENET,
-            replace(_DENSENET, name="peleenet", block=two_way_dense_block),
-            _RESNET,
-            replace(_RESNET, name="resnext"),
-            replace(_RESNET, name="darknet", block=dark_block, grouped_output=True),
-        )
-    }
-)
+FAMILIES: Mapping[str, Family] = MappingProxyType({row.name: row for row in _ROWS})
 
 
 def family_of(name: str) -> Family:
     """The row of a family. Raises ArchitectureError for a name that is none, InputError as `all_families` does."""
-    row = FAMILIES.get(name) or all_families().get(name)
-    if row is None:
+    if name not in FAMILIES:
         check_name("family", name, tuple(all_families()))
-        raise AssertionError(name)
-    return row
+    return FAMILIES.get(name) or all_families()[name]
 
 
 @cache
 def all_families() -> Mapping[str, Family]:
     """Ours, then those of installed packages. Raises InputError for one of these that cannot be used."""
+    from importlib.metadata import entry_points
+
     rows = dict(FAMILIES)
-    for point in entry_points(group=ENTRY_POINTS):
-        row = _loaded(point)
-        if row.name in rows:
-            raise _unusable(point, f"family {row.name!r} again", "a name of its own")
+    for point in entry_points(group="cspnas.families"):
+        place, do = (
+            f"entry point {point.name} = {point.value}",
+            f"mend or uninstall package {point.dist and point.dist.name}",
+        )
+        try:
+            row = point.load()
+        except Exception as error:  # whatever a foreign package raises when it is imported
+            raise InputError(f"{type(error).__name__}: {error}", expected="a family", where=place, do=do) from None
+        if not isinstance(row, Family) or row.name in rows:
+            found = f"family {row.name!r} again" if isinstance(row, Family) else f"a {type(row).__name__}"
+            raise InputError(found, expected="a Family with a name of its own", where=place, do=do)
         rows[row.name] = row
     return MappingProxyType(rows)
-
-
-def _loaded(point: EntryPoint) -> Family:
-    try:
-        row = point.load()
-    except Exception as error:  # whatever a foreign package raises when it is imported
-        raise _unusable(point, f"{type(error).__name__}: {error}", "a module that can be imported") from None
-    if not isinstance(row, Family):
-        raise _unusable(point, f"a {type(row).__name__}", "a cspnas.network.families.Family")
-    return row
-
-
-def _unusable(point: EntryPoint, found: str, expected: str) -> InputError:
-    package = point.dist.name if point.dist else "unknown"
-    do = f"mend or uninstall package {package}"
-    return InputError(found, expected=expected, where=f"entry point {point.name} = {point.value}", do=do)
 
 
 def named_by_size(gene: str) -> str:

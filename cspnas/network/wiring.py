@@ -8,9 +8,8 @@ from cspnas.network.architecture import Architecture, Csp, Downsample, Piece, St
 from cspnas.network.blocks import Block, Units
 from cspnas.network.families import Family, family_of
 from cspnas.network.graph import Graph, GraphBuilder
-from cspnas.network.names import check_names
 from cspnas.network.operations import Shape
-from cspnas.network.validation import check_out, check_stage, check_stem, ends_in_transition
+from cspnas.network.validation import check_names, check_out, check_stage, check_stem, ends_in_transition
 
 
 def wire(architecture: Architecture) -> Graph:

@@ -13,9 +13,10 @@ from functools import cached_property
 from itertools import product
 from math import prod
 from random import Random
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from cspnas.errors import ArchitectureError
+from cspnas.io.bounds import Depth, Positive, Ratio, Width
 from cspnas.network.architecture import Architecture, Fusion, NormOrder, Split, Stage, Stem, Taps
 from cspnas.network.families import Family, family_of
 from cspnas.space.stage_resolution import bottleneck_of, resolve_stage, split
@@ -32,18 +33,31 @@ class StageChoices:
     families. A new gene is a new field, after those that its existence depends on.
     """
 
-    depth: tuple[int, ...]
-    growth_rate: tuple[int, ...] = ()
-    csp: tuple[bool, ...] = (True, False)
-    split_ratio: tuple[float, ...] = (0.5,)
-    fusion: tuple[Fusion, ...] = ("both",)
-    bottleneck_ratio: tuple[float, ...] = (1.0,)
-    compression: tuple[float, ...] = ()
-    split: tuple[Split, ...] = ("slice",)
-    taps: tuple[Taps, ...] = ()
-    pool: tuple[Literal["after", "before"], ...] = ()
-    width: tuple[int, ...] = ()
-    groups: tuple[int, ...] = ()
+    depth: Annotated[tuple[Depth, ...], "layers or blocks"]
+    growth_rate: Annotated[tuple[Width, ...], "channels that each dense layer adds"] = ()
+    csp: Annotated[tuple[bool, ...], "whether the stage is Cross Stage Partial"] = (True, False)
+    split_ratio: Annotated[tuple[Ratio, ...], "fraction of channels routed around the block"] = (0.5,)
+    fusion: Annotated[tuple[Fusion, ...], "where the branches fuse"] = ("both",)
+    bottleneck_ratio: Annotated[
+        tuple[Positive, ...],
+        "width inside a layer over growth_rate (2 where not said), or inside a block over the block's width "
+        "(at most 1; 0.5 where not said)",
+    ] = (1.0,)
+    compression: Annotated[
+        tuple[Positive, ...], "output channels over channels before the transition; 0.5 where not said"
+    ] = ()
+    split: Annotated[
+        tuple[Split, ...],
+        "how the parts are made: slice of the input, project (two 1x1), expand (one 1x1, cut in two); "
+        "slice where not said, project in resnet, resnext and darknet",
+    ] = ("slice",)
+    taps: Annotated[tuple[Taps, ...], "what the block hands to the fusion; last where not said"] = ()
+    pool: Annotated[
+        tuple[Literal["after", "before"], ...],
+        "pool after or before the last transition; not in the last stage; after where not said",
+    ] = ()
+    width: Annotated[tuple[Width, ...], "output channels of the stage"] = ()
+    groups: Annotated[tuple[Width, ...], "groups of the 3x3 convolutions; 1 where not said"] = ()
 
     @cached_property
     def fixed(self) -> dict[str, Any]:

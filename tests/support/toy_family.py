@@ -22,3 +22,4 @@ def basic_block(units: Units, name: str, x: int, stage: Stage) -> list[int]:
 
 
 FAMILY = replace(FAMILIES["resnet"], name="basic", block=basic_block)
+RESNET = FAMILIES["resnet"]
