@@ -113,20 +113,22 @@ class CostTable:
         common = (architecture.family, architecture.activation, architecture.negative_slope, architecture.head)
         shape: Shape = architecture.input_shape
         found: list[_Costed] = []
-        for piece in pieces(architecture):
-            found.append(self._piece((shape, piece.part, common), architecture, piece, shape))
-            shape = found[-1].form.shape
+        # A piece is made where its cost is not known: of a pool's pieces nearly all are.
+        for index, part in enumerate((architecture.stem, *architecture.stages, architecture.classes)):
+            key = (shape, part, common)
+            known = self._known.get(key)
+            if known is None:
+                known = self._piece(key, architecture, pieces(architecture)[index], shape)
+            found.append(known)
+            shape = known.form.shape
         return found
 
     def _piece(self, key: Any, architecture: Architecture, piece: Piece, shape: Shape) -> _Costed:
-        found = self._known.get(key)
-        if found is None:
-            check_piece(architecture, piece)
-            network = GraphBuilder(shape, piece=piece.name != "stem")
-            units = _CostingUnits(network, architecture.activation, "after", architecture.negative_slope, table=self)
-            add_piece(units, architecture, piece, 0)
-            found = self._keep(key, network)
-        return found
+        check_piece(architecture, piece)
+        network = GraphBuilder(shape, piece=piece.name != "stem")
+        units = _CostingUnits(network, architecture.activation, "after", architecture.negative_slope, table=self)
+        add_piece(units, architecture, piece, 0)
+        return self._keep(key, network)
 
     def part(self, wire: Callable[..., int], units: Units, name: str, shape: Shape, settings: tuple[Any, ...]) -> Form:
         """What `wire(units, name, x, *settings)` is as one operation, where x has `shape`."""
