@@ -41,15 +41,16 @@ def model_of(
             default = defaults.get(key, field.default)
             if default is MISSING:
                 default = None if NoneType in get_args(hint) else ...
-            texts = [words(key, text) for text in _beside(hint, str)]
+            texts = [words(key, text) for text in _beside(hint, words=True)]
             said = Field(list(default) if isinstance(default, tuple) else default, description=next(iter(texts), None))
             made[key] = ((kind or read)(hint) | None if default is None else (kind or read)(hint), said)
     _MODELS[value] = create_model(name, __base__=Model, __doc__=doc, **made)
     return _MODELS[value]
 
 
-def _beside(hint: Any, *kinds: type) -> list[Any]:
-    return [entry for entry in getattr(hint, "__metadata__", ()) if isinstance(entry, str) == (kinds == (str,))]
+def _beside(hint: Any, *, words: bool) -> list[Any]:
+    """What stands beside a type: its words, or its bounds."""
+    return [entry for entry in getattr(hint, "__metadata__", ()) if isinstance(entry, str) == words]
 
 
 def bare(hint: Any) -> Any:
@@ -61,11 +62,11 @@ def read(hint: Any) -> Any:
     """The type of a key whose value is a `hint`: tuples are lists there, dataclasses mappings, and 1 is a float. A Literal
     beside the type stands for it.
     """
-    for entry in _beside(hint):
+    for entry in _beside(hint, words=False):
         if get_origin(entry) is Literal:
             return entry
     # The bounds stand before the validator: after it, they would not reach the JSON schema.
-    beside = (*_beside(hint), *([BeforeValidator(_number)] if bare(hint) is float else []))
+    beside = (*_beside(hint, words=False), *([BeforeValidator(_number)] if bare(hint) is float else []))
     return Annotated[(_plain(bare(hint)), *beside)] if beside else _plain(bare(hint))
 
 
