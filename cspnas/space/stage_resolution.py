@@ -38,12 +38,11 @@ def bottleneck_of(bottleneck_ratio: float, channels: int) -> int:
 
 def resolve_stage(family: Family, channels: int, genes: dict[str, Any], *, first: bool, last: bool) -> Stage:
     """The stage that a stage's genes, by name, give on an input of `channels`; `first` and `last`: its place.
+    `genes` is used up.
 
     Raises ArchitectureError where they give none.
     """
-    genes = {**genes, "split_by": genes["split"]}
-    csp, pool = genes.pop("csp"), genes.pop("pool", "after")
-    del genes["split"]
+    csp, pool, genes["split_by"] = genes.pop("csp"), genes.pop("pool", "after"), genes.pop("split")
     if not csp:
         genes["split_ratio"] = genes["fusion"] = None
     if family.kind == "dense":
