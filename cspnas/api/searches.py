@@ -15,7 +15,7 @@ from cspnas.io.steps import Step, silent
 from cspnas.objectives.objectives import check_one_measured
 from cspnas.runners.protocol import OnEvent, RunEvent, RunnerOptions, Work
 from cspnas.storage.locations import Place, existing_place, new_name, new_place
-from cspnas.study.settings import Study
+from cspnas.study.settings import SAMPLERS, Study
 
 if TYPE_CHECKING:
     from cspnas.search.run import Session
@@ -109,8 +109,6 @@ def run(
 
 def _check(settings: Study) -> None:
     """Raises InputError for values that a space file would be refused for."""
-    from cspnas.documents.space_file import SAMPLERS
-
     for name, value, least in (
         ("trials", settings.trials, 1),
         ("seed", settings.seed, 0),

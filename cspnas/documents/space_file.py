@@ -4,39 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from cspnas.documents.derived import Model
 from cspnas.documents.packaged_files import find, shipped
-from cspnas.documents.schema import SpaceDocument, StageDocument
+from cspnas.documents.schema import SEARCH, SpaceDocument
 from cspnas.documents.schema_errors import placed, short, validated, where
-from cspnas.documents.space_input import FolderForm, form_of, names_no_data
+from cspnas.documents.space_input import FolderForm, form_of
 from cspnas.documents.yaml_source import Lines, parse_yaml, read_yaml
 from cspnas.errors import ArchitectureError, InputError
 from cspnas.io.did_you_mean import nearest
-from cspnas.network.architecture import DENSE_FAMILIES, Stem
+from cspnas.network.families import Family, family_of
 from cspnas.network.wiring import wire
 from cspnas.objectives.objectives import check_objectives, check_one_measured, parse_constraint
 from cspnas.space.search_space import SearchSpace, StageChoices
-from cspnas.space.stage_resolution import dense_stage, split
-from cspnas.study.settings import Baselines, Study
+from cspnas.space.stage_resolution import resolve_stage, split
+from cspnas.study.settings import SAMPLERS, Study
 from cspnas.training.recipe import Recipe
-
-SAMPLERS = ("cost-aware", "nsga2", "tpe", "gp", "random")
-DENSE_DEFAULTS: dict[str, list[Any]] = {
-    "bottleneck_ratio": [2.0],
-    "compression": [0.5],
-    "split": ["slice"],
-    "pool": ["after"],
-}
-RESIDUAL_DEFAULTS: dict[str, list[Any]] = {
-    "bottleneck_ratio": [0.5],
-    "groups": [1],
-    "split": ["project"],
-    "taps": ["last"],
-}
 
 
 def shipped_spaces() -> dict[str, Path]:
@@ -141,37 +128,26 @@ class _Reading:
         objectives = check_objectives(document.objectives, self.at("objectives"))
         if sampler == "cost-aware":
             check_one_measured(objectives, self.at("objectives"))
-        study = Study(
-            space_name=space_name,
-            space=self.space(),
-            objectives=objectives,
-            constraints=tuple(
-                parse_constraint(text, self.at("constraints", n)) for n, text in enumerate(document.constraints)
-            ),
-            recipe=self.recipe(),
-            baselines=Baselines(**document.baselines.model_dump()),
-            sampler=sampler,
-            trials=document.search.trials,
-            seed=document.search.seed,
-            confirm_share=document.search.confirm,
-            workers=document.search.workers,
-            timeout=document.search.timeout,
-        )
+        space = self.space()
+        constraints = [parse_constraint(text, self.at("constraints", n)) for n, text in enumerate(document.constraints)]
+        search = {field: getattr(document.search, key) for field, key in SEARCH.items()}
+        study = Study(space_name, space, objectives, tuple(constraints), self.recipe(), document.baselines, **search)
         self.check_reachable(study.space)
         return study
 
     def space(self) -> SearchSpace:
         document = self.document
-        input_shape, classes = form_of(document, self.at, self.folder_form, training=self.training)
-        stems = tuple(Stem(**{**stem.model_dump(), "hidden": tuple(stem.hidden)}) for stem in document.stem)
-        self.check_once([stem.label for stem in stems], "stem")
+        input_shape, classes = form_of(
+            document, self.at, self.folder_form, training=self.training, names_data=self.names_data
+        )
+        self.check_once([stem.label for stem in document.stem], "stem")
         self.check_once(document.activation, "activation")
         self.check_once(document.norm, "norm")
         return SearchSpace(
             document.family,
             input_shape,
             classes,
-            stems,
+            tuple(document.stem),
             tuple(document.activation),
             tuple(self.stage(number, stage) for number, stage in enumerate(document.stages)),
             tuple(document.norm),
@@ -182,41 +158,43 @@ class _Reading:
         if len(set(values)) < len(values):
             raise InputError(f"choices {list(values)}", expected="each choice once", where=self.at(*path))
 
-    def stage(self, number: int, document: StageDocument) -> StageChoices:
+    def stage(self, number: int, document: Model) -> StageChoices:
         """The choices of a stage: what its family needs and lacks is added, what other families have is refused."""
-        given = {key: value for key, value in document.model_dump().items() if value is not None}
-        family, last = self.document.family, number == len(self.document.stages) - 1
-        defaults = DENSE_DEFAULTS if family in DENSE_FAMILIES else RESIDUAL_DEFAULTS
-        size = "growth_rate" if family in DENSE_FAMILIES else "width"
-        own = {*defaults, size, "depth", "csp", "split_ratio", "fusion"}
+        given = {key: value for key, value in document if value is not None}
+        family, last = family_of(self.document.family), number == len(self.document.stages) - 1
         for key, values in given.items():
             place = self.at("stages", number, key)
-            if key not in own:
-                raise InputError(
-                    f"key {key!r} in family {family}", expected=f"one of {', '.join(sorted(own))}", where=place
-                )
+            if key not in family.keys:
+                expected = f"one of {', '.join(sorted(family.keys))}"
+                raise InputError(f"key {key!r} in family {family.name}", expected=expected, where=place)
             self.check_once(values, "stages", number, key)
+        size = family.size_gene
         if size not in given:
-            raise InputError(
-                f"key {size!r} is missing", expected=f"{size} of family {family}", where=self.at("stages", number)
-            )
+            expected = f"{size} of family {family.name}"
+            raise InputError(f"key {size!r} is missing", expected=expected, where=self.at("stages", number))
         if last and "pool" in given:
             raise InputError("pool in the last stage", expected="none there", where=self.at("stages", number, "pool"))
-        if size == "width" and max(given.get("bottleneck_ratio", [0])) > 1:
+        if family.kind == "residual" and max(given.get("bottleneck_ratio", [0])) > 1:
             raise InputError(
                 f"bottleneck_ratio {max(given['bottleneck_ratio']):g}",
                 expected="at most 1 (a block no narrower than its bottleneck)",
                 where=self.at("stages", number, "bottleneck_ratio"),
             )
-        filled: dict[str, list[Any]] = {**defaults, **given}
+        filled = {**family.defaults, **given}
         if last:
             filled.pop("pool", None)
         return StageChoices(**{key: tuple(value) for key, value in filled.items()})
 
+    @property
+    def names_data(self) -> bool:
+        """Whether the file or a flag names the data set: with `input`, the default of proxy.dataset is not what is meant."""
+        return ("proxy", "dataset") in self.lines or "proxy.dataset" in self.flags or "proxy" in self.flags
+
     def recipe(self) -> Recipe:
-        """How candidates are trained."""
-        settings = self.document.proxy.model_dump()
-        return Recipe(**settings | ({"dataset": ""} if names_no_data(self.document) else {}))
+        """How candidates are trained; without a data set where `input` stands alone."""
+        document = self.document
+        alone = document.input is not None and not self.names_data
+        return replace(document.proxy, dataset="") if alone else document.proxy
 
     def check_reachable(self, space: SearchSpace) -> None:
         """Raises InputError for a split ratio, groups or a stem that no network can have, and where no draw is a network."""
@@ -251,7 +229,7 @@ class _Reading:
     def check_groups(self, space: SearchSpace) -> None:
         """Raises InputError for groups that divide no width that the stage's blocks can have."""
         for number, stage in enumerate(space.stages):
-            widths = stage.bottlenecks(space.family)
+            widths = stage.bottlenecks(family_of(space.family))
             for groups in stage.groups:
                 if not any(width % groups == 0 and inside % groups == 0 for inside, width in widths):
                     tried = ", ".join(map(str, sorted({width for _, width in widths})[:8]))
@@ -277,20 +255,17 @@ class _Reading:
                     place = self.at("stages", number, "split_ratio")
                     raise InputError(found, expected=error.expected, where=place, do=error.do) from None
             try:
-                width = _greatest(width, stage)
+                width = _greatest(family_of(space.family), width, stage)
             except ArchitectureError as error:
                 place = self.at("stages", number, "compression")
                 raise InputError(error.found, expected=error.expected, where=place, do=error.do) from None
 
 
-def _greatest(width: int, stage: StageChoices) -> int:
+def _greatest(family: Family, width: int, stage: StageChoices) -> int:
     """The greatest output width of a stage. Raises ArchitectureError where no choice leaves a channel."""
-    if stage.width:
-        return max(stage.width)
-    depth, growth_rate, compression = max(stage.depth), max(stage.growth_rate), max(stage.compression)
-    return dense_stage(
-        width, depth=depth, growth_rate=growth_rate, bottleneck_ratio=1, compression=compression, pool=False
-    ).out
+    greatest = {key: max(getattr(stage, key)) for key in {"depth", family.size_gene, "compression"} & {*stage.fixed}}
+    genes = {**greatest, "csp": False, "split": "slice", "bottleneck_ratio": 1}
+    return resolve_stage(family, width, genes, first=False, last=True).out
 
 
 def space_schema() -> dict[str, Any]:

@@ -15,9 +15,16 @@ FolderForm = Callable[[str], Form]
 NARROWEST = 4
 
 
-def form_of(document: SpaceDocument, at: Callable[..., str], folder_form: FolderForm | None, *, training: bool) -> Form:
+def form_of(
+    document: SpaceDocument,
+    at: Callable[..., str],
+    folder_form: FolderForm | None,
+    *,
+    training: bool,
+    names_data: bool,
+) -> Form:
     """(input shape, classes) of a space. A folder of images is opened where nothing else says it, and where networks are
-    to be trained.
+    to be trained. `names_data`: whether the data set is named, and not the default.
 
     `at` gives the place of a key. Raises InputError where `input` and the data differ, and where `training` has no data.
     """
@@ -28,17 +35,12 @@ def form_of(document: SpaceDocument, at: Callable[..., str], folder_form: Folder
             raise InputError("nothing", expected="the keys shape and classes", where=at("input"))
         return _form_of_data(dataset, at, folder_form)
     form = _stated(document.input, at)
-    if names_no_data(document):
+    if not names_data:
         if training:
             raise _no_data(form, at)
     elif training or not dataset.startswith("folder:"):
         _check_agrees(form, _form_of_data(dataset, at, folder_form), dataset, at)
     return form
-
-
-def names_no_data(document: SpaceDocument) -> bool:
-    """Whether `input` stands alone: the default of proxy.dataset is not what its author meant."""
-    return document.input is not None and "dataset" not in document.proxy.model_fields_set
 
 
 def shown(shape: tuple[int, ...]) -> str:

@@ -1,20 +1,26 @@
-"""An architecture as a frozen value: input shape, classes and resolved widths, nothing derived and nothing without effect."""
+"""An architecture as a frozen value: input shape, classes and resolved widths, nothing derived and nothing without effect.
+
+Files are checked against the bounds of the fields, and described by the words beside them (`documents.schema`).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal, NamedTuple
+
+from annotated_types import Interval, MaxLen, MinLen
+
+from cspnas.io.bounds import Depth, Share, Width
 
 Fusion = Literal["first", "last", "both"]
 Split = Literal["slice", "project", "expand"]
 Taps = Literal["last", "all"]
 NormOrder = Literal["after", "before"]
+Stride = Annotated[int, Literal[1, 2, 4]]  # in files; a value built in Python may have any
+Activation = Literal["relu", "leaky_relu", "silu", "mish", "hardswish", "gelu"]
 
 FUSIONS: tuple[Fusion, ...] = ("first", "last", "both")
 SPLITS: tuple[Split, ...] = ("slice", "project", "expand")
-DENSE_FAMILIES = ("densenet", "peleenet")
-RESIDUAL_FAMILIES = ("resnet", "resnext", "darknet")
-FAMILIES = (*DENSE_FAMILIES, *RESIDUAL_FAMILIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +34,9 @@ class Csp:
     """
 
     fusion: Fusion
-    part1: int
-    part2: int
-    t1: int | None = None
+    part1: Width
+    part2: Width
+    t1: Width | None = None
     split: Split = "slice"
     linear: bool = False
     taps: Taps = "last"
@@ -40,10 +46,10 @@ class Csp:
 class Downsample:
     """A layer before the stage: `conv` is 3x3 with `stride`, `average` a mean pool of `stride` and a 1x1 convolution."""
 
-    width: int
-    stride: int = 2
+    width: Width
+    stride: Stride = 2
     kind: Literal["conv", "average"] = "conv"
-    groups: int = 1
+    groups: Width = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +62,29 @@ class Stage:
     projected or adds the channels both have in common (Darknet). A plain residual stage has no transition: `out` = `width`.
     """
 
-    depth: int
-    growth_rate: int | None
-    bottleneck: int
-    out: int
+    depth: Depth
+    growth_rate: Width | None
+    bottleneck: Width
+    out: Width
     pool: bool = False
     csp: Csp | None = None
     pool_first: bool = False
     transition: bool = True
-    width: int | None = None
-    groups: int = 1
-    stride: int = 1
+    width: Width | None = None
+    groups: Width = 1
+    stride: Stride = 1
     shortcut: Literal["project", "common"] = "project"
     downsample: Downsample | None = None
+
+    @property
+    def kind(self) -> Literal["dense", "residual"]:
+        """Of its family's stages."""
+        return "residual" if self.growth_rate is None else "dense"
+
+    @property
+    def size(self) -> int:
+        """What the family's gene of size gives: the growth rate, or the output width."""
+        return self.growth_rate or self.out
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +95,17 @@ class Stem:
     `channels`; with `fuse` off that of CSPPeleeNet, which has it in the pooled branch instead and gives twice as many.
     """
 
-    channels: int
-    kernel: int = 3
-    stride: int = 1
-    kind: Literal["conv", "pelee"] = "conv"
-    hidden: tuple[int, ...] = ()
-    pool: int = 0
-    fuse: bool = True
+    channels: Annotated[Width, "output channels of its convolutions"]
+    kernel: Annotated[Literal[1, 3, 5, 6, 7], "height and width of the filters"] = 3
+    stride: Annotated[Stride, "of the first convolution"] = 1
+    kind: Annotated[
+        Literal["conv", "pelee"], "conv: convolutions in a row; pelee: PeleeNet's two branches, stride 4"
+    ] = "conv"
+    hidden: Annotated[tuple[Width, ...], MaxLen(8), "convolutions before the last one (deep stem)"] = ()
+    pool: Annotated[Literal[0, 2, 3], "max pool of this size and stride 2 at the end; 0: none"] = 0
+    fuse: Annotated[bool, "pelee: a 1x1 convolution over both branches; false: in the pooled branch, twice as wide"] = (
+        True
+    )
 
     @property
     def label(self) -> str:
@@ -109,11 +129,26 @@ class Architecture:
     """
 
     family: str
-    input_shape: tuple[int, int, int]
-    classes: int
+    input_shape: tuple[Width, Width, Width]
+    classes: Annotated[int, Interval(ge=1, le=10_000_000)]
     stem: Stem
-    stages: tuple[Stage, ...]
-    activation: str = "relu"
+    stages: Annotated[tuple[Stage, ...], MinLen(1)]
+    activation: Activation = "relu"
     norm: NormOrder = "after"
     head: Literal["linear", "conv"] = "linear"
-    negative_slope: float = 0.1
+    negative_slope: Share = 0.1
+
+
+class Piece(NamedTuple):
+    """A part of a network with one value in and one out: its name (`stem`, `stageN`, `head`) and what says its layers, which
+    of the head is the number of classes.
+    """
+
+    name: str
+    part: Stem | Stage | int
+
+
+def pieces(architecture: Architecture) -> tuple[Piece, ...]:
+    """The stem, each stage and the head, in running order."""
+    stages = [Piece(f"stage{number}", stage) for number, stage in enumerate(architecture.stages, start=1)]
+    return (Piece("stem", architecture.stem), *stages, Piece("head", architecture.classes))

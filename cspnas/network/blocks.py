@@ -5,9 +5,8 @@ Units and layers read one value and give one: they are added as parts, whose cos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from cspnas.network.architecture import NormOrder, Stage
@@ -39,7 +38,7 @@ class Units:
 
     def part(self, wire: Callable[..., int], name: str, x: int, *settings: Any) -> int:
         """`wire(self, name, x, *settings)`: what reads `x` alone and gives one value, so that its cost may be known."""
-        return self.network.part(wire, self, name, x, settings)
+        return wire(self, name, x, *settings)
 
     def activate(self, name: str, x: int) -> int:
         """The architecture's activation."""
@@ -146,12 +145,3 @@ def _shortcut(units: Units, block: str, new: int, x: int, width: int, stride: in
 
 
 Block = Callable[[Units, str, int, Stage], list[int]]
-BLOCKS: Mapping[str, Block] = MappingProxyType(
-    {
-        "densenet": dense_block,
-        "peleenet": two_way_dense_block,
-        "resnet": bottleneck_block,
-        "resnext": bottleneck_block,
-        "darknet": dark_block,
-    }
-)

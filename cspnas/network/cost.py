@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from math import prod
 from typing import Any
 
-from cspnas.network.architecture import Architecture
+from cspnas.network.architecture import Architecture, Piece, pieces
 from cspnas.network.blocks import Units
 from cspnas.network.graph import Graph, GraphBuilder, Topology
 from cspnas.network.liveness import Saved, folding_of, live_of, plan_of, saved_of
-from cspnas.network.names import check_piece
 from cspnas.network.operations import BYTES, Form, Shape
+from cspnas.network.validation import check_piece
 from cspnas.network.wiring import add_piece, wire, wire_piece
 
 
@@ -65,12 +65,22 @@ def cost_of(graph: Graph) -> Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
-    """A piece of a network, with one value in and one out: what it is as one operation; its `peak` of live bytes, without
-    the caller's image; what autograd keeps of it.
+class _PartForm(Form):
+    """Several operations as one. `above`: bytes alive inside it beside input and output; `above_held`: the same where
+    something after it still reads the input.
     """
 
-    form: Form
+    above: int = field(default=0, compare=False)
+    above_held: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Costed:
+    """A piece, or a part of one: what it is as one operation; its `peak` of live bytes, without the caller's image; what
+    autograd keeps of it.
+    """
+
+    form: _PartForm
     peak: int
     saved: Saved
 
@@ -80,12 +90,12 @@ class CostTable:
 
     A network's pieces meet in one value alone, so that `peak = max(stem, stage + image, head + image)`, exact where no
     piece begins with a norm that could fold into the convolution before it: with norms before the convolutions the whole
-    graph is costed. A stage's own pieces are its units and layers (`GraphBuilder.part`).
+    graph is costed. A piece's own parts are its units and layers (`Units.part`).
     """
 
     def __init__(self, size: int = 100_000) -> None:
         self.size = size
-        self._pieces: dict[Any, _Piece] = {}
+        self._known: dict[Any, _Costed] = {}
 
     def cost(self, architecture: Architecture) -> Cost:
         """The exact cost of `architecture`. Raises ArchitectureError where it cannot be wired."""
@@ -93,84 +103,90 @@ class CostTable:
             return cost_of(wire(architecture))
         return _composed(self._pieces_of(architecture), BYTES * prod(architecture.input_shape))
 
-    def peaks(self, architecture: Architecture) -> list[int]:
-        """Peak bytes in the stem, each stage and the head; not for norms before the convolutions."""
-        first, *rest = (piece.peak for piece in self._pieces_of(architecture))
-        return [first, *(BYTES * prod(architecture.input_shape) + peak for peak in rest)]
+    def peaks(self, architecture: Architecture) -> dict[str, int]:
+        """Peak bytes in each piece, by its name; not for norms before the convolutions."""
+        image = BYTES * prod(architecture.input_shape)  # the stem has it in its own peak
+        costed = zip(pieces(architecture), self._pieces_of(architecture), strict=True)
+        return {piece.name: one.peak + (image if piece.name != "stem" else 0) for piece, one in costed}
 
-    def _pieces_of(self, architecture: Architecture) -> list[_Piece]:
+    def _pieces_of(self, architecture: Architecture) -> list[_Costed]:
         common = (architecture.family, architecture.activation, architecture.negative_slope, architecture.head)
-        key: Any = (architecture.input_shape, architecture.stem, common)
-        pieces = [self._piece(key, architecture, 0, architecture.input_shape)]
-        for number, stage in enumerate(architecture.stages, start=1):
-            shape = pieces[-1].form.shape
-            pieces.append(self._piece((shape, stage, common), architecture, number, shape))
-        shape, number = pieces[-1].form.shape, len(architecture.stages) + 1
-        pieces.append(self._piece((shape, architecture.classes, common), architecture, number, shape))
-        return pieces
-
-    def _piece(self, key: Any, architecture: Architecture, number: int, shape: Shape) -> _Piece:
-        found = self._pieces.get(key)
-        if found is None:
-            check_piece(architecture, number)
-            network = _Costing(shape, self, piece=number > 0)
-            add_piece(network, architecture, number)
-            found = self.keep(key, _piece_of(network.forms, network.inputs, len(network.forms) - 1))
+        shape: Shape = architecture.input_shape
+        found: list[_Costed] = []
+        # A piece is made where its cost is not known: of a pool's pieces nearly all are.
+        for index, part in enumerate((architecture.stem, *architecture.stages, architecture.classes)):
+            key = (shape, part, common)
+            known = self._known.get(key)
+            if known is None:
+                known = self._piece(key, architecture, pieces(architecture)[index], shape)
+            found.append(known)
+            shape = known.form.shape
         return found
+
+    def _piece(self, key: Any, architecture: Architecture, piece: Piece, shape: Shape) -> _Costed:
+        check_piece(architecture, piece)
+        network = GraphBuilder(shape, piece=piece.name != "stem")
+        units = _CostingUnits(network, architecture.activation, "after", architecture.negative_slope, table=self)
+        add_piece(units, architecture, piece, 0)
+        return self._keep(key, network)
 
     def part(self, wire: Callable[..., int], units: Units, name: str, shape: Shape, settings: tuple[Any, ...]) -> Form:
         """What `wire(units, name, x, *settings)` is as one operation, where x has `shape`."""
         key = (wire, units.activation, units.negative_slope, shape, settings)
-        found = self._pieces.get(key)
+        found = self._known.get(key)
         if found is None:
             network = GraphBuilder(shape, piece=True)
-            wire(replace(units, network=network), name, 0, *settings)
-            found = self.keep(key, _piece_of(network.forms, network.inputs, len(network.forms) - 1))
+            wire(Units(network, units.activation, units.norm, units.negative_slope), name, 0, *settings)
+            found = self._keep(key, network)
         return found.form
 
-    def keep(self, key: Any, piece: _Piece) -> _Piece:
-        """`piece`, found under `key` from now on."""
-        if len(self._pieces) >= self.size:
-            self._pieces.clear()
-        self._pieces[key] = piece
-        return piece
+    def _keep(self, key: Any, network: GraphBuilder) -> _Costed:
+        """The cost of what `network` has, found under `key` from now on."""
+        if len(self._known) >= self.size:
+            self._known.clear()
+        found = self._known[key] = _costed(network.forms, network.inputs, len(network.forms) - 1)
+        return found
 
 
-class _Costing(GraphBuilder):
-    """Builds a piece's graph in which every part is one operation whose form the table knows."""
+@dataclass(frozen=True, slots=True)
+class _CostingUnits(Units):
+    """Adds every part as one operation whose form the table knows."""
 
-    def __init__(self, shape: Shape, table: CostTable, *, piece: bool) -> None:
-        super().__init__(shape, piece=piece)
-        self._table = table
+    table: CostTable = field(kw_only=True)
 
-    def part(self, wire: Callable[..., int], units: Any, name: str, x: int, settings: tuple[Any, ...]) -> int:
-        form = self._table.part(wire, units, name, self.forms[x].shape, settings)
-        return self.append(form, name, (x,))
+    def part(self, wire: Callable[..., int], name: str, x: int, *settings: Any) -> int:
+        form = self.table.part(wire, self, name, self.network.forms[x].shape, settings)
+        return self.network.append(form, name, (x,))
 
 
 def stage_costs(architecture: Architecture) -> list[Cost]:
     """Each stage's cost by itself, on the input that it gets in the network; the image is not counted."""
-    shape, costs = _whole(wire_piece(architecture, 0, architecture.input_shape)).form.shape, []
-    for number in range(1, len(architecture.stages) + 1):
-        piece = _whole(wire_piece(architecture, number, shape))
-        costs.append(_composed([piece], 0))
-        shape = piece.form.shape
-    return costs
+    shape: Shape = architecture.input_shape
+    costs = []
+    for piece in pieces(architecture)[:-1]:
+        costed = _whole(wire_piece(architecture, piece, shape))
+        costs.append(_composed([costed], 0))
+        shape = costed.form.shape
+    return costs[1:]
 
 
-def _whole(graph: Graph) -> _Piece:
-    return _piece_of(graph.forms, [operation.inputs for operation in graph.operations], graph.output)
+def _whole(graph: Graph) -> _Costed:
+    return _costed(graph.forms, [operation.inputs for operation in graph.operations], graph.output)
 
 
-def _piece_of(forms: list[Form], inputs: list[tuple[int, ...]], output: int) -> _Piece:
+def _costed(forms: list[Form], inputs: list[tuple[int, ...]], output: int) -> _Costed:
     topology = Topology.of(forms, inputs, output)
     folding = folding_of(topology)
     layout = plan_of(folding.topology, False)
     folded = [forms[index] for index in folding.kept]
-    live = live_of(folded, folding.topology.inputs, layout)
+    live = live_of(folded, layout)
+    for index, one in enumerate(folded):
+        if isinstance(one, _PartForm):
+            held = layout.last_use[layout.storage[folding.topology.inputs[index][0]]] > index
+            live[index] += one.above_held if held else one.above
     saved = saved_of(forms, topology)
     ends = forms[0].bytes + forms[output].bytes
-    form = Form(
+    form = _PartForm(
         "part",
         forms[output].shape,
         bytes=forms[output].bytes,
@@ -187,7 +203,7 @@ def _piece_of(forms: list[Form], inputs: list[tuple[int, ...]], output: int) -> 
         above=max(live) - ends,
         above_held=_held_peak(live, layout.last_use[0], forms[0].bytes) - ends,
     )
-    return _Piece(form, max(live), saved)
+    return _Costed(form, max(live), saved)
 
 
 def _bias_bytes(convolutions: list[Form]) -> int:
@@ -200,15 +216,15 @@ def _held_peak(live: list[int], last_use: int, entry: int) -> int:
     return max(max(live[: last_use + 1]), entry + max(live[last_use + 1 :], default=-entry))
 
 
-def _composed(pieces: list[_Piece], image: int) -> Cost:
+def _composed(costed: list[_Costed], image: int) -> Cost:
     """Pieces in order; the first has the image in its own peak."""
-    forms, saved = [piece.form for piece in pieces], [piece.saved for piece in pieces]
+    forms, saved = [one.form for one in costed], [one.saved for one in costed]
     met = [max(before.output, after.input) for before, after in pairwise(saved)]  # one storage, kept once
     return Cost(
         macs=sum([form.macs for form in forms]),
         params=sum([form.params for form in forms]),
         weight_bytes=sum([form.weight_bytes for form in forms]),
-        peak_memory=max(pieces[0].peak, image + max([piece.peak for piece in pieces[1:]], default=0)),
+        peak_memory=max(costed[0].peak, image + max([one.peak for one in costed[1:]], default=0)),
         traffic=sum([form.traffic for form in forms]),
         saved_per_image=sum([one.per_image for one in saved]) + saved[0].input + sum(met) + saved[-1].output,
         saved_per_batch=sum([one.per_batch for one in saved]),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple
@@ -124,10 +124,6 @@ class GraphBuilder:
         self.names.append(name)
         self.inputs.append(inputs)
         return len(self.forms) - 1
-
-    def part(self, wire: Callable[..., int], units: Any, name: str, x: int, settings: tuple[Any, ...]) -> int:
-        """Wire a part that reads `x` alone and gives one value. A builder that only costs may know its cost already."""
-        return wire(units, name, x, *settings)
 
     def channels(self, index: int) -> int:
         """Channels of the operation at `index`."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from cspnas.network.architecture import Architecture
+from cspnas.network.architecture import Architecture, pieces
 from cspnas.network.cost import CostTable, macs_by_operation, params_by_operation, traffic_by_operation
 from cspnas.network.graph import Graph, Operation
 from cspnas.network.liveness import fold_norms, live_bytes, plan
@@ -77,10 +77,11 @@ def parts_of(architecture: Architecture) -> list[Part]:
     layers = layers_of(wire(architecture))
     shape: Shape = architecture.input_shape
     parts = []
-    for number, (name, members) in enumerate(groupby(layers, key=lambda layer: part_name(layer.name))):
-        piece = wire_piece(architecture, number, shape)
-        parts.append(Part(name, tuple(members), gradient_paths(piece)))
-        shape = piece.operations[piece.output].shape
+    for piece in pieces(architecture):
+        graph = wire_piece(architecture, piece, shape)
+        members = tuple(layer for layer in layers if part_name(layer.name) == piece.name)
+        parts.append(Part(piece.name, members, gradient_paths(graph)))
+        shape = graph.operations[graph.output].shape
     return parts
 
 
@@ -164,9 +165,10 @@ def _kind(operation: Operation) -> str:
 
 def peak_place(architecture: Architecture, table: CostTable) -> str:
     """`stem`, `stageN` or `head`: where the peak of inference memory first lies."""
-    if architecture.norm == "before":  # its pieces fold into each other
+    # its pieces fold into each other
+    if architecture.norm == "before":
         graph = fold_norms(wire(architecture))
         live = live_bytes(graph, plan(graph))
         return part_name(graph.operations[live.index(max(live))].name)
     peaks = table.peaks(architecture)
-    return ["stem", *(f"stage{n}" for n in range(1, len(peaks) - 1)), "head"][peaks.index(max(peaks))]
+    return max(peaks, key=peaks.__getitem__)

@@ -156,22 +156,17 @@ def _last_use(storage: list[int], last_read: list[int]) -> list[int]:
 
 def live_bytes(graph: Graph, layout: Plan) -> list[int]:
     """Bytes of the live storages while each operation runs, its inputs and its output both alive; one float32 image."""
-    return live_of(graph.forms, [operation.inputs for operation in graph.operations], layout)
+    return live_of(graph.forms, layout)
 
 
-def live_of(forms: Sequence[Form], inputs: Sequence[tuple[int, ...]], layout: Plan) -> list[int]:
-    """`live_bytes` of operations with these forms that read these."""
+def live_of(forms: Sequence[Form], layout: Plan) -> list[int]:
+    """`live_bytes` of operations with these forms."""
     change = [0] * (len(forms) + 2)
     for base, last in enumerate(layout.last_use):
         if last >= 0:
             change[base] += forms[base].bytes
             change[last + 1] -= forms[base].bytes
-    live = list(accumulate(change[: len(forms)]))
-    for index, form in enumerate(forms):
-        if form.kind == "part":
-            held = layout.last_use[layout.storage[inputs[index][0]]] > index
-            live[index] += form.above_held if held else form.above
-    return live
+    return list(accumulate(change[: len(forms)]))
 
 
 @dataclass(frozen=True, slots=True)

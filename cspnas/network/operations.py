@@ -25,8 +25,6 @@ class Form:
     All that follows from that is worked out once, for one image: `memory` as in `OperationKind`; `bytes` of the result;
     `macs`, `params`, `weight_bytes` and `traffic` (elements); `layers` that compute, and the MACs of the busiest of them;
     whether autograd `keeps_input` and `keeps_output`, and the bytes that it keeps besides, per image and per batch.
-    `above`: bytes alive inside it beside input and output; `above_held`: the same where something after it still reads the
-    input; 0 for all but parts (several operations as one, for costing alone).
     """
 
     kind: str
@@ -44,8 +42,6 @@ class Form:
     keeps_output: bool = field(default=False, compare=False)
     saved_per_image: int = field(default=0, compare=False)
     saved_per_batch: int = field(default=0, compare=False)
-    above: int = field(default=0, compare=False)
-    above_held: int = field(default=0, compare=False)
 
 
 Attributes = Mapping[str, Any]

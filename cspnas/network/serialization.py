@@ -30,7 +30,7 @@ def _stem_to(stem: Stem) -> dict[str, Any]:
 
 def _stage_to(stage: Stage) -> dict[str, Any]:
     document = _plain(stage)
-    dense = stage.growth_rate is not None
+    dense = stage.kind == "dense"
     if not dense:
         del document["growth_rate"]
     for key, said in (("pool", dense or stage.pool), ("stride", stage.stride > 1)):

@@ -1,15 +1,54 @@
-"""What an architecture's values must fulfil beside what the operations' shapes check: they describe a network of the
-family, and none is without effect, so that what a file says is what is built.
+"""What an architecture's values must fulfil beside what the operations' shapes check: its names are known (it may not come
+through a checked file), they describe a network of the family, and none is without effect, so that what a file says is
+what is built.
 """
 
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import get_args
 
 from cspnas.errors import ArchitectureError
-from cspnas.network.architecture import DENSE_FAMILIES, Architecture, Csp, Stage, Stem
+from cspnas.network.architecture import FUSIONS, SPLITS, Architecture, Csp, NormOrder, Piece, Stage, Stem, Taps, pieces
+from cspnas.network.families import Family, family_of, named_by_size
+from cspnas.network.operations import check_name
 
 _DEFAULTS = {kind: {f.name: f.default for f in fields(kind)} for kind in (Architecture, Stem, Stage, Csp)}
+
+
+def check_names(architecture: Architecture) -> None:
+    """Raises ArchitectureError for a name that is no choice of its field, and for a stage without layers.
+
+    Activations and widths are checked where they are wired.
+    """
+    for piece in pieces(architecture):
+        check_piece(architecture, piece)
+
+
+def check_piece(architecture: Architecture, piece: Piece) -> None:
+    """`check_names` of one stage, or with the stem of the whole network's names."""
+    if isinstance(piece.part, Stem):
+        family_of(architecture.family)
+        check_name("norm", architecture.norm, get_args(NormOrder))
+        check_name("head", architecture.head, ("linear", "conv"))
+        check_name("stem", architecture.stem.kind, ("conv", "pelee"))
+    elif isinstance(piece.part, Stage):
+        try:
+            _check_stage_names(piece.part)
+        except ArchitectureError as error:
+            raise ArchitectureError(error.found, expected=error.expected, where=piece.name) from None
+
+
+def _check_stage_names(stage: Stage) -> None:
+    if stage.depth < 1:
+        raise ArchitectureError(f"depth {stage.depth}", expected="at least 1 layer")
+    check_name("shortcut", stage.shortcut, ("project", "common"))
+    if stage.downsample is not None:
+        check_name("downsample", stage.downsample.kind, ("conv", "average"))
+    if stage.csp is not None:
+        check_name("fusion", stage.csp.fusion, FUSIONS)
+        check_name("split", stage.csp.split, SPLITS)
+        check_name("taps", stage.csp.taps, get_args(Taps))
 
 
 def _check_idle(value: Architecture | Stem | Stage | Csp, names: tuple[str, ...], there: str, where: str) -> None:
@@ -31,26 +70,26 @@ def check_stem(architecture: Architecture) -> None:
         _check_idle(architecture, ("negative_slope",), f"with activation {architecture.activation}", "negative_slope")
 
 
-def check_stage(family: str, name: str, stage: Stage, channels: int) -> None:
+def check_stage(family: Family, name: str, stage: Stage, channels: int) -> None:
     """Raises ArchitectureError where `stage`, on `channels` after its downsampling, is no stage of `family`."""
-    dense = family in DENSE_FAMILIES
-    _check_kind(family, name, stage, dense)
+    _check_kind(family, name, stage)
+    dense = stage.kind == "dense"
     if dense:
         _check_idle(stage, ("groups", "stride", "shortcut"), "in a dense stage", name)
     elif stage.stride == 1 and stage.width == (channels if stage.csp is None else stage.csp.part2):
         _check_idle(stage, ("shortcut",), "in a stage whose blocks all keep their shape", name)
     if not dense or stage.csp is not None:
-        _check_idle(stage, ("transition",), "in a CSP stage" if dense else f"in a {family} stage", name)
+        _check_idle(stage, ("transition",), "in a CSP stage" if dense else f"in a {family.name} stage", name)
     if stage.csp is not None:
         _check_csp(name, stage, stage.csp, channels)
     _check_pool(name, stage)
 
 
-def _check_kind(family: str, name: str, stage: Stage, dense: bool) -> None:
-    if dense != (stage.growth_rate is not None) or dense == (stage.width is not None):
+def _check_kind(family: Family, name: str, stage: Stage) -> None:
+    if stage.kind != family.kind or (stage.width is None) != (stage.kind == "dense"):
         raise ArchitectureError(
-            f"a stage with {'width' if stage.growth_rate is None else 'growth_rate'} in family {family}",
-            expected="growth_rate for densenet and peleenet, width for resnet, resnext and darknet",
+            f"a stage with {'width' if stage.growth_rate is None else 'growth_rate'} in family {family.name}",
+            expected=", ".join(f"{gene} for {named_by_size(gene)}" for gene in ("growth_rate", "width")),
             where=name,
         )
     if stage.width is not None and stage.bottleneck > stage.width:
@@ -74,7 +113,7 @@ def ends_in_transition(stage: Stage) -> bool:
     """Whether the stage's last layer, a pool apart, is a transition."""
     if stage.csp is not None:
         return stage.csp.fusion != "last"
-    return stage.width is None and stage.transition
+    return stage.kind == "dense" and stage.transition
 
 
 def _check_csp(name: str, stage: Stage, csp: Csp, channels: int) -> None:
@@ -85,7 +124,7 @@ def _check_csp(name: str, stage: Stage, csp: Csp, channels: int) -> None:
     _check_parts(name, csp, channels)
     if csp.split == "slice":
         _check_idle(csp, ("linear",), "of parts that are sliced", name)
-    if stage.width is None:
+    if stage.kind == "dense":
         _check_idle(csp, ("taps",), "in a dense stage, whose output holds every tap", name)
     if (csp.t1 is None) != (csp.fusion == "first"):
         raise ArchitectureError(

@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-from cspnas.network.architecture import Architecture, Csp, Downsample, Stage, Stem
-from cspnas.network.blocks import BLOCKS, Units
+from dataclasses import replace
+
+from cspnas.network.architecture import Architecture, Csp, Downsample, Piece, Stage, Stem, pieces
+from cspnas.network.blocks import Block, Units
+from cspnas.network.families import Family, family_of
 from cspnas.network.graph import Graph, GraphBuilder
-from cspnas.network.names import check_names
 from cspnas.network.operations import Shape
-from cspnas.network.validation import check_out, check_stage, check_stem, ends_in_transition
+from cspnas.network.validation import check_names, check_out, check_stage, check_stem, ends_in_transition
 
 
 def wire(architecture: Architecture) -> Graph:
     """The graph of `architecture`. Raises ArchitectureError where sizes or widths do not fit, or a name is unknown."""
     check_names(architecture)
-    network = GraphBuilder(architecture.input_shape)
-    x = add_stem(network, architecture, 0)
-    for number in range(1, len(architecture.stages) + 1):
-        x = add_stage(network, architecture, number, x)
-    add_head(network, architecture, x)
-    return network.graph()
+    units, x = units_of(GraphBuilder(architecture.input_shape), architecture), 0
+    for piece in pieces(architecture):
+        x = add_piece(units, architecture, piece, x)
+    return units.network.graph()
 
 
-def wire_piece(architecture: Architecture, number: int, shape: Shape) -> Graph:
-    """The graph of one piece on an input of `shape`: the stem (0), a stage (from 1) or the head (one more)."""
-    network = GraphBuilder(shape, piece=number > 0)
-    add_piece(network, architecture, number)
-    return network.graph()
-
-
-def add_piece(network: GraphBuilder, architecture: Architecture, number: int) -> None:
-    """Add the stem (0), a stage (from 1) or the head (one more) to a network that has its input alone."""
-    if number == 0:
-        add_stem(network, architecture, 0)
-    elif number <= len(architecture.stages):
-        add_stage(network, architecture, number, 0)
-    else:
-        add_head(network, architecture, 0)
+def wire_piece(architecture: Architecture, piece: Piece, shape: Shape) -> Graph:
+    """The graph of one piece on an input of `shape`."""
+    units = units_of(GraphBuilder(shape, piece=piece.name != "stem"), architecture)
+    add_piece(units, architecture, piece, 0)
+    return units.network.graph()
 
 
 def units_of(network: GraphBuilder, architecture: Architecture) -> Units:
@@ -43,11 +33,21 @@ def units_of(network: GraphBuilder, architecture: Architecture) -> Units:
     return Units(network, architecture.activation, architecture.norm, architecture.negative_slope)
 
 
-def add_stem(network: GraphBuilder, architecture: Architecture, x: int) -> int:
+def add_piece(units: Units, architecture: Architecture, piece: Piece, x: int) -> int:
+    """Add the layers of one piece after `x`; the index of its result."""
+    match piece.part:
+        case Stem():
+            check_stem(architecture)
+            return _stem(units, piece.part, x)
+        case Stage():
+            return _stage(units, family_of(architecture.family), piece.name, piece.part, x)
+        case classes:
+            return _head(units, architecture.head, classes, x)
+
+
+def _stem(units: Units, stem: Stem, x: int) -> int:
     """The layers before the first stage; their convolutions are followed by norm and activation in either norm order."""
-    check_stem(architecture)
-    units = Units(network, architecture.activation, "after", architecture.negative_slope)
-    stem = architecture.stem
+    units = replace(units, norm="after")
     if stem.kind == "pelee":
         return _pelee_stem(units, stem, x)
     widths, stride = (*stem.hidden, stem.channels), stem.stride
@@ -57,7 +57,7 @@ def add_stem(network: GraphBuilder, architecture: Architecture, x: int) -> int:
         stride = 1
     if stem.pool:
         padding = (stem.pool - 1) // 2
-        x = network.add("pool", "stem.pool", x, function="max", kernel=stem.pool, padding=padding)
+        x = units.network.add("pool", "stem.pool", x, function="max", kernel=stem.pool, padding=padding)
     return x
 
 
@@ -73,20 +73,20 @@ def _pelee_stem(units: Units, stem: Stem, x: int) -> int:
     return units.add("stem.fuse", x, stem.channels) if stem.fuse else x
 
 
-def add_stage(network: GraphBuilder, architecture: Architecture, number: int, x: int) -> int:
+def _stage(units: Units, family: Family, name: str, stage: Stage, x: int) -> int:
     """One stage, read as figure 3 of the CSPNet paper: split, block, transition?, concat, transition?, with its pool.
 
     `first`: concat[block, part1] -> transition. `last`: concat[transition(block), part1].
     `both`: concat[transition(block), part1] -> transition. Plain: block -> transition.
     """
-    units, stage, name = units_of(network, architecture), architecture.stages[number - 1], f"stage{number}"
+    network = units.network
     if stage.downsample is not None:
         x = _downsample(units, f"{name}.downsample", x, stage.downsample)
-    check_stage(architecture.family, name, stage, network.channels(x))
+    check_stage(family, name, stage, network.channels(x))
     if stage.csp is None:
-        x = BLOCKS[architecture.family](units, f"{name}.block", x, stage)[-1]
+        x = family.block(units, f"{name}.block", x, stage)[-1]
     else:
-        x = _cross_stage(units, architecture.family, name, x, stage, stage.csp)
+        x = _cross_stage(units, family.block, name, x, stage, stage.csp)
     if stage.pool_first:
         x = network.add("pool", f"{name}.pool", x)
     if ends_in_transition(stage):
@@ -95,7 +95,7 @@ def add_stage(network: GraphBuilder, architecture: Architecture, number: int, x:
     return network.add("pool", f"{name}.pool", x) if stage.pool and not stage.pool_first else x
 
 
-def _cross_stage(units: Units, family: str, name: str, x: int, stage: Stage, csp: Csp) -> int:
+def _cross_stage(units: Units, block: Block, name: str, x: int, stage: Stage, csp: Csp) -> int:
     """Split, block, the transition on the block's side, fusion. The concat's order is [block's side, part 1].
 
     Of two projections, part 1's comes first if it is no wider than the stage's input, else last: the peak of memory is
@@ -114,7 +114,7 @@ def _cross_stage(units: Units, family: str, name: str, x: int, stage: Stage, csp
 
     part1 = part("part1", 0, csp.part1) if early else -1
     part2 = part("part2", csp.part1, csp.part2)
-    side = BLOCKS[family](units, f"{name}.block", part2, stage)
+    side = block(units, f"{name}.block", part2, stage)
     x = side[-1] if csp.taps == "last" else network.add("concat", f"{name}.taps", part2, *side)
     if csp.t1 is not None:
         x = units.add(f"{name}.transition1", x, csp.t1)
@@ -131,15 +131,13 @@ def _downsample(units: Units, name: str, x: int, layer: Downsample) -> int:
     return units.add(name, x, layer.width, groups=layer.groups)
 
 
-def add_head(network: GraphBuilder, architecture: Architecture, x: int) -> int:
+def _head(units: Units, kind: str, classes: int, x: int) -> int:
     """The classifier: global pool and linear layer, or a 1x1 convolution and global pool."""
-    if architecture.norm == "before":
-        x = network.add("norm", "head.norm", x)
-        x = units_of(network, architecture).activate("head.act", x)
-    if architecture.head == "conv":
-        x = network.add("conv", "head.conv", x, out_channels=architecture.classes, bias=True)
+    network = units.network
+    if units.norm == "before":
+        x = units.activate("head.act", network.add("norm", "head.norm", x))
+    if kind == "conv":
+        x = network.add("conv", "head.conv", x, out_channels=classes, bias=True)
     x = network.add("pool", "head.pool", x, function="global_avg")
     x = network.add("flatten", "head.flatten", x)
-    if architecture.head == "linear":
-        x = network.add("linear", "head.linear", x, out_features=architecture.classes)
-    return x
+    return network.add("linear", "head.linear", x, out_features=classes) if kind == "linear" else x

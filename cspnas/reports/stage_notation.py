@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cspnas.network.architecture import DENSE_FAMILIES
-
-# What the families' genes are where a space says nothing of them: said only where a stage differs.
-USUAL_SPLIT = {True: "slice", False: "project"}  # in dense families, in residual ones
+from cspnas.network.families import Family, family_of
 
 
 def wiring(document: Mapping[str, Any], ratios: Sequence[float | None] = ()) -> str:
@@ -19,8 +16,8 @@ def wiring(document: Mapping[str, Any], ratios: Sequence[float | None] = ()) -> 
     follows in brackets where it differs in two decimals.
     """
     known = [*ratios, *[None] * len(document["stages"])]
-    dense = document["family"] in DENSE_FAMILIES
-    return " | ".join(_stage(stage, ratio, dense) for stage, ratio in zip(document["stages"], known, strict=False))
+    family = family_of(document["family"])
+    return " | ".join(_stage(stage, ratio, family) for stage, ratio in zip(document["stages"], known, strict=False))
 
 
 def chosen_ratios(identity: Mapping[str, Any], genotype: Mapping[str, Any]) -> list[float | None]:
@@ -33,14 +30,15 @@ def chosen_ratios(identity: Mapping[str, Any], genotype: Mapping[str, Any]) -> l
     return found
 
 
-def _stage(stage: Mapping[str, Any], ratio: float | None, dense: bool) -> str:
-    words = [f"{stage['depth']}x{stage['growth_rate'] if dense else stage['out']}"]
+def _stage(stage: Mapping[str, Any], ratio: float | None, family: Family) -> str:
+    size = stage["growth_rate"] if family.size_gene == "growth_rate" else stage["out"]
+    words = [f"{stage['depth']}x{size}"]
     csp = stage.get("csp")
     if csp:
         words += [csp["fusion"], _ratio(ratio, csp["part1"] / (csp["part1"] + csp["part2"]))]
     if stage.get("groups", 1) > 1:
         words.append(f"groups {stage['groups']}")
-    if csp and csp.get("split", "slice") != USUAL_SPLIT[dense]:
+    if csp and csp.get("split", "slice") != family.defaults["split"][0]:
         words.append(f"split {csp.get('split', 'slice')}")
     if csp and csp.get("taps", "last") != "last":
         words.append(f"taps {csp['taps']}")

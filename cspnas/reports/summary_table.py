@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cspnas.io.wrapping import width, wrapped
-from cspnas.network.architecture import DENSE_FAMILIES
+from cspnas.network.families import family_of
 from cspnas.objectives.objectives import human, with_unit
 
 TITLES = {"flops": "FLOPs"}  # of costs whose names would not head a column well
@@ -139,7 +139,7 @@ def _below(told: list[str], stages: str, room: int) -> list[str]:
 
 
 def _stages_heading(summary: dict[str, Any]) -> str:
-    size = "growth rate" if summary["family"] in DENSE_FAMILIES else "width"
+    size = family_of(summary["family"]).size_gene.replace("_", " ")
     return f"stages: depth x {size}, fusion, split ratio (what it became)"
 
 

@@ -26,7 +26,7 @@ def raw_features(architecture: Architecture, costs: Mapping[str, float]) -> list
 
 
 def _stage_features(stage: Stage) -> list[float]:
-    csp, size = stage.csp, stage.growth_rate or stage.out
+    csp, size = stage.csp, stage.size
     found = [stage.depth, log(size), log(stage.depth * size), log(stage.bottleneck / size), log(stage.out)]
     found += [log(stage.groups), stage.pool_first, csp is not None]
     found.append(csp.part1 / (csp.part1 + csp.part2) if csp else 0.0)

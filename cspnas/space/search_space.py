@@ -13,11 +13,13 @@ from functools import cached_property
 from itertools import product
 from math import prod
 from random import Random
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from cspnas.errors import ArchitectureError
-from cspnas.network.architecture import DENSE_FAMILIES, Architecture, Fusion, NormOrder, Split, Stage, Stem, Taps
-from cspnas.space.stage_resolution import bottleneck_of, dense_stage, residual_stage, split
+from cspnas.io.bounds import Depth, Positive, Ratio, Width
+from cspnas.network.architecture import Architecture, Fusion, NormOrder, Split, Stage, Stem, Taps
+from cspnas.network.families import Family, family_of
+from cspnas.space.stage_resolution import bottleneck_of, resolve_stage, split
 
 Genotype = dict[str, Any]
 OF_CSP = ("split_ratio", "fusion", "split", "taps")  # these exist only in a stage that is CSP
@@ -31,18 +33,31 @@ class StageChoices:
     families. A new gene is a new field, after those that its existence depends on.
     """
 
-    depth: tuple[int, ...]
-    growth_rate: tuple[int, ...] = ()
-    csp: tuple[bool, ...] = (True, False)
-    split_ratio: tuple[float, ...] = (0.5,)
-    fusion: tuple[Fusion, ...] = ("both",)
-    bottleneck_ratio: tuple[float, ...] = (1.0,)
-    compression: tuple[float, ...] = ()
-    split: tuple[Split, ...] = ("slice",)
-    taps: tuple[Taps, ...] = ()
-    pool: tuple[Literal["after", "before"], ...] = ()
-    width: tuple[int, ...] = ()
-    groups: tuple[int, ...] = ()
+    depth: Annotated[tuple[Depth, ...], "layers or blocks"]
+    growth_rate: Annotated[tuple[Width, ...], "channels that each dense layer adds"] = ()
+    csp: Annotated[tuple[bool, ...], "whether the stage is Cross Stage Partial"] = (True, False)
+    split_ratio: Annotated[tuple[Ratio, ...], "fraction of channels routed around the block"] = (0.5,)
+    fusion: Annotated[tuple[Fusion, ...], "where the branches fuse"] = ("both",)
+    bottleneck_ratio: Annotated[
+        tuple[Positive, ...],
+        "width inside a layer over growth_rate (2 where not said), or inside a block over the block's width "
+        "(at most 1; 0.5 where not said)",
+    ] = (1.0,)
+    compression: Annotated[
+        tuple[Positive, ...], "output channels over channels before the transition; 0.5 where not said"
+    ] = ()
+    split: Annotated[
+        tuple[Split, ...],
+        "how the parts are made: slice of the input, project (two 1x1), expand (one 1x1, cut in two); "
+        "slice where not said, project in resnet, resnext and darknet",
+    ] = ("slice",)
+    taps: Annotated[tuple[Taps, ...], "what the block hands to the fusion; last where not said"] = ()
+    pool: Annotated[
+        tuple[Literal["after", "before"], ...],
+        "pool after or before the last transition; not in the last stage; after where not said",
+    ] = ()
+    width: Annotated[tuple[Width, ...], "output channels of the stage"] = ()
+    groups: Annotated[tuple[Width, ...], "groups of the 3x3 convolutions; 1 where not said"] = ()
 
     @cached_property
     def fixed(self) -> dict[str, Any]:
@@ -57,7 +72,7 @@ class StageChoices:
             return not (values["csp"] and values["fusion"] == "last")
         return True
 
-    def bottlenecks(self, family: str) -> set[tuple[int, int]]:
+    def bottlenecks(self, family: Family) -> set[tuple[int, int]]:
         """(another width that the groups must divide, or 0; the bottleneck's width) of every block that a residual stage
         can have.
         """
@@ -65,9 +80,8 @@ class StageChoices:
         for width, ratio in product(self.width, self.split_ratio if True in self.csp else ()):
             with suppress(ArchitectureError):
                 insides.add(split(width, ratio)[1])
-        also = family == "darknet"  # its grouped convolution gives the block's width
         widths = product(insides, self.bottleneck_ratio)
-        return {(inside if also else 0, bottleneck_of(ratio, inside)) for inside, ratio in widths}
+        return {(inside if family.grouped_output else 0, bottleneck_of(ratio, inside)) for inside, ratio in widths}
 
     @property
     def size(self) -> int:
@@ -214,23 +228,8 @@ class SearchSpace:
 
     def _stage(self, number: int, channels: int, values: Sequence[Any]) -> Stage:
         genes = dict(zip(self.stages[number - 1].fixed, values, strict=True))
+        first, last = number == 1, number == len(self.stages)
         try:
-            return self._resolve(number, channels, genes)
+            return resolve_stage(family_of(self.family), channels, genes, first=first, last=last)
         except ArchitectureError as error:
             raise ArchitectureError(error.found, expected=error.expected, where=f"stage{number}", do=error.do) from None
-
-    def _resolve(self, number: int, channels: int, genes: dict[str, Any]) -> Stage:
-        csp, genes["split_by"] = genes.pop("csp"), genes.pop("split")
-        if not csp:
-            genes["split_ratio"] = genes["fusion"] = None
-        pool = genes.pop("pool", "after")
-        if self.family in DENSE_FAMILIES:
-            last = number == len(self.stages)
-            return dense_stage(channels, pool=not last, pool_first=pool == "before", **genes)
-        stage = residual_stage(channels, stride=1 if number == 1 else 2, **genes)
-        if self.family == "darknet" and stage.width is not None and stage.width % stage.groups:
-            raise ArchitectureError(
-                f"{stage.groups} groups for blocks of {stage.width} channels",
-                expected="groups that divide the channels",
-            )
-        return stage

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import floor
+from typing import Any
 
 from cspnas.errors import ArchitectureError
 from cspnas.network.architecture import Architecture, Csp, Downsample, Fusion, Split, Stage, Taps
+from cspnas.network.families import Family
 
 
 def _floor(value: float) -> int:
@@ -32,6 +34,26 @@ def split(channels: int, split_ratio: float) -> tuple[int, int]:
 def bottleneck_of(bottleneck_ratio: float, channels: int) -> int:
     """Width inside a layer or block, at least 1."""
     return max(1, _floor(bottleneck_ratio * channels + 0.5))
+
+
+def resolve_stage(family: Family, channels: int, genes: dict[str, Any], *, first: bool, last: bool) -> Stage:
+    """The stage that a stage's genes, by name, give on an input of `channels`; `first` and `last`: its place.
+    `genes` is used up.
+
+    Raises ArchitectureError where they give none.
+    """
+    csp, pool, genes["split_by"] = genes.pop("csp"), genes.pop("pool", "after"), genes.pop("split")
+    if not csp:
+        genes["split_ratio"] = genes["fusion"] = None
+    if family.kind == "dense":
+        return dense_stage(channels, pool=not last, pool_first=pool == "before", **genes)
+    stage = residual_stage(channels, stride=1 if first else 2, **genes)
+    if family.grouped_output and stage.width is not None and stage.width % stage.groups:
+        raise ArchitectureError(
+            f"{stage.groups} groups for blocks of {stage.width} channels",
+            expected="groups that divide the channels",
+        )
+    return stage
 
 
 def dense_stage(
@@ -123,7 +145,7 @@ def plain_stage(stage: Stage) -> Stage:
     """
     if stage.csp is None:
         return stage
-    if stage.width is None:
+    if stage.kind == "dense":
         return replace(stage, csp=None)
     return replace(stage, csp=None, width=stage.out, bottleneck=min(stage.bottleneck, stage.out))
 

@@ -13,6 +13,7 @@ import numpy as np
 from cspnas.errors import ArchitectureError, InputError
 from cspnas.network.architecture import Architecture
 from cspnas.network.cost import CostTable
+from cspnas.network.families import family_of
 from cspnas.network.serialization import architecture_to
 from cspnas.network.wiring import wire
 from cspnas.objectives.objectives import LARGEST, OBJECTIVES, exact_values, human
@@ -196,10 +197,10 @@ def _uniform_candidates(study: Study, kind: str) -> dict[str, Candidate]:
 def _uniform_genotype(study: Study, csp: bool, width: float, depth: float) -> Genotype:
     """All stages at the same place in their lists of widths and depths; every other gene at its first choice."""
     genotype: Genotype = {}
+    size = family_of(study.space.family).size_gene
     for number, stage in enumerate(study.space.stages, start=1):
         place = f"stage{number}"
         genotype[f"{place}.csp"] = csp
-        size = "growth_rate" if stage.growth_rate else "width"
         genotype[f"{place}.{size}"] = _at(getattr(stage, size), width)
         genotype[f"{place}.depth"] = _at(stage.depth, depth)
         if csp:

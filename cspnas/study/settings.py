@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from cspnas.network.architecture import Stem
+from annotated_types import Interval
+
+from cspnas.io.bounds import Ratio, Share
+from cspnas.network.architecture import Fusion, Stem
 from cspnas.objectives.objectives import Constraint
 from cspnas.space.search_space import SearchSpace, StageChoices
 from cspnas.training.recipe import Recipe
+
+SAMPLERS = ("cost-aware", "nsga2", "tpe", "gp", "random")
+_SAMPLERS = f"{', '.join(SAMPLERS[:-1])} or {SAMPLERS[-1]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Baselines:
     """The plain and the all-CSP curve: `widths` networks each, the CSP one with this `split_ratio` and `fusion`."""
 
-    widths: int = 5
-    split_ratio: float = 0.5
-    fusion: str = "both"
+    widths: Annotated[int, Interval(ge=0, le=50), "networks on each curve"] = 5
+    split_ratio: Annotated[Ratio, "of every stage of the all-CSP curve"] = 0.5
+    fusion: Annotated[Fusion, "of every stage of the all-CSP curve"] = "both"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +38,17 @@ class Study:
     constraints: tuple[Constraint, ...]
     recipe: Recipe
     baselines: Baselines
-    sampler: str = "cost-aware"
-    trials: int = 40
-    seed: int = 0
-    confirm_share: float = 0.25
-    workers: int = 0
+    sampler: Annotated[str, _SAMPLERS] = "cost-aware"
+    trials: Annotated[int, Interval(ge=1, le=1_000_000), "trainings in all, confirmations included"] = 40
+    seed: Annotated[int, Interval(ge=0, lt=2**63), "of the sampler and of every training"] = 0
+    confirm_share: Annotated[Share, "share of the trainings that re-train the front with new seeds"] = 0.25
+    workers: Annotated[int, Interval(ge=0, le=4096), "processes; 0 = one per core or GPU"] = 0
     time_limit: float | None = None
-    timeout: float = 0.0
+    timeout: Annotated[
+        float,
+        Interval(ge=0, le=1e7),
+        "seconds for one training, then its worker counts as hung; 0 = generous, from its work",
+    ] = 0.0
 
     def identity(self) -> dict[str, Any]:
         """What may not change while a study goes on, as flat JSON; budget, sampler and workers may."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cspnas.network.architecture import DENSE_FAMILIES
 from cspnas.network.cost import CostTable
+from cspnas.network.families import family_of
 from cspnas.network.layer_costs import peak_place
 from cspnas.objectives.objectives import OBJECTIVES, human
 from cspnas.study.candidates import Candidate
@@ -115,7 +115,7 @@ def _less_in(study: Study, place: str) -> str:
     """What takes the peak of memory away from a part of the network."""
     if place == "stem":
         return "make the stem thinner or strided"
-    size, last = "growth_rate" if study.space.family in DENSE_FAMILIES else "width", len(study.space.stages)
+    size, last = family_of(study.space.family).size_gene, len(study.space.stages)
     if place == "head":
         return f"lower {size} in stage{last}"
     number = int(place.removeprefix("stage"))

@@ -6,7 +6,11 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from annotated_types import Interval
+
+from cspnas.io.bounds import Positive, Share
 
 # Raised by hand whenever training.py changes what a recipe and a seed give: results of another version are not reused.
 TRAINING_VERSION = 2
@@ -20,6 +24,7 @@ DATASET_FORMS = MappingProxyType(
         "cifar100": ((3, 32, 32), 100),
     }
 )
+_DATASETS = f"{', '.join(DATASET_FORMS)} or folder:PATH"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +33,17 @@ class Recipe:
     steps and falls linearly to zero. `shift` is the greatest random translation in pixels.
     """
 
-    dataset: str = "fashion-mnist-mini"
-    epochs: int = 4
-    batch_size: int = 64
-    learning_rate: float = 0.15
-    weight_decay: float = 5e-4
-    label_smoothing: float = 0.0
-    flip: bool = True
-    shift: int = 0
-    precision: str = "auto"
+    dataset: Annotated[str, _DATASETS] = "fashion-mnist-mini"
+    epochs: Annotated[int, Interval(ge=1, le=10000), "passes over the training images"] = 4
+    batch_size: Annotated[int, Interval(ge=2, le=65536), "images a step"] = 64
+    learning_rate: Annotated[Positive, "peak; linear warm-up, then linear to zero"] = 0.15
+    weight_decay: Annotated[Share, "L2 penalty on the weights"] = 5e-4
+    label_smoothing: Annotated[Share, "share of the target spread over all classes"] = 0.0
+    flip: Annotated[bool, "mirror half of the images"] = True
+    shift: Annotated[int, Interval(ge=0, le=64), "greatest random translation, pixels"] = 0
+    precision: Annotated[
+        str, Literal["auto", "float32", "bfloat16"], "of the arithmetic in training; auto measures which is faster"
+    ] = "auto"
 
 
 def recipe_digest(recipe: dict[str, Any] | Recipe, data_checksum: str) -> str:

@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cspnas.cli import app as cli
 from cspnas.documents.architecture_file import architecture_yaml, find_architecture, read_architecture
-from cspnas.network.architecture import Architecture, Csp, Downsample, Stage, Stem
+from cspnas.network.architecture import Architecture, Csp, Downsample, Stage, Stem, pieces
 from cspnas.network.cost import cost_of
 from cspnas.network.graph import Graph, GraphBuilder
 from cspnas.network.layer_costs import Layer, Part, gradient_paths, layers_of, parts_of, whole
@@ -268,7 +268,8 @@ def test_gradient_paths_are_those_that_a_walk_finds(choices: list[tuple[int, int
 
 
 def stage_paths(family: str, stage: Stage) -> int:
-    return gradient_paths(wire_piece(Architecture(family, (8, 8, 8), 2, Stem(8), (stage,)), 1, (8, 8, 8)))
+    architecture = Architecture(family, (8, 8, 8), 2, Stem(8), (stage,))
+    return gradient_paths(wire_piece(architecture, pieces(architecture)[1], (8, 8, 8)))
 
 
 DEPTHS = [1, 2, 3, 6, 40]

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from cspnas.network.architecture import FAMILIES, Stem
+from cspnas.network.architecture import Stem
 from cspnas.network.cost import cost_of
+from cspnas.network.families import FAMILIES
 from cspnas.network.graph import Graph
 from cspnas.network.wiring import wire
 from cspnas.space.search_space import SearchSpace, StageChoices
@@ -37,7 +38,7 @@ RESIDUAL = StageChoices(**COMMON, width=(16, 24), groups=(1, 2), taps=("last", "
 @cache
 def space_of(family: str) -> SearchSpace:
     """Two stages in which everything that the family knows is a gene."""
-    stages = (DENSE, replace(DENSE, pool=("after",))) if family in ("densenet", "peleenet") else (RESIDUAL, RESIDUAL)
+    stages = (DENSE, replace(DENSE, pool=("after",))) if FAMILIES[family].kind == "dense" else (RESIDUAL, RESIDUAL)
     return SearchSpace(
         family, (3, 32, 32), 5, STEMS, ("relu", "leaky_relu", "silu", "mish", "hardswish"), stages, ("after", "before")
     )

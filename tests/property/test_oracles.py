@@ -13,8 +13,9 @@ from oracles import disagreements
 from random_architectures import wide_architecture
 
 from cspnas.errors import ArchitectureError
-from cspnas.network.architecture import FAMILIES, Architecture
+from cspnas.network.architecture import Architecture
 from cspnas.network.cost import CostTable, cost_of
+from cspnas.network.families import FAMILIES
 from cspnas.network.graph import Graph
 from cspnas.network.wiring import wire
 

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from cspnas.errors import ArchitectureError
 from cspnas.network.architecture import (
-    DENSE_FAMILIES,
-    FAMILIES,
     FUSIONS,
     SPLITS,
     Architecture,
@@ -20,6 +18,7 @@ from cspnas.network.architecture import (
     Stage,
     Stem,
 )
+from cspnas.network.families import FAMILIES
 from cspnas.network.graph import Graph
 from cspnas.network.operations import ACTIVATIONS
 from cspnas.network.wiring import wire
@@ -81,14 +80,14 @@ def wide_architecture(rng: random.Random) -> Architecture:
 
 
 def _draw_wide(rng: random.Random) -> Architecture:
-    family = rng.choice(FAMILIES)
+    family = rng.choice(tuple(FAMILIES))
     stem = _draw_stem(rng)
     stages: list[Stage] = []
     channels = stem.out_channels
     for _ in range(rng.choice((1, 1, 2, 2, 3))):
         downsample = _draw_downsample(rng, channels) if rng.random() < 0.4 else None
         channels = downsample.width if downsample else channels
-        draw = _draw_dense_stage if family in DENSE_FAMILIES else _draw_residual_stage
+        draw = _draw_dense_stage if FAMILIES[family].kind == "dense" else _draw_residual_stage
         stages.append(replace(draw(rng, channels, family), downsample=downsample))
         channels = stages[-1].out
     activation = rng.choice(ACTIVATIONS)

@@ -1,0 +1,59 @@
+"""What a space file says is what a space built in Python says: each field is defined once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cspnas.documents.schema import SEARCH
+from cspnas.documents.space_file import read_space, shipped_spaces
+from cspnas.network.architecture import Stem
+from cspnas.network.families import FAMILIES
+from cspnas.space.search_space import SearchSpace, StageChoices
+from cspnas.study.settings import Baselines
+from cspnas.training.recipe import DATASET_FORMS, Recipe
+
+SHIPPED = shipped_spaces()
+
+
+def listed(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, list) else (value,)
+
+
+def stage_of(family: str, said: dict[str, Any], last: bool) -> StageChoices:
+    missing = {key: choices for key, choices in FAMILIES[family].defaults.items() if key not in said}
+    if last:
+        missing.pop("pool", None)
+    return StageChoices(**{key: listed(value) for key, value in said.items()}, **missing)
+
+
+def space_of(data: dict[str, Any]) -> SearchSpace:
+    """The space by its Python classes alone, from the plain data of a file."""
+    shape, classes = DATASET_FORMS[data["proxy"]["dataset"]]
+    family, stages = data["family"], data["stages"]
+    return SearchSpace(
+        family,
+        shape,
+        classes,
+        tuple(Stem(**{**stem, "hidden": tuple(stem.get("hidden", ()))}) for stem in listed(data["stem"])),
+        listed(data["activation"]),
+        tuple(stage_of(family, stage, stage is stages[-1]) for stage in stages),
+        listed(data.get("norm", "after")),
+    )
+
+
+@pytest.mark.parametrize("path", SHIPPED.values(), ids=SHIPPED)
+def test_a_space_built_in_python_equals_the_space_of_the_same_yaml(path: Path) -> None:
+    data, study = yaml.safe_load(path.read_text()), read_space(path)
+    assert study.space == space_of(data)
+    assert study.recipe == Recipe(**data["proxy"])
+    assert study.baselines == Baselines(**data["baselines"])
+    assert {key: getattr(study, field) for field, key in SEARCH.items()} == data["search"]
+
+
+def test_a_value_built_in_python_is_not_checked() -> None:
+    """Bounds are a file's; a value is built a million times a search."""
+    assert Stem(-1).channels == -1 and Recipe(epochs=0).epochs == 0
