@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +26,8 @@ class SearchEvent:
     """Something that happened in a search. `kind`: `started`, `epoch` (of a training), `finished`, `crashed` (a training that
     is tried again), `reused` (another study had the result), `tick` (nothing happened for a second).
 
-    `digest` and `seed` name the training. `accuracy` is a fraction, `loss` of an epoch a mean over its images, `failure` says
-    why a training gave no result. `trainings` have ended, of `trials` in all.
+    `digest` and `seed` name the training. `accuracy` is a fraction, of an epoch or of the whole training; `failure` says why
+    a training gave no result. `trainings` have ended, of `trials` in all.
     """
 
     kind: RunEvent
@@ -36,7 +36,6 @@ class SearchEvent:
     digest: str | None = None
     seed: int | None = None
     accuracy: float | None = None
-    loss: float | None = None
     failure: str | None = None
 
 
@@ -133,8 +132,9 @@ def _telling(session: Session, on_event: Callable[[SearchEvent], None] | None) -
     def hear(kind: RunEvent, work: Work | None, detail: Any) -> None:
         if on_event is None:
             return
-        told = asdict(detail) if is_dataclass(detail) and not isinstance(detail, type) else dict(detail or {})
-        failure = told.get("failure") or {}
+        # of an epoch its accuracy, else what is known of a training
+        told = {"accuracy": detail} if kind == "epoch" else dict(detail or {})
+        failure = told.get("failure")
         on_event(
             SearchEvent(
                 kind,
@@ -143,7 +143,6 @@ def _telling(session: Session, on_event: Callable[[SearchEvent], None] | None) -
                 digest=work.digest if work else told.get("digest"),
                 seed=work.unit["seed"] if work else told.get("seed"),
                 accuracy=None if failure else told.get("accuracy"),
-                loss=told.get("loss"),
                 failure=f"{failure['kind']}: {failure.get('message', '')}" if failure else None,
             )
         )

@@ -6,12 +6,14 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from cspnas.runners.local.worker import worker_main
@@ -109,10 +111,22 @@ def spawn(device: str, evaluator: str, log: Path, memory_kills: MemoryKills) -> 
     life_theirs, life_ours = context.Pipe(duplex=False)
     arguments = (theirs, life_theirs, device, evaluator, str(log))
     process = context.Process(target=worker_main, args=arguments, daemon=True)
-    process.start()
+    with _without_script():
+        process.start()
     theirs.close()
     life_theirs.close()
     return WorkerHandle(device, process, ours, life_ours, log, memory_kills)
+
+
+@contextmanager
+def _without_script() -> Iterator[None]:
+    """`spawn` has each new process run the calling script first. One that searches would search again, in every worker."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def _how(code: int | None) -> str:
