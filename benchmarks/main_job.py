@@ -30,7 +30,7 @@ from typing import Any
 from cspnas.documents.space_file import find_space, read_space
 from cspnas.runners.protocol import Work
 from cspnas.samplers.registry import sampler_of
-from cspnas.search.driver import Driver
+from cspnas.searching.driver import Driver
 from cspnas.storage.database import Database
 from cspnas.storage.load_results import load_results
 from cspnas.storage.optuna_projection import Projection

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # a worker process imports this file: it needs neither Optuna nor torch
-    from cspnas.search.driver import Driver
+    from cspnas.searching.driver import Driver
     from cspnas.storage.optuna_projection import Projection
 
 SLOTS, SECONDS = 8, float(os.environ.get("SLEEP", "20"))
@@ -211,7 +211,7 @@ def _spread(values: list[float]) -> dict[str, float]:
 def _driver(folder: Path, trainings: int, sampler: str = "nsga2") -> tuple[Driver, Projection]:
     from cspnas.documents.space_file import find_space, read_space
     from cspnas.samplers.registry import sampler_of
-    from cspnas.search.driver import Driver
+    from cspnas.searching.driver import Driver
     from cspnas.storage.database import Database
     from cspnas.storage.optuna_projection import Projection
     from cspnas.study.candidates import admitted_sample, reference_of

@@ -31,7 +31,7 @@ from cspnas.samplers.acquisition import Model
 from cspnas.samplers.cost_aware import CostAwareSampler
 from cspnas.samplers.hyperparameters import to_target
 from cspnas.samplers.registry import sampler_of
-from cspnas.search.driver import Driver
+from cspnas.searching.driver import Driver
 from cspnas.storage.database import Database
 from cspnas.study.candidates import admitted_sample, reference_of
 from cspnas.study.settings import Study

@@ -43,7 +43,7 @@ from cspnas.samplers.candidate_pool import Pool
 from cspnas.samplers.cost_aware import CostAwareSampler
 from cspnas.samplers.protocol import Sampler
 from cspnas.samplers.registry import sampler_of
-from cspnas.search.driver import Driver
+from cspnas.searching.driver import Driver
 from cspnas.storage.database import Database
 from cspnas.storage.open_study import open_study
 from cspnas.study.candidates import Candidate, admitted_sample, reference_of

@@ -22,7 +22,7 @@ from cspnas.runners.factory import open_runner
 from cspnas.runners.protocol import Done, RunnerOptions, Wait, Work
 from cspnas.runners.run_loop import run_loop
 from cspnas.samplers.registry import sampler_of
-from cspnas.search.driver import Driver
+from cspnas.searching.driver import Driver
 from cspnas.storage.locations import Place
 from cspnas.storage.study_creation import known_row, opened
 from cspnas.study.results import Network

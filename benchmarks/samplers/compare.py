@@ -33,7 +33,7 @@ from cspnas.documents.space_file import find_space, read_space
 from cspnas.objectives.pareto import Reference, hypervolume, losses, non_dominated
 from cspnas.runners.protocol import Done, Wait, Work
 from cspnas.samplers.protocol import Sampler
-from cspnas.search.driver import Driver
+from cspnas.searching.driver import Driver
 from cspnas.storage.database import Database
 from cspnas.study.candidates import Candidate, admitted_sample, reference_of
 from cspnas.study.results import Network

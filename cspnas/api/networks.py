@@ -36,6 +36,7 @@ def build(architecture: Described, *, seed: int = 0, classes: int | None = None)
 
     `architecture` is a value, a file, or the name of a reference that comes with the package (`csdarknet53`). `classes`
     replaces its class count: the head gets that many outputs, all else stays, but it is another network with another digest.
+    The same `seed` gives the same weights.
     Raises InputError (one line: file, line and key) for a file that does not describe a network and for a class count that is
     no positive integer, TrainingError (out of memory) for a network that is larger than this machine's memory.
 

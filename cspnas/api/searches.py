@@ -18,7 +18,7 @@ from cspnas.storage.locations import Place, existing_place, new_name, new_place
 from cspnas.study.settings import SAMPLERS, Study
 
 if TYPE_CHECKING:
-    from cspnas.search.run import Session
+    from cspnas.searching.run import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,9 @@ def search(
     `space` is a value of `load_space`, a file, or a shipped space's name. `study` is the study's name (the space's if not
     given), `storage` a database file or URL (`studies/NAME.db`). `trials` counts trainings in all, earlier ones included;
     nothing is started after `seconds`. `trials`, `sampler`, `seed` and `workers` replace those of the space. `runner` is
-    `local` or `ray` (at `address`), `device` is `auto`, `cpu`, `cuda` or `cuda:0,1`, shared by `per_gpu` trainings.
+    `local` or `ray` (at `address`), `device` is `auto`, `cpu`, `cuda` or `cuda:0,1`, shared by `per_gpu` trainings each.
     `reuse_from` is a study whose results are taken over where they are the same. `on_event` hears what happens, in this
-    process; `on_step` what is prepared before. Workers are processes: they do not run the calling script.
+    process; `on_step` what is prepared before. Workers are processes of their own: they do not run the calling script.
 
     Raises InputError for wrong arguments, files and data, with nothing written; StorageError where the database cannot be
     used; CspnasError where the work failed. KeyboardInterrupt ends a search with every finished training kept.
@@ -100,7 +100,7 @@ def run(
     on_step: Step = silent,
 ) -> StudyView:
     """As `search`, with everything read and checked; `on_open` gets the open search and gives what hears its events."""
-    from cspnas.search.run import run_search
+    from cspnas.searching.run import run_search
 
     reason = run_search(settings, place, options=options, reuse_from=reuse_from, on_open=on_open, on_step=on_step)
     return view_of(place, reason=reason)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def open_study(study: str, *, on_step: Step = silent) -> StudyView:
-    """A study, open to read: a name under `studies/`, a database file, FILE.db#NAME, or URL#NAME.
+    """A study, open to read. `study` is a name under `studies/`, a database file, FILE.db#NAME, or URL#NAME.
 
     It shows the study as it was when it was opened. Raises InputError where it is not there, with the nearest name;
     StorageError for a database that is damaged or cannot be read.

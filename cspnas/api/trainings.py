@@ -73,9 +73,9 @@ def train(
     """Train an architecture on the training part of a data set, watch validation, then evaluate the test part once.
 
     `architecture` is a file (as `cspnas export` writes it, with its recipe) or a reference's name. `dataset` and `epochs`
-    replace those of the recipe. The same seed on the same machine gives the same weights. With `checkpoint`, a training
-    that was killed goes on from that file, written every `checkpoint_seconds`. `on_epoch` hears each epoch's loss and
-    validation accuracy, `on_note` what the user should know, a line each.
+    replace those of the recipe; `device` is `auto`, `cpu` or `cuda:N`. The same `seed` on the same machine gives the same
+    weights. With `checkpoint`, a training that was killed goes on from that file, written every `checkpoint_seconds`.
+    `on_epoch` hears each epoch's loss and validation accuracy, `on_note` what the user should know, a line each.
 
     Raises InputError before the training for wrong files, data and devices; CspnasError where the training fails.
     """

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cspnas.io.steps import PER_SECOND, on_terminal
 from cspnas.objectives.objectives import human
-from cspnas.search.run import Session
+from cspnas.searching.run import Session
 from cspnas.study.failures import MAX_ATTEMPTS, quarantined
 
 if TYPE_CHECKING:

@@ -110,7 +110,7 @@ import sys, time
 from pathlib import Path
 from small_studies import driven, small_study
 from cspnas.cli.progress import Progress
-from cspnas.search.run import Session
+from cspnas.searching.run import Session
 study = small_study(Path("."))
 database, driver = driven("sqlite:///many.db", study, 5)
 progress = Progress(Session(study, database, driver, ["cpu"] * 500))

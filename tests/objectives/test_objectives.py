@@ -36,9 +36,9 @@ from cspnas.reports.summary import members, summarise
 from cspnas.reports.summary_table import print_summary
 from cspnas.runners.local.runner import LocalRunner
 from cspnas.samplers.optuna_samplers import OptunaSampler
-from cspnas.search.driver import Done, Driver, Work
-from cspnas.search.reuse import finder, other_study
-from cspnas.search.run import check_device, latency_device
+from cspnas.searching.driver import Done, Driver, Work
+from cspnas.searching.reuse import finder, other_study
+from cspnas.searching.run import check_device, latency_device
 from cspnas.storage.database import Database
 from cspnas.storage.load_results import load_results
 from cspnas.storage.open_study import Opened, open_study

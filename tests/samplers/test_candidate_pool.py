@@ -10,7 +10,7 @@ from driven import SPACE, Run, Start
 
 from cspnas.samplers import candidate_pool as pools
 from cspnas.samplers.candidate_pool import Batch, Pool
-from cspnas.search import exhaustive_draw as untried
+from cspnas.searching import exhaustive_draw as untried
 from cspnas.study.candidates import admitted, candidate
 
 LARGE = SPACE.replace(

@@ -27,7 +27,7 @@ from cspnas.network.wiring import wire
 from cspnas.objectives.objectives import EXACT
 from cspnas.reports.summary import summarise
 from cspnas.runners.protocol import Work
-from cspnas.search.driver import Driver
+from cspnas.searching.driver import Driver
 from cspnas.storage.database import Database
 from cspnas.storage.locks import StudyBusyError, StudyLock
 from cspnas.storage.migrations import SCHEMA_VERSION

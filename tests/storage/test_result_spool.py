@@ -13,8 +13,8 @@ from small_studies import driver_of, open_small, result_of, small_study
 from cspnas.errors import StorageError
 from cspnas.runners.protocol import Work
 from cspnas.samplers.optuna_samplers import OptunaSampler
-from cspnas.search.driver import Driver
-from cspnas.search.outage import outage_tolerant
+from cspnas.searching.driver import Driver
+from cspnas.searching.outage import outage_tolerant
 from cspnas.storage.database import Database
 from cspnas.storage.result_spool import Spool, record_left
 

@@ -20,7 +20,7 @@ from cspnas.network.serialization import architecture_to
 from cspnas.network.wiring import wire
 from cspnas.runners.oom_kills import MemoryKills, memory_kills
 from cspnas.runners.protocol import Work
-from cspnas.search.time_limit import training_seconds
+from cspnas.searching.time_limit import training_seconds
 from cspnas.study.failures import checked, micro_batch
 from cspnas.training.batches import InMemoryBatches
 from cspnas.training.evaluation import Evaluator

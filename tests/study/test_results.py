@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cspnas.objectives.objectives import EXACT
 from cspnas.objectives.pareto import Reference, hypervolume, losses
-from cspnas.search.confirmation import of_front, to_confirm
+from cspnas.searching.confirmation import of_front, to_confirm
 from cspnas.study.results import Ledger, StudyRows
 
 REFERENCE = Reference(("flops", "accuracy"), 0.1, (1.0, 0.0), (1000.0, 1.0))

@@ -20,7 +20,7 @@ from cspnas.reports.summary import summarise
 from cspnas.reports.summary_table import sentences
 from cspnas.runners.protocol import Work
 from cspnas.samplers.registry import sampler_of
-from cspnas.search.driver import Driver
+from cspnas.searching.driver import Driver
 from cspnas.storage.database import Database
 from cspnas.storage.open_study import open_study
 from cspnas.study.candidates import admitted_sample, reference_of

@@ -36,7 +36,7 @@ FORKS.set_forkserver_preload(
         "cspnas.samplers.ehvi",
         "cspnas.runners.local.runner",
         "cspnas.runners.run_loop",
-        "cspnas.search.outage",
+        "cspnas.searching.outage",
         "cspnas.reports.summary_table",
         "cspnas.reports.summary",
     ]

@@ -17,7 +17,7 @@ import pytest
 from cspnas.documents.space_file import read_space
 from cspnas.runners.protocol import Done, Wait, Work
 from cspnas.samplers.registry import sampler_of
-from cspnas.search.driver import Driver
+from cspnas.searching.driver import Driver
 from cspnas.storage.database import Database
 from cspnas.study.candidates import admitted_sample, reference_of
 from cspnas.study.settings import Study

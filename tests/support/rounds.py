@@ -105,7 +105,7 @@ def search(
     from cspnas.documents.space_file import read_space
     from cspnas.io import failpoints
     from cspnas.runners.protocol import RunnerOptions
-    from cspnas.search.run import run_search
+    from cspnas.searching.run import run_search
     from cspnas.storage.locations import new_place
 
     os.chdir(folder)

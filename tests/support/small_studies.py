@@ -8,7 +8,7 @@ from typing import Any
 from cspnas.documents.space_file import read_space
 from cspnas.runners.protocol import Work
 from cspnas.samplers.optuna_samplers import OptunaSampler
-from cspnas.search.driver import Driver
+from cspnas.searching.driver import Driver
 from cspnas.storage.database import Database
 from cspnas.study.candidates import admitted_sample, reference_of
 from cspnas.study.settings import Study

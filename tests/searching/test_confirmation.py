@@ -13,7 +13,7 @@ from driven import SPACE, Run, Start, train
 from cspnas.objectives.objectives import EXACT
 from cspnas.objectives.pareto import Reference
 from cspnas.runners.protocol import Work
-from cspnas.search.confirmation import of_baselines, to_confirm
+from cspnas.searching.confirmation import of_baselines, to_confirm
 from cspnas.study.results import Ledger, Network, StudyRows
 
 REFERENCE = Reference(("accuracy", "flops"), 0.1, (0.0, 1.0), (1.0, 1e9))

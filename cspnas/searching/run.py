@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cspnas.errors import InputError
 from cspnas.io.steps import Step, silent
-from cspnas.search.reuse import Reuse, other_study, reuser
+from cspnas.searching.reuse import Reuse, other_study, reuser
 from cspnas.storage.database import Database
 from cspnas.storage.engine import UnreachableError, undamaged
 from cspnas.storage.locations import Place
@@ -91,8 +91,8 @@ def _drive(
 ) -> str:
     from cspnas.runners.run_loop import run_loop
     from cspnas.samplers.registry import sampler_of
-    from cspnas.search.driver import Driver
-    from cspnas.search.outage import outage_tolerant
+    from cspnas.searching.driver import Driver
+    from cspnas.searching.outage import outage_tolerant
     from cspnas.storage.optuna_projection import Projection
 
     sampler = sampler_of(study)

@@ -10,7 +10,7 @@ from typing import Any
 
 from cspnas.errors import StorageError
 from cspnas.runners.protocol import Done, Wait, Work, WorkSource
-from cspnas.search.driver import Driver
+from cspnas.searching.driver import Driver
 from cspnas.storage.engine import UnreachableError
 from cspnas.storage.result_spool import Spool
 from cspnas.study.failures import checked

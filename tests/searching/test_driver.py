@@ -26,7 +26,7 @@ from cspnas.objectives.pareto import Reference
 from cspnas.runners.protocol import Work
 from cspnas.samplers import optuna_samplers
 from cspnas.samplers.optuna_samplers import OptunaSampler
-from cspnas.search.driver import Driver
+from cspnas.searching.driver import Driver
 from cspnas.storage.database import Database
 from cspnas.storage.tables import evaluations_table
 from cspnas.study.candidates import baseline_curves, candidate

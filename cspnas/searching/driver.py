@@ -13,14 +13,14 @@ from typing import Any
 from cspnas.errors import ArchitectureError
 from cspnas.runners.protocol import Done, Wait, Work
 from cspnas.samplers.protocol import Sampler
-from cspnas.search.confirmation import to_confirm
-from cspnas.search.data_faults import BadData
-from cspnas.search.exhaustive_draw import Untried
-from cspnas.search.other_drivers import Others
-from cspnas.search.policy import Baseline, Confirm, Explore, SearchPolicy, SearchState, Step
-from cspnas.search.resume import cut_short, idle, missing_baselines, suggestion_of
-from cspnas.search.sampler_feedback import Teacher
-from cspnas.search.time_limit import training_seconds
+from cspnas.searching.confirmation import to_confirm
+from cspnas.searching.data_faults import BadData
+from cspnas.searching.exhaustive_draw import Untried
+from cspnas.searching.other_drivers import Others
+from cspnas.searching.policy import Baseline, Confirm, Explore, SearchPolicy, SearchState, Step
+from cspnas.searching.resume import cut_short, idle, missing_baselines, suggestion_of
+from cspnas.searching.sampler_feedback import Teacher
+from cspnas.searching.time_limit import training_seconds
 from cspnas.storage.database import Database
 from cspnas.storage.load_results import load_results, study_rows
 from cspnas.storage.transactions import Row

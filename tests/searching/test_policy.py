@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cspnas.runners.protocol import Done, Wait
-from cspnas.search.policy import PATIENCE, Baseline, Confirm, Explore, SearchPolicy, SearchState, Step
+from cspnas.searching.policy import PATIENCE, Baseline, Confirm, Explore, SearchPolicy, SearchState, Step
 from cspnas.study.candidates import Candidate
 from cspnas.study.results import Network
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Container
 from typing import Any
 
 from cspnas.runners.protocol import Work
-from cspnas.search.resume import work_again
+from cspnas.searching.resume import work_again
 from cspnas.storage.database import Database
 from cspnas.storage.transactions import Row
 from cspnas.study.failures import BAD_DATA
