@@ -6,9 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from cspnas.searching import exhaustive_draw as untried
 
 from cspnas.documents.space_file import read_space
+from cspnas.searching import exhaustive_draw as untried
 from cspnas.searching.exhaustive_draw import Untried
 from cspnas.study.candidates import admitted, candidate
 from cspnas.study.settings import Study
