@@ -32,7 +32,7 @@ from cspnas.network.wiring import wire
 from cspnas.space.search_space import Genotype
 from cspnas.study.candidates import candidate
 from cspnas.study.settings import Study
-from cspnas.training.module import Network
+from cspnas.training.module import NetworkModule
 
 HERE = Path(__file__).parent
 POOL, REPEATS, SINGLES, COUNTED = 10_000, 5, 300, 20
@@ -73,7 +73,7 @@ def cost_all(study: Study, genotypes: list[Genotype]) -> None:
 
 def count_with_ptflops(study: Study, genotype: Genotype) -> None:
     """Build the network as a module and count its MACs."""
-    network = Network(wire(study.space.decode(genotype)))
+    network = NetworkModule(wire(study.space.decode(genotype)))
     with contextlib.redirect_stdout(io.StringIO()):
         get_model_complexity_info(
             network, study.space.input_shape, as_strings=False, print_per_layer_stat=False, backend="aten"

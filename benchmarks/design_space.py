@@ -28,7 +28,7 @@ from cspnas.errors import ArchitectureError
 from cspnas.network.architecture import Architecture
 from cspnas.network.cost import CostTable
 from cspnas.network.wiring import wire
-from cspnas.training.module import Network, initialise
+from cspnas.training.module import NetworkModule, initialise
 
 RESULTS = Path(__file__).parent / "results" / "design_space.json"
 PIECE = 250  # architectures of one piece
@@ -78,7 +78,7 @@ def smallest(architecture: Architecture) -> Architecture:
 
 
 def _step(architecture: Architecture, seed: int) -> None:
-    network = Network(wire(architecture)).train()
+    network = NetworkModule(wire(architecture)).train()
     initialise(network, seed)
     images = torch.randn(2, *architecture.input_shape, generator=torch.Generator().manual_seed(seed))
     network(images).square().sum().backward()

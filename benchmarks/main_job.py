@@ -36,7 +36,7 @@ from cspnas.storage.load_results import load_results
 from cspnas.storage.optuna_projection import Projection
 from cspnas.storage.tables import architectures_table, evaluations_table, suggestions_table
 from cspnas.study.candidates import Candidate, admitted, admitted_sample, reference_of, valid_candidates
-from cspnas.study.results import Network
+from cspnas.study.results import NetworkRecord
 from cspnas.study.settings import Study
 from cspnas.training.recipe import training_seed
 
@@ -207,7 +207,7 @@ def _front_updates(database: Database, row: dict[str, Any]) -> dict[str, float]:
     members, others = ledger.front(), ledger.measured()[:40]
     worst = {"new_network": 0.0, "member_gets_worse": 0.0}
 
-    def hear(case: str, network: Network, digest: str, accuracy: float) -> None:
+    def hear(case: str, network: NetworkRecord, digest: str, accuracy: float) -> None:
         repeat = 0 if digest not in ledger.networks else 1
         evaluation = {"id": -1, "repeat": repeat, "state": "in_flight", "accuracy": None, "failure_kind": None}
         architecture = network.row() | {"digest": digest}

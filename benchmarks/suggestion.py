@@ -27,7 +27,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 from cspnas.documents.space_file import find_space, read_space
 from cspnas.runners.protocol import Work
-from cspnas.samplers.acquisition import Model
+from cspnas.samplers.acquisition import AccuracyModel
 from cspnas.samplers.cost_aware import CostAwareSampler
 from cspnas.samplers.hyperparameters import to_target
 from cspnas.samplers.registry import sampler_of
@@ -69,7 +69,7 @@ def measure(trainings: int) -> dict[str, Any]:
         more = [_milliseconds(partial(sampler.suggest, 10**7 + number)) for number in range(20)]
         alone = []
         for number in range(20):
-            sampler._model, sampler._told, sampler._draws()._last = Model(sampler._surrogate), None, None
+            sampler._model, sampler._told, sampler._draws()._last = AccuracyModel(sampler._surrogate), None, None
             alone.append(_milliseconds(partial(sampler.suggest, 10**8 + number)))
         rows = sampler._trained()
         fit = _milliseconds(

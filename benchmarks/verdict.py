@@ -47,7 +47,7 @@ from cspnas.searching.driver import Driver
 from cspnas.storage.database import Database
 from cspnas.storage.open_study import open_study
 from cspnas.study.candidates import Candidate, admitted_sample, reference_of
-from cspnas.study.results import Ledger, Network
+from cspnas.study.results import NetworkRecord, StudyResults
 from cspnas.study.settings import Study
 
 RESULTS = Path(__file__).parent / "results" / "verdict"
@@ -74,20 +74,20 @@ class Simulation:
         self._pool = self._pool or Pool(study)
         return CostAwareSampler(study, lambda study: self._pool or Pool(study))
 
-    def accuracy(self, network: Network) -> float:
+    def accuracy(self, network: NetworkRecord) -> float:
         """Without noise."""
         if network.digest not in self._known:
             self._known[network.digest] = self._accuracy(network)
         return self._known[network.digest]
 
-    def _accuracy(self, network: Network) -> float:
+    def _accuracy(self, network: NetworkRecord) -> float:
         if self.truth == "equal":
             return float(0.84 + 0.01 * np.log(network.costs["flops"] / 1e6))
         drawn = Candidate(network.architecture, network.digest, network.costs, {})
         offset = ROUGH * _generator(network.digest).standard_normal() if self.truth == "rough" else 0.0
         return float(self.model.accuracies([drawn])[0]) + offset
 
-    def train(self, network: Network, seed: int) -> float:
+    def train(self, network: NetworkRecord, seed: int) -> float:
         """The accuracy of one training."""
         generator, deviation = _generator(f"{network.digest}/{seed}"), self.model.deviation
         if self.noise == "heavy":
@@ -101,7 +101,7 @@ def _generator(text: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big"))
 
 
-def compared(ledger: Ledger) -> dict[str, int]:
+def compared(ledger: StudyResults) -> dict[str, int]:
     """How often each network counts in the verdict, from the trainings alone: as often as it was confirmed
     (`cspnas/verdict.py`); in the package before that, once, if it is on the front in the end.
     """
@@ -111,7 +111,7 @@ def compared(ledger: Ledger) -> dict[str, int]:
     return {digest: count for digest, count in again.items() if count}
 
 
-def true_gain(ledger: Ledger, simulation: Simulation, kind: str) -> float:
+def true_gain(ledger: StudyResults, simulation: Simulation, kind: str) -> float:
     """Mean of true accuracy minus the curve through the baselines' true accuracies at the same FLOPs."""
     curve = sorted(
         (network.costs["flops"], simulation.accuracy(network))

@@ -14,11 +14,11 @@ class InputError(CspnasError):
 
     exit_code = 2
 
-    def __init__(self, found: str, *, expected: str = "", where: str = "", do: str = "") -> None:
-        self.found, self.expected, self.where, self.do = found, expected, where, do
+    def __init__(self, found: str, *, expected: str = "", where: str = "", hint: str = "") -> None:
+        self.found, self.expected, self.where, self.hint = found, expected, where, hint
         message = f"{where}: " if where else ""
         message += f"found {found}, expected {expected}" if expected else found
-        message += f"; {do}" if do else ""
+        message += f"; {hint}" if hint else ""
         super().__init__(" ".join(message.split()))
 
 

@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 
 from cspnas.documents.space_file import find_space, read_space
-from cspnas.objectives.pareto import Reference, losses, non_dominated
+from cspnas.objectives.pareto import HypervolumeReference, losses, non_dominated
 from cspnas.runners.factory import open_runner
 from cspnas.runners.protocol import Done, RunnerOptions, Wait, Work
 from cspnas.runners.run_loop import run_loop
 from cspnas.samplers.registry import sampler_of
 from cspnas.searching.driver import Driver
-from cspnas.storage.locations import Place
+from cspnas.storage.locations import StudyLocation
 from cspnas.storage.study_creation import known_row, opened
-from cspnas.study.results import Network
+from cspnas.study.results import NetworkRecord
 from cspnas.study.suggestion import CONFIRM, Suggestion
 
 STRATA = ((0.2, 0.6), (0.5, 0.85), (1.0, 1.0))  # up to this share of the networks, this share of the choice
@@ -50,12 +50,12 @@ class Repeating(Driver):
         return Wait() if self.ledger.in_flight else Done(f"{len(chosen)} networks have {self.seeds} seeds")
 
 
-def choice(networks: list[Network], reference: Reference, count: int) -> list[Network]:
+def choice(networks: list[NetworkRecord], reference: HypervolumeReference, count: int) -> list[NetworkRecord]:
     """By first seeds alone, so that it stays the same while more come; evenly spaced in each stratum."""
     known = [one for one in networks if one.evaluations[0]["accuracy"] is not None]
     first = [[one.evaluations[0]["accuracy"], *(one.costs[c] for c in reference.objectives[1:])] for one in known]
     ranked = [known[n] for n in by_layers(losses(np.array(first), reference))]
-    found: list[Network] = []
+    found: list[NetworkRecord] = []
     low = taken = 0
     for share, part in STRATA:
         high, upto = round(share * len(ranked)), round(part * count)
@@ -79,7 +79,7 @@ def main() -> None:
     """Open the study, train, say what was trained."""
     url, _, name = sys.argv[1].partition("#")
     Repeating.count, Repeating.seeds = [int(v) for v in sys.argv[2:4]] + [100, 3][len(sys.argv[2:4]) :]
-    place = Place(url, name)
+    place = StudyLocation(url, name)
     settings = {"search.confirm": 0.0, "baselines.widths": 0, "search.sampler": "random"}
     study = read_space(find_space("densenet"), settings)
     row = known_row(study, place)

@@ -24,7 +24,7 @@ from table import load
 
 from cspnas.network.serialization import architecture_from
 from cspnas.samplers.features import Scaling, raw_features
-from cspnas.samplers.hyperparameters import Surrogate, to_target
+from cspnas.samplers.hyperparameters import KernelHyperparameters, to_target
 
 RESULTS = Path(__file__).parents[1] / "results" / "surrogates.json"
 SIZES = (20, 50, 100, 200)
@@ -34,7 +34,7 @@ Predict = Callable[[Array], tuple[Array, Array | None]]  # mean and deviation of
 
 def ours(x: Array, y: Array) -> Predict:
     """scikit-learn's Gaussian process, as the product has it."""
-    surrogate = Surrogate()
+    surrogate = KernelHyperparameters()
     surrogate.fit(x, y)
     process = surrogate.condition(x, y)
     return lambda new: process.predict(new, return_std=True)

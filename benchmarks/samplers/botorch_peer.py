@@ -21,7 +21,7 @@ from botorch.models.transforms.input import ChainedInputTransform, FilterFeature
 from botorch.sampling.get_sampler import get_sampler
 from gpytorch.mlls import ExactMarginalLogLikelihood
 
-from cspnas.samplers.acquisition import Points, Trained
+from cspnas.samplers.acquisition import Observations, Points
 from cspnas.samplers.cost_aware import CostAwareSampler
 from cspnas.samplers.hyperparameters import to_target
 
@@ -42,10 +42,10 @@ class BotorchSampler(CostAwareSampler):
 
         return {"sampler": self.name, "botorch": botorch.__version__}
 
-    def _refit(self, trained: Trained) -> dict[str, Any]:
+    def _refit(self, trained: Observations) -> dict[str, Any]:
         return {}
 
-    def _ranked(self, trained: Trained, pending: Points, candidates: Points) -> Iterator[int]:
+    def _ranked(self, trained: Observations, pending: Points, candidates: Points) -> Iterator[int]:
         x = _inputs(trained.points)[trained.network]
         model = _model(x, torch.tensor(to_target(trained.accuracy))[:, None], trained.points.costs.shape[1])
         acquisition = qLogNoisyExpectedHypervolumeImprovement(

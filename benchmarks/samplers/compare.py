@@ -30,13 +30,13 @@ from rows_only import on_rows
 from truth import Model, Rows, Truth
 
 from cspnas.documents.space_file import find_space, read_space
-from cspnas.objectives.pareto import Reference, hypervolume, losses, non_dominated
+from cspnas.objectives.pareto import HypervolumeReference, hypervolume, losses, non_dominated
 from cspnas.runners.protocol import Done, Wait, Work
 from cspnas.samplers.protocol import Sampler
 from cspnas.searching.driver import Driver
 from cspnas.storage.database import Database
 from cspnas.study.candidates import Candidate, admitted_sample, reference_of
-from cspnas.study.results import Network
+from cspnas.study.results import NetworkRecord
 from cspnas.study.settings import Study
 
 RESULTS = Path(__file__).parents[1] / "results" / "samplers"
@@ -50,14 +50,14 @@ class Oracle:
     def __init__(self, truth: Truth) -> None:
         self.truth, self.known = truth, dict[str, float]()
 
-    def accuracy(self, network: Network) -> float:
+    def accuracy(self, network: NetworkRecord) -> float:
         """Without noise."""
         if network.digest not in self.known:
             drawn = Candidate(network.architecture, network.digest, network.costs, {})
             self.known[network.digest] = float(self.truth.accuracies([drawn])[0])
         return self.known[network.digest]
 
-    def train(self, network: Network, seed: int) -> dict[str, Any]:
+    def train(self, network: NetworkRecord, seed: int) -> dict[str, Any]:
         """A training's result."""
         return {"accuracy": self.truth.measured(self.accuracy(network), network.digest, seed), "failure": None}
 
@@ -70,7 +70,7 @@ def regret(driver: Driver, oracle: Oracle, whole: float) -> float:
     return 1 - hypervolume(losses(points, driver.ledger.reference)) / whole
 
 
-def rescore(truth: Rows, reference: Reference, whole: float) -> None:
+def rescore(truth: Rows, reference: HypervolumeReference, whole: float) -> None:
     """Regrets of all runs on rows by what the table says now, after every training. What a method saw were first seeds, which
     stay as they are.
     """
@@ -92,7 +92,7 @@ def rescore(truth: Rows, reference: Reference, whole: float) -> None:
         file.write_text(json.dumps(document) + "\n")
 
 
-def _values(row: Any, accuracy: float, reference: Reference) -> list[float]:
+def _values(row: Any, accuracy: float, reference: HypervolumeReference) -> list[float]:
     return [accuracy if name == "accuracy" else row.costs[name] for name in reference.objectives]
 
 
@@ -101,7 +101,9 @@ def methods(truth: Truth, name: str) -> Callable[[Study], Sampler]:
     return on_rows(METHODS[name], truth, name in POOLED) if isinstance(truth, Rows) else METHODS[name]
 
 
-def run(study: Study, method: str, oracle: Oracle, reference: Reference, whole: float, workers: int) -> dict[str, Any]:
+def run(
+    study: Study, method: str, oracle: Oracle, reference: HypervolumeReference, whole: float, workers: int
+) -> dict[str, Any]:
     """One search: regret after every training, CPU seconds of all suggestions, counts."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         database = Database(f"sqlite:///{folder}/run.db", create=True)
@@ -232,7 +234,7 @@ def main() -> None:
         )
 
 
-def _whole(kind: str, study: Study, truth: Truth, reference: Reference) -> float:
+def _whole(kind: str, study: Study, truth: Truth, reference: HypervolumeReference) -> float:
     """Hypervolume of the true front, found once for a table."""
     file = RESULTS / f"true_front_{kind}.json"
     if file.exists() and (kept := json.loads(file.read_text()))["truth"] == truth.report:

@@ -17,7 +17,7 @@ import optuna
 
 from cspnas.errors import ArchitectureError
 from cspnas.samplers import optuna_samplers
-from cspnas.samplers.acquisition import Belief, Points, Trained
+from cspnas.samplers.acquisition import Acquisition, Observations, Points
 from cspnas.samplers.candidate_pool import Pool
 from cspnas.samplers.cost_aware import CostAwareSampler
 from cspnas.samplers.ehvi import leading
@@ -26,7 +26,7 @@ from cspnas.samplers.optuna_samplers import OptunaSampler
 from cspnas.samplers.protocol import Sampler
 from cspnas.space.search_space import Gene, Genotype, SearchSpace
 from cspnas.study.candidates import candidate, violations
-from cspnas.study.results import Ledger
+from cspnas.study.results import StudyResults
 from cspnas.study.settings import Study
 
 
@@ -65,7 +65,7 @@ class Gp(OptunaSampler):
         super().__init__("gp", study.space, study.objectives, study.seed)
         self._searched, self._proposed = study, dict[int, Genotype]()
 
-    def watch(self, ledger: Ledger) -> None:
+    def watch(self, ledger: StudyResults) -> None:
         """What is remembered."""
         self._ledger = ledger
 
@@ -127,16 +127,16 @@ class CostsOnly(CostAwareSampler):
 
     name = "costs-only"
 
-    def _refit(self, trained: Trained) -> dict[str, Any]:
+    def _refit(self, trained: Observations) -> dict[str, Any]:
         return {}
 
-    def _ranked(self, trained: Trained, pending: Points, candidates: Points) -> Iterator[int]:
+    def _ranked(self, trained: Observations, pending: Points, candidates: Points) -> Iterator[int]:
         target, count = to_target(trained.accuracy), len(candidates.costs)
         alike = Posterior(np.full(count, target.mean()), np.full(count, target.std()))
         costs = np.concatenate([trained.points.costs[trained.network], pending.costs])
         accuracies = np.append(trained.accuracy, np.full(len(pending.costs), to_accuracy(target.mean())))
         kept = leading(costs, accuracies)
-        return Belief(costs[kept], accuracies[kept], candidates, alike, self._ledger.reference.chance).ranked()
+        return Acquisition(costs[kept], accuracies[kept], candidates, alike, self._ledger.reference.chance).ranked()
 
 
 def botorch(study: Study, *pool: Callable[[Study], Pool]) -> Sampler:

@@ -15,7 +15,7 @@ from cspnas.samplers.features import raw_features
 from cspnas.samplers.protocol import Sampler
 from cspnas.space.search_space import Genotype, SearchSpace
 from cspnas.study.candidates import Candidate
-from cspnas.study.results import Ledger
+from cspnas.study.results import StudyResults
 from cspnas.study.settings import Study
 
 
@@ -68,7 +68,7 @@ class Nearest:
         """As the sampler itself."""
         return self.inner.about()
 
-    def watch(self, ledger: Ledger) -> None:
+    def watch(self, ledger: StudyResults) -> None:
         """The ledger says which rows are taken."""
         self._ledger = ledger
         self.inner.watch(ledger)

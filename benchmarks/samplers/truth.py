@@ -23,7 +23,7 @@ from sklearn.model_selection import KFold, cross_val_predict
 from cspnas.errors import ArchitectureError
 from cspnas.network.cost import CostTable
 from cspnas.network.serialization import architecture_from
-from cspnas.objectives.pareto import Reference, hypervolume, losses, non_dominated
+from cspnas.objectives.pareto import HypervolumeReference, hypervolume, losses, non_dominated
 from cspnas.samplers.features import raw_features
 from cspnas.study.candidates import Candidate, admitted, candidate, valid_candidates
 from cspnas.study.settings import Study
@@ -55,7 +55,7 @@ class Truth(Protocol):
     def measured(self, noise_free: float, digest: str, seed: int) -> float:
         """One training: the same for the same network and seed, whatever method asks."""
 
-    def front(self, study: Study, reference: Reference) -> np.ndarray:
+    def front(self, study: Study, reference: HypervolumeReference) -> np.ndarray:
         """(n, objectives) noise-free points of the best front there is."""
 
 
@@ -75,7 +75,7 @@ class Rows:
         """The first seed's accuracy."""
         return float(self.by_digest[digest].accuracies[0])
 
-    def front(self, study: Study, reference: Reference) -> np.ndarray:
+    def front(self, study: Study, reference: HypervolumeReference) -> np.ndarray:
         """Of all rows."""
         means = [float(np.mean(row.accuracies)) for row in self.rows]
         columns = [means if name == "accuracy" else [row.costs[name] for row in self.rows] for name in study.objectives]
@@ -123,7 +123,7 @@ class Model:
         uniform = (int.from_bytes(text[:7], "big") + 0.5) / 2**56
         return float(np.clip(noise_free + self.deviation * norm.ppf(uniform), 0, 1))
 
-    def front(self, study: Study, reference: Reference) -> np.ndarray:
+    def front(self, study: Study, reference: HypervolumeReference) -> np.ndarray:
         """See `true_front`."""
         return true_front(study, self, reference)
 
@@ -137,7 +137,7 @@ def _features(row: Row) -> list[float]:
     return raw_features(architecture_from(row.architecture), row.costs)
 
 
-def true_front(study: Study, truth: Model, reference: Reference) -> np.ndarray:
+def true_front(study: Study, truth: Model, reference: HypervolumeReference) -> np.ndarray:
     """(n, objectives) noise-free points: the front of many random networks, moved on to its neighbours' front until no
     neighbour of a member is better than the front.
     """

@@ -13,7 +13,7 @@ from cspnas.network.cost import Cost, cost_of
 from cspnas.network.wiring import wire
 
 if TYPE_CHECKING:
-    from cspnas.training.module import Network
+    from cspnas.training.module import NetworkModule
 
 Described = Architecture | str | Path
 
@@ -31,7 +31,7 @@ def cost(architecture: Described) -> Cost:
     return cost_of(wire(_described(architecture)))
 
 
-def build(architecture: Described, *, seed: int = 0, classes: int | None = None) -> Network:
+def build(architecture: Described, *, seed: int = 0, classes: int | None = None) -> NetworkModule:
     """The `torch.nn.Module` of an architecture, freshly initialised: (N, C, H, W) -> (N, classes).
 
     `architecture` is a value, a file, or the name of a reference that comes with the package (`csdarknet53`). `classes`
@@ -58,14 +58,14 @@ def build(architecture: Described, *, seed: int = 0, classes: int | None = None)
     import torch
 
     from cspnas.training.memory_check import check_fits
-    from cspnas.training.module import Network, initialise
+    from cspnas.training.module import NetworkModule, initialise
 
     described = _described(architecture)
     if classes is not None:
         described = replace(described, classes=_checked_classes(classes))
     graph = wire(described)
     check_fits(graph, 0, torch.device("cpu"))
-    network = Network(graph)
+    network = NetworkModule(graph)
     initialise(network, seed)
     return network
 

@@ -14,7 +14,7 @@ from cspnas.io.did_you_mean import nearest
 from cspnas.io.steps import Step, silent
 from cspnas.objectives.objectives import check_one_measured
 from cspnas.runners.protocol import OnEvent, RunEvent, RunnerOptions, Work
-from cspnas.storage.locations import Place, existing_place, new_name, new_place
+from cspnas.storage.locations import StudyLocation, existing_place, new_place, new_study_name
 from cspnas.study.settings import SAMPLERS, Study
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def search(
     settings = space_to_search(space, on_step)
     settings = replace(settings, **{key: value for key, value in chosen.items() if value is not None})
     _check(settings)
-    place = new_place(new_name(study, settings.space_name), storage)
+    place = new_place(new_study_name(study, settings.space_name), storage)
     return run(
         settings,
         place,
@@ -92,10 +92,10 @@ def search(
 
 def run(
     settings: Study,
-    place: Place,
+    place: StudyLocation,
     options: RunnerOptions,
     *,
-    reuse_from: Place | None,
+    reuse_from: StudyLocation | None,
     on_open: Callable[[Session], OnEvent],
     on_step: Step = silent,
 ) -> StudyView:
@@ -119,11 +119,11 @@ def _check(settings: Study) -> None:
         raise InputError(f"seconds={settings.time_limit!r}", expected="a number above 0", where="cspnas.search")
     if not settings.recipe.dataset:
         found = f"space {settings.space_name} without a data set"
-        do = 'load_space(..., {"proxy.dataset": "folder:PATH"})'
-        raise InputError(found, expected="data to train on", where="cspnas.search", do=do)
+        hint = 'load_space(..., {"proxy.dataset": "folder:PATH"})'
+        raise InputError(found, expected="data to train on", where="cspnas.search", hint=hint)
     if settings.sampler not in SAMPLERS:
-        expected, do = f"one of {', '.join(SAMPLERS)}", nearest(str(settings.sampler), SAMPLERS)
-        raise InputError(f"sampler={settings.sampler!r}", expected=expected, where="cspnas.search", do=do)
+        expected, hint = f"one of {', '.join(SAMPLERS)}", nearest(str(settings.sampler), SAMPLERS)
+        raise InputError(f"sampler={settings.sampler!r}", expected=expected, where="cspnas.search", hint=hint)
     if settings.sampler == "cost-aware":
         check_one_measured(settings.objectives, "cspnas.search")
 

@@ -10,8 +10,8 @@ from cspnas.io.steps import Step, silent
 from cspnas.network.architecture import Architecture
 from cspnas.reports.summary import NetworkSummary, TrainingSummary, front_of, members, summarise, trainings_of
 from cspnas.storage.database import Database
-from cspnas.storage.locations import Place, existing_place
-from cspnas.storage.open_study import Opened
+from cspnas.storage.locations import StudyLocation, existing_place
+from cspnas.storage.open_study import OpenStudy
 from cspnas.storage.open_study import open_study as open_in
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def open_study(study: str, *, on_step: Step = silent) -> StudyView:
     return view_of(existing_place(study), on_step)
 
 
-def view_of(place: Place, on_step: Step = silent, *, reason: str | None = None) -> StudyView:
+def view_of(place: StudyLocation, on_step: Step = silent, *, reason: str | None = None) -> StudyView:
     """The study at a place. `reason`: why the search that was just done there ended."""
     return StudyView(open_in(Database(place.url, read_only=True), place.name, on_step), reason)
 
@@ -39,7 +39,7 @@ def view_of(place: Place, on_step: Step = silent, *, reason: str | None = None) 
 class StudyView:
     """One study. `opened` is its database and all that was read from it; `reason`: why the search that gave it ended."""
 
-    opened: Opened
+    opened: OpenStudy
     reason: str | None = None
 
     @property
@@ -79,6 +79,6 @@ class StudyView:
         try:
             import pandas
         except ImportError:
-            do = "install it: pip install pandas"
-            raise InputError("no pandas", expected="pandas 2.2 or later", where="to_frame", do=do) from None
+            hint = "install it: pip install pandas"
+            raise InputError("no pandas", expected="pandas 2.2 or later", where="to_frame", hint=hint) from None
         return pandas.DataFrame([asdict(row) for row in getattr(self, rows)()])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cspnas.data.datasets import DataSet, Split
     from cspnas.documents.architecture_file import ArchitectureFile
     from cspnas.training.batches import InMemoryBatches
-    from cspnas.training.module import Network
+    from cspnas.training.module import NetworkModule
     from cspnas.training.train import Epoch
 
 SMALL = 100_000_000  # FLOPs of one image
@@ -32,7 +32,7 @@ class TrainedNetwork:
     `test_accuracy` is None where the data set has no test part. `report` says what made them, as plain data.
     """
 
-    network: Network
+    network: NetworkModule
     validation_accuracy: float
     test_accuracy: float | None
     test_images: int
@@ -138,36 +138,36 @@ def _check_size(file: ArchitectureFile, recipe: Recipe, device: torch.device) ->
     try:
         check_fits(wire(file.architecture), recipe.batch_size, device)
     except TrainingError as error:
-        do = "lower recipe.batch_size in the file, or take a smaller network"
-        raise InputError(str(error), expected="a network that fits", where=str(file.path), do=do) from None
+        hint = "lower recipe.batch_size in the file, or take a smaller network"
+        raise InputError(str(error), expected="a network that fits", where=str(file.path), hint=hint) from None
 
 
 def _check_flops(file: ArchitectureFile) -> None:
     from cspnas.network.cost import cost_of
     from cspnas.network.wiring import wire
-    from cspnas.objectives.objectives import LARGEST, human
+    from cspnas.objectives.objectives import LARGEST, format_objective
 
     flops = cost_of(wire(file.architecture)).flops
     if flops > LARGEST.bound:
         raise InputError(
-            f"a network of {human('flops', flops)} FLOPs",
-            expected=f"at most {human('flops', LARGEST.bound)}",
+            f"a network of {format_objective('flops', flops)} FLOPs",
+            expected=f"at most {format_objective('flops', LARGEST.bound)}",
             where=str(file.path),
-            do="take a smaller network, or smaller images",
+            hint="take a smaller network, or smaller images",
         )
 
 
 def _check_form(file: ArchitectureFile, data: DataSet) -> None:
     architecture = file.architecture
     if data.input_shape != architecture.input_shape or data.classes != architecture.classes:
-        do = "choose the data set that it was made for with --dataset"
+        hint = "choose the data set that it was made for with --dataset"
         if data.input_shape == architecture.input_shape:
-            do += f", or set classes: {data.classes} in a copy of the file and remove its digest line"
+            hint += f", or set classes: {data.classes} in a copy of the file and remove its digest line"
         raise InputError(
             f"images {data.input_shape} of {data.classes} classes in {data.name}",
             expected=f"{architecture.input_shape} and {architecture.classes} classes, as in the architecture",
             where=str(file.path),
-            do=do,
+            hint=hint,
         )
 
 
@@ -195,17 +195,17 @@ def run(
 
     from cspnas.network.wiring import wire
     from cspnas.training.batches import InMemoryBatches
-    from cspnas.training.checkpoint import Keeper, key_of
+    from cspnas.training.checkpoint import Checkpointer, checkpoint_key
     from cspnas.training.evaluation import versions
-    from cspnas.training.module import Network, initialise
+    from cspnas.training.module import NetworkModule, initialise
     from cspnas.training.train import train as train_network
 
-    network = Network(wire(job.file.architecture))
+    network = NetworkModule(wire(job.file.architecture))
     initialise(network, job.seed)
     placed, keeper = InMemoryBatches(job.data, job.device), None
     if checkpoint is not None:
-        key = key_of(network.graph.digest(), placed, job.recipe, job.seed, None)
-        keeper = Keeper(checkpoint, key, on_note, seconds=checkpoint_seconds)
+        key = checkpoint_key(network.graph.digest(), placed, job.recipe, job.seed, None)
+        keeper = Checkpointer(checkpoint, key, on_note, seconds=checkpoint_seconds)
     threads = (keeper.threads if keeper else None) or _threads(network)
     torch.set_num_threads(threads)
     with _failing_in_one_line(job.file.path):
@@ -227,7 +227,7 @@ def run(
     return TrainedNetwork(network, trained.accuracy, accuracy, images, trained.curve, report)
 
 
-def _tested(network: Network, placed: InMemoryBatches, job: Job) -> tuple[float | None, int]:
+def _tested(network: NetworkModule, placed: InMemoryBatches, job: Job) -> tuple[float | None, int]:
     """Accuracy on the test part, and its images."""
     from cspnas.training.train import VALIDATED_AT_ONCE, predict_correct
 
@@ -237,7 +237,7 @@ def _tested(network: Network, placed: InMemoryBatches, job: Job) -> tuple[float 
     return float(correct.mean()), len(correct)
 
 
-def _threads(network: Network) -> int:
+def _threads(network: NetworkModule) -> int:
     """Threads on the CPU; OMP_NUM_THREADS wins.
 
     Threads wait for each other after every operation. Where other programs run on the cores, that made a step of a

@@ -80,7 +80,7 @@ def search(
         "proxy.epochs": ("--epochs", epochs),
         "objectives": ("--objective", objective or None),
     }
-    request = search_command.Request(
+    request = search_command.SearchRequest(
         space=space,
         flags=flags,
         sets=set_ or [],
@@ -231,7 +231,7 @@ def space(
         return
     if space is None:
         raise InputError(
-            "no SPACE", expected="a file or a shipped space's name", where="cspnas space", do="try: densenet"
+            "no SPACE", expected="a file or a shipped space's name", where="cspnas space", hint="try: densenet"
         )
     if copy:
         typer.echo(space_command.copy(space, force=force))
@@ -351,7 +351,7 @@ def main() -> None:
 
     # typer may carry click inside itself; the base of its own usage errors is the right one either way.
     usage_error: Any = typer.BadParameter.__mro__[2]
-    streams.make_sound()
+    streams.repair_standard_streams()
     try:
         failpoints.arm(os.environ.get(failpoints.VARIABLE))
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
@@ -372,8 +372,8 @@ def main() -> None:
 
 
 def _end(message: str, code: int) -> None:
-    from cspnas.io.redaction import hidden
+    from cspnas.io.redaction import redact
 
     with suppress(OSError):
-        sys.stderr.write(f"cspnas: {hidden(message)}\n")
+        sys.stderr.write(f"cspnas: {redact(message)}\n")
     raise SystemExit(code)

@@ -11,9 +11,9 @@ from cspnas.errors import InputError
 from cspnas.io.steps import Step, silent
 from cspnas.network.architecture import Architecture
 from cspnas.network.cost import cost_of
-from cspnas.network.layer_costs import Part, parts_of, whole
+from cspnas.network.layer_costs import PartCosts, parts_of, whole
 from cspnas.network.wiring import wire
-from cspnas.objectives.objectives import OBJECTIVES, exact_values, human, with_unit
+from cspnas.objectives.objectives import OBJECTIVES, exact_values, format_objective, with_unit
 from cspnas.space.stage_resolution import plain_network
 from cspnas.training.recipe import Recipe
 
@@ -38,8 +38,8 @@ class Report:
     costs: dict[str, float]
     batch_size: int
     checks: list[Check]
-    parts: list[Part]
-    plain: list[Part]
+    parts: list[PartCosts]
+    plain: list[PartCosts]
 
 
 def report(
@@ -71,18 +71,21 @@ def _costed(
     checks = []
     if check:
         step("counting again by ptflops, torch and an allocation tracker")
-        from cspnas.training.cross_checks import check_costs
+        from cspnas.training.cross_checks import cross_check_costs
 
-        checks = check_costs(graph)
+        checks = cross_check_costs(graph)
     parts = parts_of(file.architecture) if layers or against else []
     plain = _plain_parts(path, file.architecture) if against else []
     return Report(path, file.architecture, graph.digest(), costs, batch, checks, parts, plain)
 
 
-def _plain_parts(path: Path, architecture: Architecture) -> list[Part]:
+def _plain_parts(path: Path, architecture: Architecture) -> list[PartCosts]:
     if all(stage.csp is None for stage in architecture.stages):
         raise InputError(
-            "a network without CSP", expected="at least one CSP stage to compare", where=str(path), do="drop --against"
+            "a network without CSP",
+            expected="at least one CSP stage to compare",
+            where=str(path),
+            hint="drop --against",
         )
     return parts_of(plain_network(architecture))
 
@@ -104,7 +107,7 @@ def _document(found: Report, *, layers: bool) -> dict[str, Any]:
     return document
 
 
-def layers_document(parts: list[Part]) -> dict[str, Any]:
+def layers_document(parts: list[PartCosts]) -> dict[str, Any]:
     """Every layer and every part (stem, stages, head); shares are of the network's MACs."""
     network = whole(parts)
     layers = [
@@ -131,7 +134,7 @@ def layers_document(parts: list[Part]) -> dict[str, Any]:
     }
 
 
-def _part(part: Part, total: int) -> dict[str, Any]:
+def _part(part: PartCosts, total: int) -> dict[str, Any]:
     return {
         "part": part.name,
         "macs": part.macs,
@@ -150,7 +153,7 @@ def _share(part: int, total: int) -> float:
     return part / total if total else 0.0
 
 
-def against_document(parts: list[Part], plain: list[Part]) -> dict[str, Any]:
+def against_document(parts: list[PartCosts], plain: list[PartCosts]) -> dict[str, Any]:
     """Both networks and every stage of them; `change` is relative to plain, but in units of its own for evenness and
     gradient paths.
     """
@@ -162,7 +165,7 @@ def against_document(parts: list[Part], plain: list[Part]) -> dict[str, Any]:
     }
 
 
-def _compared(part: Part, plain: Part, total: int, plain_total: int) -> dict[str, Any]:
+def _compared(part: PartCosts, plain: PartCosts, total: int, plain_total: int) -> dict[str, Any]:
     relative = {
         "macs": change(part.macs, plain.macs),
         "params": change(part.params, plain.params),
@@ -202,7 +205,7 @@ def _text(found: Report, *, layers: bool) -> str:
 
 def _cost_line(name: str, value: float, batch_size: int) -> str:
     unit = OBJECTIVES[name].unit if name in OBJECTIVES else "bytes" if "bytes" in name else "MACs"
-    extra = f" ({human(name, value)})" if name in OBJECTIVES else ""
+    extra = f" ({format_objective(name, value)})" if name in OBJECTIVES else ""
     batch_note = f", batch {batch_size}" if name == "training_memory" else ""
     shown = f"{value:,}" if isinstance(value, int) else f"{value:.6f}"
     return f"  {name:16} {shown:>14} {unit}{batch_note}{extra}"

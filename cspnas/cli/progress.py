@@ -11,7 +11,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from cspnas.io.steps import PER_SECOND, on_terminal
-from cspnas.objectives.objectives import human
+from cspnas.objectives.objectives import format_objective
 from cspnas.searching.run import Session
 from cspnas.study.failures import MAX_ATTEMPTS, quarantined
 
@@ -43,9 +43,8 @@ class Progress:
         if kind in ("finished", "crashed"):
             self._say(self._finished(kind, work, detail))
         if kind == "reused":
-            self._say(
-                f"reused: {human('accuracy', detail['accuracy'])}, network {detail['digest'][:12]}, not trained again"
-            )
+            accuracy = format_objective("accuracy", detail["accuracy"])
+            self._say(f"reused: {accuracy}, network {detail['digest'][:12]}, not trained again")
         if time.monotonic() - self._drawn >= 1 / PER_SECOND:  # of hundreds of workers each epoch is an event
             self._draw()
 
@@ -70,13 +69,15 @@ class Progress:
     def _finished(self, kind: str, work: Any, result: dict[str, Any]) -> str:
         network = self.ledger.networks[work.digest]
         failure = result.get("failure")
-        outcome = _failed(kind, failure) if failure else human("accuracy", result["accuracy"])
+        outcome = _failed(kind, failure) if failure else format_objective("accuracy", result["accuracy"])
         repeat = next(row["repeat"] for row in network.evaluations if row["id"] == work.evaluation_id)
         source = network.source if not repeat else f"seed {repeat + 1} of {network.source}"
         trial = self.ledger.trials.get(work.digest)
         source += "" if trial is None else f", trial {trial}"
         costs = ", ".join(
-            f"{human(name, network.value(name))} {name}" for name in self.study.objectives if name != "accuracy"
+            f"{format_objective(name, network.value(name))} {name}"
+            for name in self.study.objectives
+            if name != "accuracy"
         )
         line = f"[{self.ledger.finished}/{self.study.trials}] {outcome:>7}  {costs}  {source}"
         return line if self._display is not None else f"{line}  | {', '.join((*self._pace(), *self._state()))}"
@@ -91,7 +92,7 @@ class Progress:
     def _state(self) -> list[str]:
         """What was found, and what else became of suggestions."""
         front = self.ledger.front()
-        best = human("accuracy", front[0].accuracy) if front else "-"
+        best = format_objective("accuracy", front[0].accuracy) if front else "-"
         failed = [f"{self.ledger.failed} failed"] if self.ledger.failed else []
         others = [
             f"{number} {outcome}" for outcome, number in sorted(self.driver.outcomes.items()) if outcome != "training"

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from cspnas.errors import InputError
 from cspnas.io.steps import Steps, steps
-from cspnas.storage.locations import existing_place, new_name, new_place
+from cspnas.storage.locations import existing_place, new_place, new_study_name
 
 if TYPE_CHECKING:
     from cspnas.api.studies import StudyView
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class SearchRequest:
     """What the command line said. `flags`: dotted key to (flag, value, None where it was not given); `time` as text."""
 
     space: str
@@ -34,7 +34,7 @@ class Request:
     per_gpu: int | None
 
 
-def run(request: Request) -> None:
+def run(request: SearchRequest) -> None:
     """Search; Ctrl-C keeps everything finished, says how to continue and exits with 130."""
     shown: list[Any] = []
     try:
@@ -54,7 +54,7 @@ def _end(shown: list[Any]) -> None:
         display.end()
 
 
-def _search(request: Request, step: Steps, shown: list[Any]) -> None:
+def _search(request: SearchRequest, step: Steps, shown: list[Any]) -> None:
     from cspnas.documents.space_file import find_space
     from cspnas.documents.space_settings import SpaceSettings
     from cspnas.runners.protocol import RunnerOptions
@@ -62,7 +62,7 @@ def _search(request: Request, step: Steps, shown: list[Any]) -> None:
     # What is cheap to check comes first: a folder of images is opened to read the space.
     options = RunnerOptions(request.runner, request.address, request.device, request.per_gpu)
     path, seconds = find_space(request.space), _seconds(request.time)
-    name = new_name(request.study, path.stem)
+    name = new_study_name(request.study, path.stem)
     place = new_place(name, request.storage)
     reuse_from = existing_place(request.reuse_from, "--reuse-from") if request.reuse_from is not None else None
     settings = SpaceSettings(request.flags, request.sets, request.constraints)

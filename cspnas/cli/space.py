@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cspnas.documents.space_input import shown
 from cspnas.io.steps import steps
-from cspnas.objectives.objectives import EXACT, human, with_unit
+from cspnas.objectives.objectives import EXACT, format_objective, with_unit
 from cspnas.study.settings import Study
 
 if TYPE_CHECKING:
@@ -87,14 +87,14 @@ def _ranges(study: Study, numbers: dict[str, Any]) -> list[str]:
     ]
     for name in EXACT:
         span = numbers["ranges"][with_unit(name)]
-        least, median, greatest = (human(name, span[key]) for key in ("least", "median", "greatest"))
+        least, median, greatest = (format_objective(name, span[key]) for key in ("least", "median", "greatest"))
         lines.append(f"  {name:16} {least:>10} to {greatest:>10}, median {median}")
     return lines
 
 
 def _baseline(row: dict[str, Any]) -> str:
     costs = ", ".join(
-        f"{name} {human(name, row[with_unit(name)])} (above {100 * share:.0f}% of admitted)"
+        f"{name} {format_objective(name, row[with_unit(name)])} (above {100 * share:.0f}% of admitted)"
         for name, share in row["below"].items()
     )
-    return f"baseline {row['curve']:5} {costs}, {human('params', row['params'])} params"
+    return f"baseline {row['curve']:5} {costs}, {format_objective('params', row['params'])} params"

@@ -10,7 +10,7 @@ from cspnas.errors import CspnasError
 from cspnas.io.steps import Step, silent
 from cspnas.storage.database import Database
 from cspnas.storage.engine import undamaged
-from cspnas.storage.locations import FOLDER, Place, copy_place, existing_place, server_place
+from cspnas.storage.locations import FOLDER, StudyLocation, copy_place, existing_place, server_place
 from cspnas.storage.migrations import NoTablesError
 from cspnas.storage.open_study import open_study
 
@@ -39,7 +39,7 @@ def copy(source: str, target: str, step: Step = silent) -> str:
     place = existing_place(source, "SRC")
     to = copy_place(target)
     name, count = copy_study(place, to, step)
-    return f"{Place(to.url, name).target}: {count} trainings of {place.target}, and all that belongs to them"
+    return f"{StudyLocation(to.url, name).target}: {count} trainings of {place.target}, and all that belongs to them"
 
 
 def _studies_in(url: str, path: str, step: Step) -> list[dict[str, Any]]:

@@ -59,7 +59,7 @@ def _targets(path: Path, output: Path | None, *, force: bool) -> tuple[Path, Pat
             "the name of the results (JSON)",
             expected="another ending than .json",
             where=f"-o {weights}",
-            do=f"choose {weights.with_suffix('.safetensors')}",
+            hint=f"choose {weights.with_suffix('.safetensors')}",
         )
     check_output(results, force=force, inputs=[path])
     return weights, results

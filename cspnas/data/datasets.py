@@ -92,7 +92,7 @@ def changed(name: str, found: str, expected: str, where: str = "") -> InputError
         f"other images or labels in {name} (checksum {found[:12]})",
         expected=f"checksum {expected[:12]}, as when the study was made",
         where=where,
-        do="put the data back, or start another study with --study NEW_NAME",
+        hint="put the data back, or start another study with --study NEW_NAME",
     )
 
 
@@ -120,7 +120,7 @@ def _readable(name: str) -> Iterator[None]:
         raise InputError(f"cannot read the data set {name}: {error}") from None
 
 
-def _official(name: str, root: Path | None, part: str) -> tuple[sources.Part, tuple[str, ...]]:
+def _official(name: str, root: Path | None, part: str) -> tuple[sources.LabelledImages, tuple[str, ...]]:
     """The official split `part` ("train" or "test") of a known public data set, and its class names."""
     if _known(name) == "fashion-mnist":
         return sources.read_fashion_mnist(_root(root), part)
@@ -134,7 +134,7 @@ def _known(name: str) -> str:
     known = (*NAMES, "folder:PATH")
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.0)[0]
     expected = f"one of {', '.join(known)}"
-    raise InputError(f"the data set name {name!r}", expected=expected, do=f"did you mean {near}?")
+    raise InputError(f"the data set name {name!r}", expected=expected, hint=f"did you mean {near}?")
 
 
 def _path(name: str) -> Path:
@@ -159,7 +159,7 @@ def _about() -> dict[str, Any]:
         about: dict[str, Any] = json.loads(path.read_bytes())
         return {key: about[key] for key in ("counts", "class_names", "sha256")}
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"cannot read {path}: {error!r}", do="install cspnas again") from None
+        raise InputError(f"cannot read {path}: {error!r}", hint="install cspnas again") from None
 
 
 def _rows(part: str, about: dict[str, Any]) -> NDArray[np.uint8]:
@@ -168,15 +168,15 @@ def _rows(part: str, about: dict[str, Any]) -> NDArray[np.uint8]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}", do="install cspnas again") from None
+        raise InputError(f"cannot read {path}: {error.strerror}", hint="install cspnas again") from None
     found, expected = hashlib.sha256(content).hexdigest(), about["sha256"][path.name]
     if found != expected:
-        raise InputError(f"SHA-256 {found}", expected=expected, where=str(path), do="install cspnas again")
+        raise InputError(f"SHA-256 {found}", expected=expected, where=str(path), hint="install cspnas again")
     rows: NDArray[np.uint8] = np.load(io.BytesIO(lzma.decompress(content)), allow_pickle=False)
     return rows
 
 
-def _unpack(rows: NDArray[np.uint8]) -> sources.Part:
+def _unpack(rows: NDArray[np.uint8]) -> sources.LabelledImages:
     """Rows (N, 785) as images (N, 1, 28, 28) and labels (N,)."""
     return rows[:, 1:].reshape(-1, 1, 28, 28), rows[:, 0].astype(np.int64)
 
@@ -187,12 +187,14 @@ def _packaged() -> DataSet:
     return _assemble(MINI, _unpack(rows[:count]), _unpack(rows[count:]), tuple(about["class_names"]))
 
 
-def _split(part: sources.Part) -> Split:
+def _split(part: sources.LabelledImages) -> Split:
     images, labels = part
     return Split(torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(np.ascontiguousarray(labels)))
 
 
-def _assemble(name: str, train: sources.Part, validation: sources.Part, class_names: tuple[str, ...]) -> DataSet:
+def _assemble(
+    name: str, train: sources.LabelledImages, validation: sources.LabelledImages, class_names: tuple[str, ...]
+) -> DataSet:
     parts = _split(train), _split(validation)
     mean, std = _moments(parts[0].images)
     if not any(std):

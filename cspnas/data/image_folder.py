@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cspnas.data.public_datasets import Part, hold_out
+from cspnas.data.public_datasets import LabelledImages, hold_out
 from cspnas.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class _Layout:
     size: tuple[int, int]
 
 
-def read_folder(path: Path) -> tuple[Part, Part, tuple[str, ...]]:
+def read_folder(path: Path) -> tuple[LabelledImages, LabelledImages, tuple[str, ...]]:
     """Training part, validation part and class names of the images in `path`; the test folder stays unopened.
 
     Reads path/train/CLASS/*, or path/CLASS/* where there is no `train`; path/validation or path/val, else holds a
@@ -46,12 +46,12 @@ def read_folder(path: Path) -> tuple[Part, Part, tuple[str, ...]]:
         return train, _read_images(_list_images(given[0], layout.names), layout), layout.names
     lonely = [name for label, name in enumerate(layout.names) if (train[1] == label).sum() < 2]
     if lonely:
-        do = f"add images, or a folder {path / 'validation'}"
-        raise InputError(f"one image in the class {lonely[0]!r}", expected="two or more", where=str(path), do=do)
+        hint = f"add images, or a folder {path / 'validation'}"
+        raise InputError(f"one image in the class {lonely[0]!r}", expected="two or more", where=str(path), hint=hint)
     return *hold_out(train), layout.names
 
 
-def read_test_folder(path: Path) -> Part:
+def read_test_folder(path: Path) -> LabelledImages:
     """The images of path/test, in the mode and size of the training part. Raises InputError as `read_folder` does."""
     layout = _layout(path)
     return _read_images(_list_images(path / "test", layout.names), layout)
@@ -76,7 +76,7 @@ def _layout(path: Path) -> _Layout:
 def _class_names(folder: Path, skip: frozenset[str]) -> list[str]:
     """The names of the class folders in `folder`, sorted; names that start with a dot are no classes."""
     if not folder.is_dir():
-        raise InputError("no such folder", where=str(folder), do="give a folder that holds CLASS/*.png")
+        raise InputError("no such folder", where=str(folder), hint="give a folder that holds CLASS/*.png")
     return sorted(f.name for f in folder.iterdir() if f.is_dir() and f.name[0] != "." and f.name not in skip)
 
 
@@ -97,7 +97,7 @@ def _list_images(folder: Path, names: tuple[str, ...], skip: frozenset[str] = fr
     return files
 
 
-def _read_images(files: list[tuple[Path, int]], layout: _Layout) -> Part:
+def _read_images(files: list[tuple[Path, int]], layout: _Layout) -> LabelledImages:
     """The files as images (N, C, H, W) and labels (N,)."""
     (width, height), channels = layout.size, 1 if layout.mode == "L" else 3
     images = np.empty((len(files), channels, height, width), dtype=np.uint8)
@@ -111,8 +111,8 @@ def _read_images(files: list[tuple[Path, int]], layout: _Layout) -> Part:
 def _check_size(file: Path, found: tuple[int, int], expected: tuple[int, int]) -> None:
     if found != expected:
         width, height = expected
-        do = "make all images one size"
-        raise InputError(f"{found[0]} x {found[1]} pixels", expected=f"{width} x {height}", where=str(file), do=do)
+        hint = "make all images one size"
+        raise InputError(f"{found[0]} x {found[1]} pixels", expected=f"{width} x {height}", where=str(file), hint=hint)
 
 
 def _open_image(file: Path, use: Callable[[Any], Any]) -> Any:
@@ -126,6 +126,6 @@ def _open_image(file: Path, use: Callable[[Any], Any]) -> Any:
                 return use(image)
     except (*IMAGE_ERRORS, Image.DecompressionBombError) as error:
         raise InputError(
-            f"an image that cannot be read ({error})", where=str(file), do="delete or replace it"
+            f"an image that cannot be read ({error})", where=str(file), hint="delete or replace it"
         ) from None
-    raise InputError(f"pixels of mode {mode}", expected="8 bits a channel", where=str(file), do="convert the image")
+    raise InputError(f"pixels of mode {mode}", expected="8 bits a channel", where=str(file), hint="convert the image")

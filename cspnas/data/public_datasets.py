@@ -21,7 +21,7 @@ from cspnas.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-Part = tuple[NDArray[np.uint8], NDArray[np.int64]]
+LabelledImages = tuple[NDArray[np.uint8], NDArray[np.int64]]
 """Images (N, C, H, W) and their labels (N,)."""
 
 SEED = 20170825
@@ -34,7 +34,7 @@ FASHION_CLASSES = (
 DOWNLOAD_ERRORS = (OSError, RuntimeError, http.client.HTTPException, tarfile.TarError, EOFError, zlib.error)
 
 
-def hold_out(part: Part) -> tuple[Part, Part]:
+def hold_out(part: LabelledImages) -> tuple[LabelledImages, LabelledImages]:
     """`part` as training and validation: a sixth of each class, at least one image, is validation; always the same.
 
     Both keep the order of the source. Raises ValueError if a class has one image only.
@@ -50,7 +50,7 @@ def hold_out(part: Part) -> tuple[Part, Part]:
     return (images[~held], labels[~held]), (images[held], labels[held])
 
 
-def read_fashion_mnist(root: Path, part: str) -> tuple[Part, tuple[str, ...]]:
+def read_fashion_mnist(root: Path, part: str) -> tuple[LabelledImages, tuple[str, ...]]:
     """The official split `part` ("train" or "test") of Fashion-MNIST and its class names.
 
     Looks in `root`, then where Debian's package puts it, and downloads into `root` if neither has it.
@@ -90,10 +90,10 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
         shape = struct.unpack(f">{content[3]}I", content[4:start])
         return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
     except (OSError, EOFError, ValueError, IndexError, struct.error, zlib.error) as error:
-        raise InputError(f"a damaged file ({error})", where=str(path), do="delete it and load again") from None
+        raise InputError(f"a damaged file ({error})", where=str(path), hint="delete it and load again") from None
 
 
-def read_cifar(name: str, root: Path, part: str) -> tuple[Part, tuple[str, ...]]:
+def read_cifar(name: str, root: Path, part: str) -> tuple[LabelledImages, tuple[str, ...]]:
     """The official split `part` ("train" or "test") of "cifar10" or "cifar100" and its class names.
 
     Looks in `root` and downloads into it. Torchvision checks the MD5 of each file before it unpickles it.
@@ -119,7 +119,7 @@ def read_cifar(name: str, root: Path, part: str) -> tuple[Part, tuple[str, ...]]
 def _missing(name: str, looked: list[Path], error: Exception, advice: str) -> InputError:
     where = ", ".join(map(str, looked))
     reason = f"{type(error).__name__}: {error}"
-    return InputError(f"no intact {name} in {where}, and the download failed ({reason})", do=advice)
+    return InputError(f"no intact {name} in {where}, and the download failed ({reason})", hint=advice)
 
 
 def _download(fetch: Callable[[str], object], root: Path, inside: str) -> None:

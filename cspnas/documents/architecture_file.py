@@ -63,7 +63,7 @@ def read_architecture(path: Path) -> ArchitectureFile:
             if len(said) == len(digest)
             else f"all {len(digest)} digits of it",
             where=where(str(path), ("digest",), lines, {}),
-            do="the file was changed by hand or damaged: undo that, or remove the digest line to accept it",
+            hint="the file was changed by hand or damaged: undo that, or remove the digest line to accept it",
         )
     return ArchitectureFile(architecture, document, path)
 
@@ -74,14 +74,14 @@ def _check_kind(kind: Any, place: str) -> None:
         return
     if isinstance(kind, str) and re.fullmatch(r"architecture/[1-9][0-9]*", kind):
         raise InputError(
-            f"{kind}, a newer schema", expected=ARCHITECTURE_KIND, where=place, do="upgrade cspnas to read this file"
+            f"{kind}, a newer schema", expected=ARCHITECTURE_KIND, where=place, hint="upgrade cspnas to read this file"
         )
     found = "no key 'cspnas'" if kind is None else short(kind)
     raise InputError(
         f"{found} (not a cspnas architecture file)",
         expected=f"cspnas: {ARCHITECTURE_KIND}",
         where=place,
-        do="cspnas export writes such a file; a search space is read by cspnas space and cspnas search",
+        hint="cspnas export writes such a file; a search space is read by cspnas space and cspnas search",
     )
 
 

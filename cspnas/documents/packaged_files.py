@@ -31,5 +31,5 @@ def find(name: str, folder: str, *, noun: str, where: str) -> Path:
         f"no file and no shipped {noun} {name!r}",
         expected=f"a YAML file or one of {', '.join(known)}",
         where=where,
-        do=nearest(Path(name).stem, known),
+        hint=nearest(Path(name).stem, known),
     )

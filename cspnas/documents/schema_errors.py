@@ -33,11 +33,11 @@ def as_input_error(
     place = where(name, path, lines, sources)
     if kind in ("extra_forbidden", "invalid_key"):
         known = list(_at(schema, path[:-1]).get("properties", {}))
-        do = nearest(str(path[-1]), known) or f"known keys: {', '.join(known)}"
-        return InputError(f"unknown key {str(path[-1])!r}{more}", where=place, do=do)
+        hint = nearest(str(path[-1]), known) or f"known keys: {', '.join(known)}"
+        return InputError(f"unknown key {str(path[-1])!r}{more}", where=place, hint=hint)
     expected = describe(_at(schema, path)) or first["msg"]
     if kind == "missing":
-        return InputError(f"key {str(path[-1])!r} is missing{more}", where=place, do=f"add it: {expected}")
+        return InputError(f"key {str(path[-1])!r} is missing{more}", where=place, hint=f"add it: {expected}")
     return InputError(f"{short(first['input'])}{more}", expected=expected, where=place)
 
 
@@ -136,4 +136,4 @@ def placed(error: ArchitectureError, name: str, lines: Lines, flags: dict[str, s
     elif (error.where,) in lines:
         path = (error.where,)
     place = f"{where(name, path, lines, flags)} ({error.where})"
-    return InputError(error.found, expected=error.expected, where=place, do=error.do)
+    return InputError(error.found, expected=error.expected, where=place, hint=error.hint)

@@ -13,7 +13,7 @@ from cspnas.documents.derived import Model
 from cspnas.documents.packaged_files import find, shipped
 from cspnas.documents.schema import SEARCH, SpaceDocument
 from cspnas.documents.schema_errors import placed, short, validated, where
-from cspnas.documents.space_input import FolderForm, form_of
+from cspnas.documents.space_input import FolderForm, input_form
 from cspnas.documents.yaml_source import Lines, parse_yaml, read_yaml
 from cspnas.errors import ArchitectureError, InputError
 from cspnas.io.did_you_mean import nearest
@@ -66,7 +66,7 @@ def read_space(
             f"cspnas: {short(data['cspnas'])}",
             expected="a search space, which has no such key",
             where=where(str(path), ("cspnas",), lines, {}),
-            do="an architecture is read by cspnas cost and cspnas train",
+            hint="an architecture is read by cspnas cost and cspnas train",
         )
     if isinstance(data, dict):  # else there is nothing to set a key in, and validation says so
         for key, value in (overrides or {}).items():
@@ -123,7 +123,7 @@ class _Reading:
                 f"sampler {sampler!r}",
                 expected=f"one of {', '.join(SAMPLERS)}",
                 where=self.at("search", "sampler"),
-                do=nearest(sampler, SAMPLERS),
+                hint=nearest(sampler, SAMPLERS),
             )
         objectives = check_objectives(document.objectives, self.at("objectives"))
         if sampler == "cost-aware":
@@ -137,7 +137,7 @@ class _Reading:
 
     def space(self) -> SearchSpace:
         document = self.document
-        input_shape, classes = form_of(
+        input_shape, classes = input_form(
             document, self.at, self.folder_form, training=self.training, names_data=self.names_data
         )
         self.check_once([stem.label for stem in document.stem], "stem")
@@ -222,7 +222,7 @@ class _Reading:
                     raise placed(error, self.name, self.lines, self.flags) from None
                 found = f"{error.found} ({error.where.split('.')[0]} of a network with stem {stem.label})"
                 place = self.at("stem", number)
-                raise InputError(found, expected=error.expected, where=place, do=error.do) from None
+                raise InputError(found, expected=error.expected, where=place, hint=error.hint) from None
             return None
         return reason
 
@@ -253,12 +253,12 @@ class _Reading:
                 except ArchitectureError as error:
                     found = f"{error.found} (no choice gives this stage more than {width} channels)"
                     place = self.at("stages", number, "split_ratio")
-                    raise InputError(found, expected=error.expected, where=place, do=error.do) from None
+                    raise InputError(found, expected=error.expected, where=place, hint=error.hint) from None
             try:
                 width = _greatest(family_of(space.family), width, stage)
             except ArchitectureError as error:
                 place = self.at("stages", number, "compression")
-                raise InputError(error.found, expected=error.expected, where=place, do=error.do) from None
+                raise InputError(error.found, expected=error.expected, where=place, hint=error.hint) from None
 
 
 def _greatest(family: Family, width: int, stage: StageChoices) -> int:

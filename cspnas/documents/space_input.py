@@ -9,20 +9,20 @@ from cspnas.errors import InputError
 from cspnas.io.did_you_mean import nearest
 from cspnas.training.recipe import DATASET_FORMS
 
-Form = tuple[tuple[int, int, int], int]  # input shape, classes
-FolderForm = Callable[[str], Form]
+InputForm = tuple[tuple[int, int, int], int]  # input shape, classes
+FolderForm = Callable[[str], InputForm]
 # No image is so narrow, and no key of ours counts channels last.
 NARROWEST = 4
 
 
-def form_of(
+def input_form(
     document: SpaceDocument,
     at: Callable[..., str],
     folder_form: FolderForm | None,
     *,
     training: bool,
     names_data: bool,
-) -> Form:
+) -> InputForm:
     """(input shape, classes) of a space. A folder of images is opened where nothing else says it, and where networks are
     to be trained. `names_data`: whether the data set is named, and not the default.
 
@@ -48,19 +48,19 @@ def shown(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
-def _stated(document: InputDocument, at: Callable[..., str]) -> Form:
+def _stated(document: InputDocument, at: Callable[..., str]) -> InputForm:
     channels, height, width = document.shape
     if width <= NARROWEST < min(channels, height):
         raise InputError(
             f"{shown((channels, height, width))}, {width} pixels wide",
             expected="channels, height, width",
             where=at("input", "shape"),
-            do=f"channels first: [{width}, {channels}, {height}]",
+            hint=f"channels first: [{width}, {channels}, {height}]",
         )
     return (channels, height, width), document.classes
 
 
-def _form_of_data(name: str, at: Callable[..., str], folder_form: FolderForm | None) -> Form:
+def _form_of_data(name: str, at: Callable[..., str], folder_form: FolderForm | None) -> InputForm:
     if name in DATASET_FORMS:
         return DATASET_FORMS[name]
     if name.startswith("folder:") and folder_form is not None:
@@ -69,33 +69,33 @@ def _form_of_data(name: str, at: Callable[..., str], folder_form: FolderForm | N
         f"data set {name!r}",
         expected=f"one of {', '.join(DATASET_FORMS)} or folder:PATH",
         where=at("proxy", "dataset"),
-        do=nearest(name, DATASET_FORMS),
+        hint=nearest(name, DATASET_FORMS),
     )
 
 
-def _check_agrees(stated: Form, data: Form, dataset: str, at: Callable[..., str]) -> None:
+def _check_agrees(stated: InputForm, data: InputForm, dataset: str, at: Callable[..., str]) -> None:
     holder = f"as data set {dataset} has ({at('proxy', 'dataset')})"
     if stated[0] != data[0]:
         raise InputError(
             shown(stated[0]),
             expected=f"{shown(data[0])}, {holder}",
             where=at("input", "shape"),
-            do="correct it, or name data of that shape (--dataset folder:PATH)",
+            hint="correct it, or name data of that shape (--dataset folder:PATH)",
         )
     if stated[1] != data[1]:
         raise InputError(
             f"{stated[1]} classes",
             expected=f"{data[1]}, {holder}",
             where=at("input", "classes"),
-            do="correct it, or name data of so many classes (--dataset folder:PATH)",
+            hint="correct it, or name data of so many classes (--dataset folder:PATH)",
         )
 
 
-def _no_data(form: Form, at: Callable[..., str]) -> InputError:
+def _no_data(form: InputForm, at: Callable[..., str]) -> InputError:
     fitting = [name for name, known in DATASET_FORMS.items() if known == form]
     return InputError(
         "input and no data set",
         expected=f"data of {shown(form[0])} in {form[1]} classes to train on",
         where=at("input"),
-        do=f"name them: --dataset {' or '.join([*fitting, 'folder:PATH'])}",
+        hint=f"name them: --dataset {' or '.join([*fitting, 'folder:PATH'])}",
     )

@@ -44,7 +44,7 @@ def read_yaml(path: Path) -> tuple[Any, Lines]:
     try:
         text = _text(path)
     except FileNotFoundError:
-        raise InputError("no such file", where=str(path), do="check the path") from None
+        raise InputError("no such file", where=str(path), hint="check the path") from None
     except IsADirectoryError:
         raise InputError("a folder", expected="a YAML file", where=str(path)) from None
     except UnicodeDecodeError:
@@ -85,8 +85,8 @@ def parse_yaml(text: str, name: str) -> tuple[Any, Lines]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}" if mark else name
-        do = "indent with spaces, not tabs" if "\\t" in str(error.problem) else ""
-        raise InputError(f"not valid YAML: {error.problem or error.context}", where=where, do=do) from None
+        hint = "indent with spaces, not tabs" if "\\t" in str(error.problem) else ""
+        raise InputError(f"not valid YAML: {error.problem or error.context}", where=where, hint=hint) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise InputError(f"not valid YAML: character U+{error.character:04X}", where=f"{name}:{line}") from None
@@ -104,7 +104,7 @@ def _walk(node: yaml.Node, path: tuple[Any, ...], lines: Lines, name: str, visit
     lines.setdefault(path, node.start_mark.line + 1)
     visited[0] += 1
     if visited[0] > MOST_NODES:
-        raise InputError(f"more than {MOST_NODES} values", where=name, do="remove the aliases that repeat others")
+        raise InputError(f"more than {MOST_NODES} values", where=name, hint="remove the aliases that repeat others")
     _check_digits(node, path, name)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
@@ -115,7 +115,7 @@ def _walk(node: yaml.Node, path: tuple[Any, ...], lines: Lines, name: str, visit
                     f"key {key.value!r} twice",
                     expected=f"each key once (first on line {lines[place]})",
                     where=f"{name}:{key.start_mark.line + 1} {dotted(place)}",
-                    do="remove one",
+                    hint="remove one",
                 )
             lines[place] = key.start_mark.line + 1
             _walk(value, place, lines, name, visited)

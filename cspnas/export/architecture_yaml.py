@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from cspnas.storage.open_study import Opened
-from cspnas.study.results import Network
+from cspnas.storage.open_study import OpenStudy
+from cspnas.study.results import NetworkRecord
 
 
-def take_away(opened: Opened, network: Network) -> dict[str, Any]:
+def take_away(opened: OpenStudy, network: NetworkRecord) -> dict[str, Any]:
     """The parts of an exported file beside the architecture: costs, what was measured, data, recipe, origin."""
     error = opened.ledger.standard_error(network)
     recipe = {
@@ -41,7 +41,7 @@ def take_away(opened: Opened, network: Network) -> dict[str, Any]:
     }
 
 
-def _latency(opened: Opened, network: Network) -> dict[str, Any]:
+def _latency(opened: OpenStudy, network: NetworkRecord) -> dict[str, Any]:
     """Seconds and the device that they were measured on; nothing for a study of before it was measured."""
     if not network.values("latency"):
         return {}

@@ -10,8 +10,8 @@ import numpy as np
 from cspnas.errors import InputError
 from cspnas.objectives.objectives import parse_constraint
 from cspnas.objectives.pareto import knee, losses
-from cspnas.storage.open_study import Opened
-from cspnas.study.results import Network
+from cspnas.storage.open_study import OpenStudy
+from cspnas.study.results import NetworkRecord
 
 PICKS = ("knee", "most-accurate", "smallest")
 LEAST_DIGITS = 4  # of a digest's beginning
@@ -35,17 +35,17 @@ class Choice:
         given = [flag for flag, value in flags.items() if value is not None]
         if len(given) > 1 and {"--trial", "--digest"} & set(given):
             raise InputError(
-                " and ".join(given), expected="--trial, --digest, or --pick with --where", do="leave out all but one"
+                " and ".join(given), expected="--trial, --digest, or --pick with --where", hint="leave out all but one"
             )
         if self.pick not in (None, *PICKS):
             raise InputError(repr(self.pick), expected=f"one of {', '.join(PICKS)}", where="--pick")
         if self.digest is not None and not re.fullmatch(f"[0-9a-fA-F]{{{LEAST_DIGITS},64}}", self.digest):
             raise InputError(
-                repr(self.digest), expected=f"{LEAST_DIGITS} to 64 hexadecimal digits", where="--digest", do=SEE_FRONT
+                repr(self.digest), expected=f"{LEAST_DIGITS} to 64 hexadecimal digits", where="--digest", hint=SEE_FRONT
             )
 
 
-def chosen(opened: Opened, choice: Choice) -> Network:
+def chosen(opened: OpenStudy, choice: Choice) -> NetworkRecord:
     """The network that `choice` means. Raises InputError where there is none, or where it has no accuracy."""
     if choice.trial is not None:
         return _measured(_by_trial(opened, choice.trial), f"trial {choice.trial}", "--trial")
@@ -54,7 +54,7 @@ def chosen(opened: Opened, choice: Choice) -> Network:
     return _on_front(opened, choice.pick or PICKS[0], choice.where)
 
 
-def _on_front(opened: Opened, pick: str, where: tuple[str, ...]) -> Network:
+def _on_front(opened: OpenStudy, pick: str, where: tuple[str, ...]) -> NetworkRecord:
     constraints = [parse_constraint(text, "--where") for text in where]
     ledger = opened.ledger
     members = [n for n in ledger.front() if all(c.violation(n.costs) <= 0 for c in constraints)]
@@ -63,7 +63,7 @@ def _on_front(opened: Opened, pick: str, where: tuple[str, ...]) -> Network:
             f"no front member{' where ' + ' and '.join(where) if where else ''}",
             expected="at least one",
             where=f"study {opened.name}",
-            do="loosen --where" if where else "let the search finish some trainings",
+            hint="loosen --where" if where else "let the search finish some trainings",
         )
     if pick == "smallest":
         return min(members, key=lambda network: network.costs["flops"])
@@ -73,25 +73,25 @@ def _on_front(opened: Opened, pick: str, where: tuple[str, ...]) -> Network:
     return members[knee(losses(ledger.points(members), ledger.reference), flops)]
 
 
-def _by_trial(opened: Opened, trial: int) -> Network:
+def _by_trial(opened: OpenStudy, trial: int) -> NetworkRecord:
     ledger = opened.ledger
     numbers = {number: digest for digest, number in ledger.trials.items() if digest in ledger.networks}
     if trial in numbers:
         return ledger.networks[numbers[trial]]
     late = sum(n.digest not in ledger.trials and _has_ended(n) for n in ledger.networks.values())
     has, them = ("network has", "it") if late == 1 else ("networks have", "them")
-    do = f"{late} {has} no number until cspnas search goes on, --digest finds {them} now" if late else ""
+    hint = f"{late} {has} no number until cspnas search goes on, --digest finds {them} now" if late else ""
     expected = _ranges(sorted(numbers)) if numbers else "a trial of this study, which has none yet"
-    raise InputError(f"trial {trial}", expected=expected, where="--trial", do=do or "see cspnas front STUDY")
+    raise InputError(f"trial {trial}", expected=expected, where="--trial", hint=hint or "see cspnas front STUDY")
 
 
-def _by_digest(opened: Opened, beginning: str) -> Network:
+def _by_digest(opened: OpenStudy, beginning: str) -> NetworkRecord:
     found = [network for digest, network in opened.ledger.networks.items() if digest.startswith(beginning)]
     if len(found) == 1:
         return found[0]
     if not found:
         raise InputError(
-            f"no network {beginning}", expected=f"one of study {opened.name}", where="--digest", do=SEE_FRONT
+            f"no network {beginning}", expected=f"one of study {opened.name}", where="--digest", hint=SEE_FRONT
         )
     shown = ", ".join(network.digest[:12] for network in found[:LISTED])
     more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
@@ -99,22 +99,22 @@ def _by_digest(opened: Opened, beginning: str) -> Network:
         f"{len(found)} networks that begin with {beginning}: {shown}{more}",
         expected="one",
         where="--digest",
-        do="give more digits",
+        hint="give more digits",
     )
 
 
-def _measured(network: Network, named: str, where: str) -> Network:
+def _measured(network: NetworkRecord, named: str, where: str) -> NetworkRecord:
     """The network itself. Raises InputError where it has no accuracy."""
     if network.accuracies:
         return network
     kinds = sorted({row["failure_kind"] for row in network.evaluations if row["failure_kind"]})
-    state, do = f"failed ({', '.join(kinds)})", "see cspnas front STUDY --failed"
+    state, hint = f"failed ({', '.join(kinds)})", "see cspnas front STUDY --failed"
     if not _has_ended(network):
-        state, do = "is still in training", "wait for it, or choose another"
-    raise InputError(f"{named}, which {state}", expected="a network with an accuracy", where=where, do=do)
+        state, hint = "is still in training", "wait for it, or choose another"
+    raise InputError(f"{named}, which {state}", expected="a network with an accuracy", where=where, hint=hint)
 
 
-def _has_ended(network: Network) -> bool:
+def _has_ended(network: NetworkRecord) -> bool:
     return any(row["state"] != "in_flight" for row in network.evaluations)
 
 

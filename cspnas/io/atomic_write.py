@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from cspnas.errors import InputError
-from cspnas.io.failpoints import reach
+from cspnas.io.failpoints import hit
 
 WRITABLE = "choose a path that can be written"
 
@@ -25,7 +25,7 @@ def check_output(path: Path, *, force: bool, inputs: Iterable[Path] = ()) -> Non
     for source in inputs:
         if _same(path, source):
             raise InputError(
-                "the file that is read", expected="another file", where=str(path), do="choose another path"
+                "the file that is read", expected="another file", where=str(path), hint="choose another path"
             )
     with _one_line(path), _temporary(path):
         pass
@@ -43,20 +43,20 @@ def write_whole(path: Path, content: str | bytes, *, force: bool, inputs: Iterab
         file.flush()
         os.fsync(file.fileno())
         Path(file.name).chmod(0o644)
-        reach("file.before")
+        hit("file.before")
         Path(file.name).replace(path)
         _sync_folder(path.parent)
-    reach("file.after")
+    hit("file.after")
 
 
-def new_name(path: Path) -> Path:
+def temporary_name(path: Path) -> Path:
     """The temporary name of a file that is written again and again: a killed writer leaves one such file at most."""
     return path.with_name(f"{path.name}.new")
 
 
 def remove(path: Path) -> None:
     """Delete what is written again and again, and what a killed writer left of it."""
-    for name in (path, new_name(path)):
+    for name in (path, temporary_name(path)):
         name.unlink(missing_ok=True)
 
 
@@ -84,24 +84,24 @@ def _one_line(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(f"{error.strerror}", where=str(path), do=WRITABLE) from None
+        raise InputError(f"{error.strerror}", where=str(path), hint=WRITABLE) from None
 
 
 def _check_place(path: Path, *, force: bool) -> None:
     """Raises InputError for a path that is no regular file, and for one that exists where `force` is off."""
     if not path.name:
-        raise InputError(f"no file name in {str(path)!r}", expected="the path of a file", do=WRITABLE)
+        raise InputError(f"no file name in {str(path)!r}", expected="the path of a file", hint=WRITABLE)
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
         return
     except OSError as error:
-        raise InputError(f"{error.strerror}", where=str(path), do=WRITABLE) from None
+        raise InputError(f"{error.strerror}", where=str(path), hint=WRITABLE) from None
     if not stat.S_ISREG(mode):
         found = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe"
-        raise InputError(found, expected="a new path, or a file", where=str(path), do=WRITABLE)
+        raise InputError(found, expected="a new path, or a file", where=str(path), hint=WRITABLE)
     if not force:
-        raise InputError("a file that exists", expected="a new path", where=str(path), do="add --force to replace it")
+        raise InputError("a file that exists", expected="a new path", where=str(path), hint="add --force to replace it")
 
 
 def _same(path: Path, source: Path) -> bool:

@@ -39,7 +39,7 @@ def arm(text: str | None) -> None:
     _armed[name] = int(count or 1)
 
 
-def reach(name: str) -> None:
+def hit(name: str) -> None:
     """Pass a failpoint."""
     if name in _armed:
         _armed[name] -= 1

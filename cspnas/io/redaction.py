@@ -11,6 +11,6 @@ _SLASHED = re.compile(r"(postgres\w*(?:\+\w+)?://[^\s/@:?#]*):\S*@")  # a passwo
 _OPTION = re.compile(r"(?i)\b((?:ssl)?password|passwd)=[^\s&#'\"]+")
 
 
-def hidden(text: str) -> str:
+def redact(text: str) -> str:
     """`text` with `***` in the place of every password of a URL, and of every password=... option."""
     return _OPTION.sub(r"\1=***", _SLASHED.sub(r"\1:***@", _USER.sub(r"\1:***@", text)))

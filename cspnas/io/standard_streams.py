@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 
 
-def make_sound() -> None:
+def repair_standard_streams() -> None:
     """Open what is closed, so that no database gets the number of a stream; replace what a terminal cannot show."""
     for number in (0, 1, 2):
         try:

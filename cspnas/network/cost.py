@@ -12,7 +12,7 @@ from cspnas.network.architecture import Architecture, Piece, pieces
 from cspnas.network.blocks import Units
 from cspnas.network.graph import Graph, GraphBuilder, Topology
 from cspnas.network.liveness import Saved, folding_of, live_of, plan_of, saved_of
-from cspnas.network.operations import BYTES, Form, Shape
+from cspnas.network.operations import BYTES, OperationSpec, Shape
 from cspnas.network.validation import check_piece
 from cspnas.network.wiring import add_piece, wire, wire_piece
 
@@ -65,7 +65,7 @@ def cost_of(graph: Graph) -> Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class _PartForm(Form):
+class _PartForm(OperationSpec):
     """Several operations as one. `above`: bytes alive inside it beside input and output; `above_held`: the same where
     something after it still reads the input.
     """
@@ -130,7 +130,9 @@ class CostTable:
         add_piece(units, architecture, piece, 0)
         return self._keep(key, network)
 
-    def part(self, wire: Callable[..., int], units: Units, name: str, shape: Shape, settings: tuple[Any, ...]) -> Form:
+    def part(
+        self, wire: Callable[..., int], units: Units, name: str, shape: Shape, settings: tuple[Any, ...]
+    ) -> OperationSpec:
         """What `wire(units, name, x, *settings)` is as one operation, where x has `shape`."""
         key = (wire, units.activation, units.negative_slope, shape, settings)
         found = self._known.get(key)
@@ -174,7 +176,7 @@ def _whole(graph: Graph) -> _Costed:
     return _costed(graph.forms, [operation.inputs for operation in graph.operations], graph.output)
 
 
-def _costed(forms: list[Form], inputs: list[tuple[int, ...]], output: int) -> _Costed:
+def _costed(forms: list[OperationSpec], inputs: list[tuple[int, ...]], output: int) -> _Costed:
     topology = Topology.of(forms, inputs, output)
     folding = folding_of(topology)
     layout = plan_of(folding.topology, False)
@@ -206,7 +208,7 @@ def _costed(forms: list[Form], inputs: list[tuple[int, ...]], output: int) -> _C
     return _Costed(form, max(live), saved)
 
 
-def _bias_bytes(convolutions: list[Form]) -> int:
+def _bias_bytes(convolutions: list[OperationSpec]) -> int:
     """Bytes of the biases that folding adds to `convolutions`."""
     return BYTES * sum([form.shape[0] for form in convolutions if ("bias", True) not in form.attributes])
 

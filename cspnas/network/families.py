@@ -65,17 +65,17 @@ def all_families() -> Mapping[str, Family]:
 
     rows = dict(FAMILIES)
     for point in entry_points(group="cspnas.families"):
-        place, do = (
+        place, hint = (
             f"entry point {point.name} = {point.value}",
             f"mend or uninstall package {point.dist and point.dist.name}",
         )
         try:
             row = point.load()
         except Exception as error:  # whatever a foreign package raises when it is imported
-            raise InputError(f"{type(error).__name__}: {error}", expected="a family", where=place, do=do) from None
+            raise InputError(f"{type(error).__name__}: {error}", expected="a family", where=place, hint=hint) from None
         if not isinstance(row, Family) or row.name in rows:
             found = f"family {row.name!r} again" if isinstance(row, Family) else f"a {type(row).__name__}"
-            raise InputError(found, expected="a Family with a name of its own", where=place, do=do)
+            raise InputError(found, expected="a Family with a name of its own", where=place, hint=hint)
         rows[row.name] = row
     return MappingProxyType(rows)
 

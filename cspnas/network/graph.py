@@ -13,14 +13,14 @@ from math import prod
 from typing import Any, NamedTuple
 
 from cspnas.errors import ArchitectureError
-from cspnas.network.operations import OPERATIONS, Form, Shape, form_of
+from cspnas.network.operations import OPERATIONS, OperationSpec, Shape, form_of
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One step: what it is, where it stands (`name`) and which operations it reads (indices)."""
 
-    form: Form
+    form: OperationSpec
     name: str
     inputs: tuple[int, ...]
 
@@ -61,7 +61,7 @@ class Topology(NamedTuple):
     output: int
 
     @classmethod
-    def of(cls, forms: Sequence[Form], inputs: Sequence[tuple[int, ...]], output: int) -> Topology:
+    def of(cls, forms: Sequence[OperationSpec], inputs: Sequence[tuple[int, ...]], output: int) -> Topology:
         """Of operations with these forms that read these."""
         return cls(tuple([form.kind for form in forms]), tuple([form.memory for form in forms]), tuple(inputs), output)
 
@@ -74,7 +74,7 @@ class Graph:
     output: int
 
     @property
-    def forms(self) -> list[Form]:
+    def forms(self) -> list[OperationSpec]:
         """Of the operations."""
         return [operation.form for operation in self.operations]
 
@@ -114,11 +114,11 @@ class GraphBuilder:
             form = form_of(kind, shapes, tuple(attributes.items()))
         except ArchitectureError as error:
             raise ArchitectureError(
-                error.found, expected=error.expected, where=error.where or name, do=error.do
+                error.found, expected=error.expected, where=error.where or name, hint=error.hint
             ) from None
         return self.append(form, name, inputs)
 
-    def append(self, form: Form, name: str, inputs: tuple[int, ...]) -> int:
+    def append(self, form: OperationSpec, name: str, inputs: tuple[int, ...]) -> int:
         """Append an operation whose form is known and give its index."""
         self.forms.append(form)
         self.names.append(name)

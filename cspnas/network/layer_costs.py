@@ -33,7 +33,7 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PartCosts:
     """The stem, a stage, the head, or a whole network; figures as those of `Layer`."""
 
     name: str
@@ -72,7 +72,7 @@ class Part:
         return sum(macs) / (len(macs) * max(macs)) if macs else None
 
 
-def parts_of(architecture: Architecture) -> list[Part]:
+def parts_of(architecture: Architecture) -> list[PartCosts]:
     """The stem, each stage and the head of `architecture`. Raises ArchitectureError where it cannot be wired."""
     layers = layers_of(wire(architecture))
     shape: Shape = architecture.input_shape
@@ -80,17 +80,17 @@ def parts_of(architecture: Architecture) -> list[Part]:
     for piece in pieces(architecture):
         graph = wire_piece(architecture, piece, shape)
         members = tuple(layer for layer in layers if part_name(layer.name) == piece.name)
-        parts.append(Part(piece.name, members, gradient_paths(graph)))
+        parts.append(PartCosts(piece.name, members, gradient_paths(graph)))
         shape = graph.operations[graph.output].shape
     return parts
 
 
-def whole(parts: list[Part]) -> Part:
+def whole(parts: list[PartCosts]) -> PartCosts:
     """The network of these parts. They meet in one value alone, so that its paths are the product of theirs."""
     paths = 1
     for part in parts:
         paths *= part.gradient_paths
-    return Part("network", tuple(layer for part in parts for layer in part.layers), paths)
+    return PartCosts("network", tuple(layer for part in parts for layer in part.layers), paths)
 
 
 def part_name(operation: str) -> str:

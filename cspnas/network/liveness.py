@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import accumulate
 
 from cspnas.network.graph import Graph, Operation, Topology
-from cspnas.network.operations import Form, form_of
+from cspnas.network.operations import OperationSpec, form_of
 
 TOPOLOGIES = 4096  # remembered
 OWNED = frozenset({"new", "first", "any"})
@@ -159,7 +159,7 @@ def live_bytes(graph: Graph, layout: Plan) -> list[int]:
     return live_of(graph.forms, layout)
 
 
-def live_of(forms: Sequence[Form], layout: Plan) -> list[int]:
+def live_of(forms: Sequence[OperationSpec], layout: Plan) -> list[int]:
     """`live_bytes` of operations with these forms."""
     change = [0] * (len(forms) + 2)
     for base, last in enumerate(layout.last_use):
@@ -187,7 +187,7 @@ def saved_bytes(graph: Graph) -> tuple[int, int]:
     return saved.per_image + saved.input + saved.output, saved.per_batch
 
 
-def saved_of(forms: Sequence[Form], topology: Topology) -> Saved:
+def saved_of(forms: Sequence[OperationSpec], topology: Topology) -> Saved:
     """What autograd keeps of an unfolded graph."""
     layout = plan_of(topology, True)
     bases: set[int] = set()

@@ -19,7 +19,7 @@ Shape = tuple[int, ...]  # one image: (channels, height, width), or (features,) 
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class OperationSpec:
     """What an operation is on inputs of known shapes, whatever it is called and reads; `shape` of its result.
 
     All that follows from that is worked out once, for one image: `memory` as in `OperationKind`; `bytes` of the result;
@@ -75,7 +75,7 @@ class OperationKind:
 
 
 @lru_cache(maxsize=1 << 15)
-def form_of(kind: str, inputs: Shapes, attributes: tuple[tuple[str, Any], ...]) -> Form:
+def form_of(kind: str, inputs: Shapes, attributes: tuple[tuple[str, Any], ...]) -> OperationSpec:
     """The form of an operation on inputs of these shapes. Remembered: a pool of networks is made of few forms.
 
     Raises ArchitectureError where the shapes do not fit.
@@ -85,7 +85,7 @@ def form_of(kind: str, inputs: Shapes, attributes: tuple[tuple[str, Any], ...]) 
     settled = {**row.defaults, **given}
     shape = row.shape(inputs, settled)
     macs, params = (count(shape, inputs, settled) for count in (row.macs, row.params))
-    return Form(
+    return OperationSpec(
         kind,
         shape,
         tuple(sorted((key, value) for key, value in given.items() if value != row.defaults[key])),
@@ -127,13 +127,13 @@ def _window(shape: Shape, attributes: Attributes, what: str) -> tuple[int, int]:
         raise ArchitectureError(
             f"a {what} of {kernel}x{kernel} on a map of {shape[1]}x{shape[2]}",
             expected="a map at least as large as the window",
-            do="use fewer poolings or strides, or a larger input",
+            hint="use fewer poolings or strides, or a larger input",
         )
     if stride > min(shape[1:]):  # padding makes the window fit, but there is nothing to step over
         raise ArchitectureError(
             f"a {what} of stride {stride} on a map of {shape[1]}x{shape[2]}",
             expected="a map at least as large as the stride",
-            do="use fewer poolings or strides, or a larger input",
+            hint="use fewer poolings or strides, or a larger input",
         )
     return height, width
 

@@ -57,7 +57,7 @@ def _check_idle(value: Architecture | Stem | Stage | Csp, names: tuple[str, ...]
         found, default = getattr(value, name), _DEFAULTS[type(value)][name]
         if found != default:
             raise ArchitectureError(
-                f"{name} {found} {there}, where it has no effect", where=where, do=f"leave {name} out"
+                f"{name} {found} {there}, where it has no effect", where=where, hint=f"leave {name} out"
             )
 
 

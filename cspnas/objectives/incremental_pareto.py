@@ -7,7 +7,7 @@ import numpy as np
 from cspnas.objectives.pareto import Array, non_dominated
 
 
-class RunningFront:
+class IncrementalFront:
     """The non-dominated rows of (n, m) losses, 0 best; equal rows are all kept, rows with a NaN never are."""
 
     def __init__(self, loss: Array) -> None:

@@ -80,7 +80,7 @@ def check_objectives(names: list[str], where: str = "--objective") -> tuple[str,
                 f"objective {name!r}",
                 expected=f"one of {', '.join(OBJECTIVES)}",
                 where=where,
-                do=nearest(name, OBJECTIVES),
+                hint=nearest(name, OBJECTIVES),
             )
     if len(set(names)) < len(names):
         raise InputError(f"objectives {names}", expected="each once", where=where)
@@ -97,7 +97,7 @@ def check_one_measured(names: Sequence[str], where: str) -> None:
             f"objectives {' and '.join(measured)} with sampler cost-aware",
             expected="one measured objective, all others exact",
             where=where,
-            do="take sampler nsga2 or tpe, or leave one of them out",
+            hint="take sampler nsga2 or tpe, or leave one of them out",
         )
 
 
@@ -135,7 +135,7 @@ def parse_constraint(text: str, where: str = "--constraint") -> Constraint:
     name, sign, number, unit = match.groups()
     if name not in EXACT:
         raise InputError(
-            f"constraint on {name!r}", expected=f"one of {', '.join(EXACT)}", where=where, do=nearest(name, EXACT)
+            f"constraint on {name!r}", expected=f"one of {', '.join(EXACT)}", where=where, hint=nearest(name, EXACT)
         )
     bound = _fraction(name, number, unit, where) if OBJECTIVES[name].linear else _amount(name, number, unit, where)
     return Constraint(name, sign, bound, text.replace(" ", ""))
@@ -161,6 +161,6 @@ def _fraction(name: str, number: str, unit: str, where: str) -> float:
 LARGEST = Constraint("flops", "<=", 10**12, "flops<=1T")
 
 
-def human(name: str, value: float | None) -> str:
+def format_objective(name: str, value: float | None) -> str:
     """`value` of an objective with a unit that a person reads: 1.24M, 96.5KiB, 88.31%, 1.24ms."""
     return format_quantity(value, OBJECTIVES[name].unit)

@@ -1,6 +1,6 @@
 """Pareto fronts as arithmetic on arrays: loss units, non-dominated set, hypervolume, knee (moocore behind it).
 
-Points are (n, m) float arrays of objective values, in the order of `Reference.objectives`, accuracy among them.
+Points are (n, m) float arrays of objective values, in the order of `HypervolumeReference.objectives`, accuracy among them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _LEAST = 1e-12  # below any count and any time: keeps the logarithm finite
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class HypervolumeReference:
     """The units of a study's hypervolume, fixed when it is created: accuracy counts from `chance` level; other fractions
     on a linear scale from `low`, their worst, to `high`; all else on a log scale from `low` to `high`: the admitted range
     of the space, for latency the fixed span of `objectives`.
@@ -33,10 +33,10 @@ class Reference:
         return asdict(self)
 
     @staticmethod
-    def from_json(document: dict[str, Any]) -> Reference:
+    def from_json(document: dict[str, Any]) -> HypervolumeReference:
         """The reference of a plain form."""
         objectives, low, high = (tuple(document[key]) for key in ("objectives", "low", "high"))
-        return Reference(objectives, document["chance"], low, high)
+        return HypervolumeReference(objectives, document["chance"], low, high)
 
     def worst(self, name: str) -> float:
         """The value of an objective whose loss is 1: what a network counts as that was never measured."""
@@ -46,7 +46,7 @@ class Reference:
         return (self.low if OBJECTIVES[name].maximise else self.high)[column]
 
 
-def losses(points: Array, reference: Reference) -> Array:
+def losses(points: Array, reference: HypervolumeReference) -> Array:
     """(n, m) losses, 0 best: 1 is chance level or the worst end of a range; beyond the range they leave [0, 1]."""
     columns = []
     for column, name in enumerate(reference.objectives):

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from cspnas.errors import CspnasError, InputError
 from cspnas.io.steps import steps
 from cspnas.reports.curve_plot import CurvePlot
-from cspnas.storage.open_study import Opened
+from cspnas.storage.open_study import OpenStudy
 
 if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer
 
 
-def serve(opened: Opened, port: int) -> None:
+def serve(opened: OpenStudy, port: int) -> None:
     """Serve until Ctrl-C. Raises InputError for a port that is taken."""
     with steps() as step:
         step("starting optuna-dashboard")
@@ -29,7 +29,7 @@ def serve(opened: Opened, port: int) -> None:
         server.server_close()
 
 
-def _server(opened: Opened, port: int) -> tuple[WSGIServer, str]:
+def _server(opened: OpenStudy, port: int) -> tuple[WSGIServer, str]:
     """It and the address of the study's page there."""
     from wsgiref.simple_server import WSGIRequestHandler, make_server
 
@@ -60,7 +60,7 @@ def _server(opened: Opened, port: int) -> tuple[WSGIServer, str]:
     try:
         server = make_server("127.0.0.1", port, only_this_machine(wsgi(storage)), handler_class=Quiet)
     except OSError as error:
-        raise InputError(f"port {port}: {error.strerror}", where="--port", do="choose another port") from None
+        raise InputError(f"port {port}: {error.strerror}", where="--port", hint="choose another port") from None
     return server, f"http://127.0.0.1:{server.server_port}/dashboard/studies/{_study_id(storage, opened.name)}"
 
 

@@ -6,7 +6,7 @@ from html import escape
 from math import log10
 from typing import Any
 
-from cspnas.objectives.objectives import OBJECTIVES, human, with_unit
+from cspnas.objectives.objectives import OBJECTIVES, format_objective, with_unit
 from cspnas.reports.plot_axes import log_ticks
 
 Row = dict[str, Any]
@@ -135,7 +135,7 @@ def _axis(name: str, values: list[float | None]) -> Row:
         low, high = low / 2, high * 2
         axis["range"] = [log10(low), log10(high)]
     ticks = log_ticks(low, high, binary=OBJECTIVES[name].unit == "bytes")
-    return axis | {"tickvals": ticks, "ticktext": [human(name, tick) for tick in ticks]}
+    return axis | {"tickvals": ticks, "ticktext": [format_objective(name, tick) for tick in ticks]}
 
 
 def _accuracy_axis(values: list[float]) -> Row:
@@ -178,8 +178,10 @@ def _lay_out(figure: Any, summary: Row, count: int, rows: int) -> None:
 def _hover(row: Row, costs: list[str]) -> str:
     error = row["accuracy_standard_error"]
     seeds = f"{row['seeds']} seed{'s' if row['seeds'] != 1 else ''}"
-    lines = [f"<b>{human('accuracy', row['accuracy'])}</b>{f' ± {100 * error:.2f}' if error else ''} ({seeds})"]
-    lines += [f"{name.replace('_', ' ')} {human(name, row[with_unit(name)])}" for name in costs]
+    lines = [
+        f"<b>{format_objective('accuracy', row['accuracy'])}</b>{f' ± {100 * error:.2f}' if error else ''} ({seeds})"
+    ]
+    lines += [f"{name.replace('_', ' ')} {format_objective(name, row[with_unit(name)])}" for name in costs]
     lines.append(escape(row["wiring"], quote=False))
     trial = f"trial {row['trial']}, " if row["trial"] is not None else ""
     return "<br>".join([*lines, f"{trial}network {row['digest'][:12]}"])

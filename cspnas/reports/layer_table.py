@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from cspnas.io import wrapping
-from cspnas.network.layer_costs import Layer, Part, whole
-from cspnas.objectives.objectives import human
+from cspnas.network.layer_costs import Layer, PartCosts, whole
+from cspnas.objectives.objectives import format_objective
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,7 +19,7 @@ PIPE_WIDTH = 120
 NARROW = (0, 2, 3, 5, 6, 7, 8)  # without the operations and the share
 
 
-def layers(parts: list[Part]) -> str:
+def layers(parts: list[PartCosts]) -> str:
     """One line a layer under the line of its part, which has the sums and the peak; the network's own line at the end.
 
     Where the terminal is too narrow, the operations and the shares are left out, and a part's evenness and paths stand
@@ -32,7 +32,7 @@ def layers(parts: list[Part]) -> str:
     return _printed(table, _widths(table)[1])
 
 
-def _layers(parts: list[Part], *, narrow: bool) -> Table:
+def _layers(parts: list[PartCosts], *, narrow: bool) -> Table:
     network = whole(parts)
     titles = ("layer", "operations", "output", "MACs", "share", "params", "live memory", "traffic", "")
     kept = NARROW if narrow else tuple(range(len(titles)))
@@ -60,34 +60,34 @@ def _layer_cells(layer: Layer, part: str, total: int) -> tuple[str, ...]:
         f"  {layer.name.removeprefix(f'{part}.')}",
         layer.kind,
         "x".join(map(str, layer.shape)),
-        human("flops", layer.macs) if layer.macs else "",
+        format_objective("flops", layer.macs) if layer.macs else "",
         f"{100 * layer.macs / total:.1f}%" if layer.macs else "",
-        human("params", layer.params) if layer.params else "",
-        human("peak_memory", layer.live_memory),
-        human("traffic", layer.traffic) if layer.traffic else "",
+        format_objective("params", layer.params) if layer.params else "",
+        format_objective("peak_memory", layer.live_memory),
+        format_objective("traffic", layer.traffic) if layer.traffic else "",
     )
 
 
-def _part_cells(part: Part, total: int) -> tuple[str, ...]:
+def _part_cells(part: PartCosts, total: int) -> tuple[str, ...]:
     even = "" if part.evenness is None else f"evenness {100 * part.evenness:.1f}%, "
     return (
         part.name,
         f"{even}{_count(part.gradient_paths)} path{'s' * (part.gradient_paths != 1)}",
         "",
-        human("flops", part.macs),
+        format_objective("flops", part.macs),
         f"{100 * part.macs / total:.1f}%" if total else "",
-        human("params", part.params),
-        human("peak_memory", part.peak.live_memory),
-        human("traffic", part.traffic),
+        format_objective("params", part.params),
+        format_objective("peak_memory", part.peak.live_memory),
+        format_objective("traffic", part.traffic),
     )
 
 
-def _marks(layer: Layer, network: Part) -> str:
+def _marks(layer: Layer, network: PartCosts) -> str:
     marks = {"peak": layer is network.peak, "busiest": layer is network.busiest}
     return " ".join(name for name, marked in marks.items() if marked)
 
 
-def against(parts: list[Part], plain: list[Part]) -> str:
+def against(parts: list[PartCosts], plain: list[PartCosts]) -> str:
     """Every stage and the network with its change against plain, then what CSP is for and what it did."""
     network, without = whole(parts), whole(plain)
     table = _table("Against the same network without CSP: equal depth, widths and pooling order")
@@ -102,27 +102,28 @@ def against(parts: list[Part], plain: list[Part]) -> str:
     return "\n".join([_printed(table, _widths(table)[0]), "", *map(wrapped, purposes(network, without))])
 
 
-def _changes(part: Part, plain: Part) -> list[str]:
+def _changes(part: PartCosts, plain: PartCosts) -> list[str]:
     pairs = {
         "flops": (part.macs, plain.macs),
         "params": (part.params, plain.params),
         "peak_memory": (part.peak.live_memory, plain.peak.live_memory),
         "traffic": (part.traffic, plain.traffic),
     }
-    cells = [f"{human(name, ours)} ({_percent(ours, theirs)})" for name, (ours, theirs) in pairs.items()]
+    cells = [f"{format_objective(name, ours)} ({_percent(ours, theirs)})" for name, (ours, theirs) in pairs.items()]
     ours, theirs = part.evenness or 0.0, plain.evenness or 0.0
-    cells.append(f"{human('evenness', ours)} ({100 * (ours - theirs):+.1f})")
+    cells.append(f"{format_objective('evenness', ours)} ({100 * (ours - theirs):+.1f})")
     return [*cells, f"{_count(part.gradient_paths)} ({_count(plain.gradient_paths)})"]
 
 
-def purposes(network: Part, plain: Part) -> list[str]:
+def purposes(network: PartCosts, plain: PartCosts) -> list[str]:
     """The three purposes of CSP (the paper's introduction), each with what was measured; `from` is the plain network's."""
     busiest = [f"{100 * part.busiest.macs / part.macs:.1f}%" for part in (plain, network)]
+    evenness = [format_objective("evenness", part.evenness) for part in (plain, network)]
     return [
         f"Less computation: MACs {_from(network.macs, plain.macs, 'flops')}, parameters "
         f"{_from(network.params, plain.params, 'params')}; gradient paths "
         f"{_count(plain.gradient_paths)} -> {_count(network.gradient_paths)}",
-        f"No bottleneck: evenness {human('evenness', plain.evenness)} -> {human('evenness', network.evenness)}; the "
+        f"No bottleneck: evenness {evenness[0]} -> {evenness[1]}; the "
         f"busiest layer has {busiest[0]} of the MACs -> {busiest[1]} ({plain.busiest.name} -> {network.busiest.name})",
         f"Less memory: traffic {_from(network.traffic, plain.traffic, 'traffic')}; peak memory "
         f"{_from(network.peak.live_memory, plain.peak.live_memory, 'peak_memory')} "
@@ -136,7 +137,7 @@ def wrapped(text: str) -> str:
 
 
 def _from(value: int, plain: int, name: str) -> str:
-    return f"{human(name, plain)} -> {human(name, value)} ({_percent(value, plain)})"
+    return f"{format_objective(name, plain)} -> {format_objective(name, value)} ({_percent(value, plain)})"
 
 
 def _percent(value: float, plain: float) -> str:

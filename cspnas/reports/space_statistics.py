@@ -24,7 +24,7 @@ TOLD = 50  # draws from one telling of the progress to the next
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class AdmittedNetworks:
     """The admitted networks of a space: all of them (`whole`), each once, or random ones. `valid`: the share of genotypes
     that are networks; `admitted`: the share of these that the constraints admit.
     """
@@ -62,7 +62,7 @@ def statistics(study: Study, count: int, step: Step = silent) -> dict[str, Any]:
     }
 
 
-def draw(study: Study, count: int, table: CostTable, step: Step = silent) -> Drawn:
+def draw(study: Study, count: int, table: CostTable, step: Step = silent) -> AdmittedNetworks:
     """Every admitted network of a small space, or `count` random ones from at most 20 times as many draws."""
     small = study.space.size <= count
     drawn = _listed(study, table, step) if small else _sampled(study, count, table, step)
@@ -70,7 +70,7 @@ def draw(study: Study, count: int, table: CostTable, step: Step = silent) -> Dra
     return drawn if drawn.networks else replace(drawn, networks=admitted_sample(study))
 
 
-def _listed(study: Study, table: CostTable, step: Step) -> Drawn:
+def _listed(study: Study, table: CostTable, step: Step) -> AdmittedNetworks:
     every = []
     for number, genotype in enumerate(study.space.enumerate()):
         if number % TOLD == 0:
@@ -79,10 +79,10 @@ def _listed(study: Study, table: CostTable, step: Step) -> Drawn:
     valid = [found for found in every if found is not None]
     networks = {found.architecture: found for found in valid}
     kept = [found for found in networks.values() if admitted(study, found.costs)]
-    return Drawn(kept, True, len(valid) / len(every), len(kept) / max(1, len(networks)))
+    return AdmittedNetworks(kept, True, len(valid) / len(every), len(kept) / max(1, len(networks)))
 
 
-def _sampled(study: Study, count: int, table: CostTable, step: Step) -> Drawn:
+def _sampled(study: Study, count: int, table: CostTable, step: Step) -> AdmittedNetworks:
     random, tried, valid = Random(0), 0, 0
     kept: list[Candidate] = []
     while len(kept) < count and tried < 20 * count:
@@ -94,7 +94,7 @@ def _sampled(study: Study, count: int, table: CostTable, step: Step) -> Drawn:
             valid += 1
             if admitted(study, found.costs):
                 kept.append(found)
-    return Drawn(kept, False, valid / tried, len(kept) / max(1, valid))
+    return AdmittedNetworks(kept, False, valid / tried, len(kept) / max(1, valid))
 
 
 def _valid(study: Study, genotype: Genotype, table: CostTable) -> Candidate | None:

@@ -9,9 +9,9 @@ import numpy as np
 
 from cspnas.reports.stage_notation import chosen_ratios, wiring
 from cspnas.storage.engine import undamaged
-from cspnas.storage.open_study import Opened
+from cspnas.storage.open_study import OpenStudy
 from cspnas.study.failures import quarantined
-from cspnas.study.results import Ledger, Network
+from cspnas.study.results import NetworkRecord, StudyResults
 from cspnas.study.verdict import Estimates, verdict
 
 
@@ -60,7 +60,7 @@ class TrainingSummary:
     finished: float | None
 
 
-def network_summary(opened: Opened, network: Network, knee: Network | None) -> NetworkSummary:
+def network_summary(opened: OpenStudy, network: NetworkRecord, knee: NetworkRecord | None) -> NetworkSummary:
     """What is known of one network; `knee` is the front's."""
     ledger, costs = opened.ledger, network.costs
     error = ledger.standard_error(network)
@@ -84,31 +84,31 @@ def network_summary(opened: Opened, network: Network, knee: Network | None) -> N
     )
 
 
-def _wiring(ledger: Ledger, network: Network, identity: dict[str, Any]) -> str:
+def _wiring(ledger: StudyResults, network: NetworkRecord, identity: dict[str, Any]) -> str:
     return wiring(network.document, chosen_ratios(identity, ledger.genotypes.get(network.digest, {})))
 
 
-def summarise(opened: Opened) -> dict[str, Any]:
+def summarise(opened: OpenStudy) -> dict[str, Any]:
     """Everything `cspnas front --json` prints. Raises StorageError where the study is damaged."""
     with undamaged(opened.database.shown_url):
         return _summary(opened)
 
 
-def front_of(opened: Opened) -> list[NetworkSummary]:
+def front_of(opened: OpenStudy) -> list[NetworkSummary]:
     """The front, most accurate first. Raises StorageError where the study is damaged."""
     with undamaged(opened.database.shown_url):
         knee = opened.ledger.knee()
         return [network_summary(opened, network, knee) for network in opened.ledger.front()]
 
 
-def members(opened: Opened) -> list[NetworkSummary]:
+def members(opened: OpenStudy) -> list[NetworkSummary]:
     """Every network that has an accuracy. Raises StorageError where the study is damaged."""
     with undamaged(opened.database.shown_url):
         knee = opened.ledger.knee()
         return [network_summary(opened, network, knee) for network in opened.ledger.measured()]
 
 
-def trainings_of(opened: Opened) -> list[TrainingSummary]:
+def trainings_of(opened: OpenStudy) -> list[TrainingSummary]:
     """Every training, oldest first."""
     rows = (row for network in opened.ledger.networks.values() for row in network.evaluations)
     return [
@@ -130,7 +130,7 @@ def trainings_of(opened: Opened) -> list[TrainingSummary]:
     ]
 
 
-def _summary(opened: Opened) -> dict[str, Any]:
+def _summary(opened: OpenStudy) -> dict[str, Any]:
     ledger, identity = opened.ledger, opened.row["identity"]
     knee, deviation = ledger.knee(), ledger.seed_deviation()
     measured = ledger.measured()
@@ -162,7 +162,7 @@ def _summary(opened: Opened) -> dict[str, Any]:
     }
 
 
-def failures(opened: Opened) -> list[dict[str, Any]]:
+def failures(opened: OpenStudy) -> list[dict[str, Any]]:
     """Every training that failed, oldest first: why, and the last lines of its worker's log, where there are some."""
     rows = [(n, row) for n in opened.ledger.networks.values() for row in n.evaluations if row["state"] == "failed"]
     found = []
@@ -187,7 +187,7 @@ def failures(opened: Opened) -> list[dict[str, Any]]:
     return found
 
 
-def won_at_equal_flops(ledger: Ledger, curve: list[Network]) -> dict[str, Any] | None:
+def won_at_equal_flops(ledger: StudyResults, curve: list[NetworkRecord]) -> dict[str, Any] | None:
     """The verdict against a baseline curve (`verdict.py`), None where nothing was confirmed within it."""
     found = [network for network in ledger.confirmed() if len(network.accuracies) > 1]
     # A network's first accuracy is why it was confirmed.
@@ -196,7 +196,7 @@ def won_at_equal_flops(ledger: Ledger, curve: list[Network]) -> dict[str, Any] |
     return None if stated is None else stated.to_json()
 
 
-def _estimates(networks: list[Network], skip: int) -> Estimates:
+def _estimates(networks: list[NetworkRecord], skip: int) -> Estimates:
     """Without the first `skip` accuracies of each."""
     counted = [network.accuracies[skip:] for network in networks]
     flops = np.array([network.costs["flops"] for network in networks], float)

@@ -7,7 +7,7 @@ from typing import Any
 
 from cspnas.io.wrapping import width, wrapped
 from cspnas.network.families import family_of
-from cspnas.objectives.objectives import human, with_unit
+from cspnas.objectives.objectives import format_objective, with_unit
 
 TITLES = {"flops": "FLOPs"}  # of costs whose names would not head a column well
 EXTRA = ("accuracy", "flops", "params", "peak_memory")  # shown where there is room, if they are no objectives
@@ -95,7 +95,7 @@ def _columns(summary: dict[str, Any], rows: list[tuple[str, dict[str, Any]]]) ->
 
 def _figures(name: str, networks: list[dict[str, Any]], *, optional: bool = False) -> Column:
     heading = tuple(TITLES.get(name, name).split("_"))
-    return Column(heading, [human(name, row[with_unit(name)]) for row in networks], optional)
+    return Column(heading, [format_objective(name, row[with_unit(name)]) for row in networks], optional)
 
 
 def _plain(value: Any) -> str:

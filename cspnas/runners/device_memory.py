@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cspnas.errors import InputError
-from cspnas.objectives.objectives import human
+from cspnas.objectives.objectives import format_objective
 
 KEPT = 0.9  # of what is free: the rest stays for others
 SLACK = 1.25  # of the predicted tensors: an allocator's fragments, workspaces of single kernels
@@ -47,12 +47,12 @@ def check_budget(count: int, budget: DeviceBudget, flag: str) -> None:
     if count <= max(1, budget.by_memory):
         return
     size = [
-        human("training_memory", value)
+        format_objective("training_memory", value)
         for value in (budget.process, budget.training, count * budget.share, budget.free)
     ]
     raise InputError(
         f"{count} trainings at once x ({size[0]} a process + {SLACK:g} x {size[1]} predicted) = {size[2]}",
         expected=f"at most {KEPT:.0%} of the {size[3]} free on {budget.name}: {max(1, budget.by_memory)} trainings",
         where=flag,
-        do="lower it, or leave it out for as many as fit",
+        hint="lower it, or leave it out for as many as fit",
     )

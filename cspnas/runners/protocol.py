@@ -97,11 +97,11 @@ class RunnerOptions:
     def __post_init__(self) -> None:
         """Raises InputError for a runner that is not known, and for what the other runner would need."""
         if self.runner not in RUNNERS:
-            do = nearest(self.runner, RUNNERS)
-            raise InputError(f"runner {self.runner!r}", expected="local or ray", where="--runner", do=do)
+            hint = nearest(self.runner, RUNNERS)
+            raise InputError(f"runner {self.runner!r}", expected="local or ray", where="--runner", hint=hint)
         if self.address is not None and self.runner != "ray":
-            expected, do = "none for the local runner", "add --runner ray"
-            raise InputError(f"--address {self.address}", expected=expected, where="--address", do=do)
+            expected, hint = "none for the local runner", "add --runner ray"
+            raise InputError(f"--address {self.address}", expected=expected, where="--address", hint=hint)
         if self.runner == "ray" and self.device not in ("auto", "cpu", "cuda"):
             raise InputError(
                 f"device {self.device!r}", expected="auto, cpu or cuda with --runner ray", where="--device"

@@ -11,7 +11,7 @@ from cspnas.io.atomic_write import remove
 from cspnas.runners.interrupts import interrupts
 from cspnas.runners.protocol import Done, OnEvent, Wait, Work, WorkSource, checkpoint_of
 from cspnas.runners.runner import Began, Ended, EpochDone, Placed, Runner, RunnerEvent, Stillborn
-from cspnas.study.failures import checked, failure
+from cspnas.study.failures import failure, validated_result
 
 MOST_STILLBORN = 10
 TICK_SECONDS = 1.0  # without an event, so that progress stays alive
@@ -117,7 +117,7 @@ class _Loop:
             case EpochDone(work, accuracy):
                 self._on_event("epoch", work, accuracy)
             case Ended(work, result):
-                self._end(slot, work, checked(result))
+                self._end(slot, work, validated_result(result))
             case Stillborn():
                 self._submit(slot, self._running[slot])
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cspnas.samplers.ehvi import Excess, improvement_bound, improvement_over, leading, log_error_excess
-from cspnas.samplers.hyperparameters import Posterior, Surrogate, to_accuracy, to_target
+from cspnas.samplers.hyperparameters import KernelHyperparameters, Posterior, to_accuracy, to_target
 
 Array = npt.NDArray[Any]
 CHUNK = 512  # candidates whose gain is computed at once
@@ -30,7 +30,7 @@ class Points:
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class Observations:
     """What was measured: distinct networks, and one accuracy a training, of network number `network`."""
 
     points: Points
@@ -54,7 +54,7 @@ def telling(costs: Array, best: Array, most: int = MODEL_NETWORKS) -> Array:
 
 
 @dataclass(frozen=True, slots=True)
-class Belief:
+class Acquisition:
     """What the model says before the next suggestion: the incumbents, and each candidate's accuracy."""
 
     costs: Array  # (m, k) known losses of the incumbents that count
@@ -88,15 +88,15 @@ class Belief:
             yield heapq.heappop(heap)[2]
 
 
-class Model:
+class AccuracyModel:
     """Beliefs of one surrogate. What the same trainings and the same candidates gave is kept (the same objects, that is)."""
 
-    def __init__(self, surrogate: Surrogate) -> None:
+    def __init__(self, surrogate: KernelHyperparameters) -> None:
         self._surrogate = surrogate
-        self._known: tuple[Trained, dict[str, Any]] | None = None
+        self._known: tuple[Observations, dict[str, Any]] | None = None
         self._candidates: Points | None = None
 
-    def believe(self, trained: Trained, pending: Points, candidates: Points, reference: float) -> Belief:
+    def believe(self, trained: Observations, pending: Points, candidates: Points, reference: float) -> Acquisition:
         """Incumbents are the posterior medians of trained networks and of those in flight, which the model takes for measured
         at its own mean.
         """
@@ -108,21 +108,23 @@ class Model:
         accuracies = np.concatenate([self._accuracies, to_accuracy(flying.mean)])
         kept = leading(costs, accuracies)
         found = self._process.beside(self._described, flying)
-        return Belief(costs[kept], accuracies[kept], candidates, found, reference)
+        return Acquisition(costs[kept], accuracies[kept], candidates, found, reference)
 
-    def _learn(self, trained: Trained) -> None:
-        from cspnas.samplers.gaussian_process import Conditioned  # needs linear algebra, the first suggestions do not
+    def _learn(self, trained: Observations) -> None:
+        from cspnas.samplers.gaussian_process import (
+            GaussianProcess,  # needs linear algebra, the first suggestions do not
+        )
 
         fitted = self._surrogate.dump()
         if self._known is not None and self._known[0] is trained and self._known[1] == fitted:
             return
         self._known, self._candidates = (trained, fitted), None
         features = trained.points.features
-        self._process = Conditioned(self._surrogate, features[trained.network], to_target(trained.accuracy))
+        self._process = GaussianProcess(self._surrogate, features[trained.network], to_target(trained.accuracy))
         self._accuracies = to_accuracy(self._process.mean(features))
 
 
-def due(surrogate: Surrogate, rows: int) -> bool:
+def due(surrogate: KernelHyperparameters, rows: int) -> bool:
     """Whether the hyperparameters are to be fitted again."""
     return rows >= GROWTH * surrogate.fitted_rows
 

@@ -12,13 +12,13 @@ import numpy.typing as npt
 
 from cspnas.network.cost import CostTable
 from cspnas.objectives.objectives import EXACT, MEASURED, exact_values
-from cspnas.objectives.pareto import Reference, losses
+from cspnas.objectives.pareto import HypervolumeReference, losses
 from cspnas.samplers.acquisition import Points, joined
 from cspnas.samplers.candidate_pool import SIZE, Pool, mutable
 from cspnas.samplers.features import Scaling, raw_features
 from cspnas.space.search_space import Genotype
 from cspnas.study.candidates import Candidate
-from cspnas.study.results import Ledger, Network
+from cspnas.study.results import NetworkRecord, StudyResults
 from cspnas.study.settings import Study
 
 Array = npt.NDArray[Any]
@@ -29,7 +29,7 @@ KERNEL_ENTRIES = 2_000_000  # candidates times trainings at once: about half a s
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class CandidateBatch:
     """Candidates to choose from, `batches` of the pool and perhaps others, and what they are to the model."""
 
     batches: Sequence[int]
@@ -37,10 +37,10 @@ class Drawn:
     points: Points
 
 
-class Drawing:
+class CandidateSource:
     """Draws from a pool, whose first batches that hold enough give features their scale. Falsy where it holds nothing."""
 
-    def __init__(self, pool: Pool, reference: Reference, seed: int) -> None:
+    def __init__(self, pool: Pool, reference: HypervolumeReference, seed: int) -> None:
         self._pool, self._reference, self._seed = pool, reference, seed
         found, number = list[list[float]](), 0
         while len(found) < LEAST_SCALED and number < pool.batches:
@@ -49,13 +49,13 @@ class Drawing:
         self._scaling = Scaling(found) if found else None
         self._points: dict[int, Points] = {}  # of the pool's batches
         self._seen: dict[str, list[float]] = {}  # features of networks
-        self._last: tuple[Any, Drawn] | None = None
+        self._last: tuple[Any, CandidateBatch] | None = None
 
     def __bool__(self) -> bool:
         """Whether there is any candidate."""
         return self._scaling is not None
 
-    def block(self, number: int, rows: int, front: Mapping[str, Genotype]) -> Drawn:
+    def block(self, number: int, rows: int, front: Mapping[str, Genotype]) -> CandidateBatch:
         """For the suggestions of block `number` after `rows` trainings: some batches, and mutations of the front. The same
         object as long as the front, genotypes by digest, stays.
         """
@@ -68,11 +68,11 @@ class Drawing:
             self._last = (key, self.of(batches, mutations))
         return self._last[1]
 
-    def others(self, drawn: Drawn) -> Iterator[Drawn]:
+    def others(self, drawn: CandidateBatch) -> Iterator[CandidateBatch]:
         """Every batch that is not among those drawn, one by one."""
         return (self.of([number]) for number in range(self._pool.batches) if number not in drawn.batches)
 
-    def of(self, batches: Sequence[int], more: Sequence[Candidate] = ()) -> Drawn:
+    def of(self, batches: Sequence[int], more: Sequence[Candidate] = ()) -> CandidateBatch:
         """All of these batches, then `more`."""
         for number in batches:
             if number not in self._points:
@@ -81,34 +81,34 @@ class Drawing:
         features = [raw_features(drawn.architecture, drawn.costs) for drawn in more]
         points = joined(*(self._points[number] for number in batches), self._as_points(features, more))
         candidates = [one for number in batches for one in self._pool.batch(number).candidates]
-        return Drawn(batches, [*candidates, *more], points)
+        return CandidateBatch(batches, [*candidates, *more], points)
 
-    def points(self, networks: Sequence[Network]) -> Points:
+    def points(self, networks: Sequence[NetworkRecord]) -> Points:
         """Networks of the ledger."""
         for network in networks:
             if network.digest not in self._seen:
                 self._seen[network.digest] = raw_features(network.architecture, _all_costs(network))
         return self._as_points([self._seen[network.digest] for network in networks], networks)
 
-    def _as_points(self, features: Sequence[Sequence[float]], drawn: Sequence[Network | Candidate]) -> Points:
+    def _as_points(self, features: Sequence[Sequence[float]], drawn: Sequence[NetworkRecord | Candidate]) -> Points:
         assert self._scaling is not None
         return Points(self._scaling(features), known_losses(drawn, self._reference))
 
 
-def parents(ledger: Ledger, study: Study) -> dict[str, Genotype]:
+def parents(ledger: StudyResults, study: Study) -> dict[str, Genotype]:
     """The front's genotypes by digest; a baseline may have none, and one edited by hand may be none of the space's."""
     found = {network.digest: ledger.genotypes.get(network.digest) for network in ledger.front()}
     return {digest: genotype for digest, genotype in found.items() if genotype and mutable(study, genotype)}
 
 
-def _all_costs(network: Network) -> dict[str, float]:
+def _all_costs(network: NetworkRecord) -> dict[str, float]:
     """Also those that had no name yet when the network was costed: a study's features have the same columns throughout."""
     if all(name in network.costs for name in EXACT):
         return network.costs
     return exact_values(CostTable().cost(network.architecture), 1) | network.costs  # what is new asks for no batch
 
 
-def known_losses(drawn: Sequence[Network | Candidate], reference: Reference) -> Array:
+def known_losses(drawn: Sequence[NetworkRecord | Candidate], reference: HypervolumeReference) -> Array:
     """(n, k) losses of the k exact objectives, in the reference's order."""
     names = reference.objectives
     values = np.array([[one.costs.get(name, np.nan) for name in names] for one in drawn]).reshape(

@@ -14,12 +14,12 @@ import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
 from cspnas.objectives.objectives import check_one_measured
-from cspnas.samplers.acquisition import LEAST_ROWS, Model, Points, Trained, due, farthest, joined, telling
-from cspnas.samplers.candidate_batches import Drawing, Drawn, known_losses, parents
+from cspnas.samplers.acquisition import LEAST_ROWS, AccuracyModel, Observations, Points, due, farthest, joined, telling
+from cspnas.samplers.candidate_batches import CandidateBatch, CandidateSource, known_losses, parents
 from cspnas.samplers.candidate_pool import Pool
-from cspnas.samplers.hyperparameters import Surrogate, to_target
+from cspnas.samplers.hyperparameters import KernelHyperparameters, to_target
 from cspnas.space.search_space import Genotype
-from cspnas.study.results import Ledger
+from cspnas.study.results import StudyResults
 from cspnas.study.settings import Study
 
 Array = npt.NDArray[Any]
@@ -38,10 +38,10 @@ class CostAwareSampler:
     def __init__(self, study: Study, pool: Callable[[Study], Pool] = Pool) -> None:
         check_one_measured(study.objectives, "objectives")
         self.study, self._make_pool = study, pool
-        self._surrogate = Surrogate()
-        self._model = Model(self._surrogate)
-        self._told: tuple[tuple[str, bytes], Trained] | None = None
-        self._drawing: Drawing | None = None  # made for the first suggestion
+        self._surrogate = KernelHyperparameters()
+        self._model = AccuracyModel(self._surrogate)
+        self._told: tuple[tuple[str, bytes], Observations] | None = None
+        self._drawing: CandidateSource | None = None  # made for the first suggestion
 
     def about(self) -> dict[str, str]:
         """Name and versions, recorded with each driver."""
@@ -51,7 +51,7 @@ class CostAwareSampler:
         """One like it that was told nothing yet."""
         return type(self)(self.study, self._make_pool)
 
-    def watch(self, ledger: Ledger) -> None:
+    def watch(self, ledger: StudyResults) -> None:
         """Read results from this ledger."""
         self._ledger = ledger
 
@@ -93,12 +93,14 @@ class CostAwareSampler:
             drawn = drawing.block(number // BLOCK, len(trained.accuracy), parents(self._ledger, self.study))
             return self._first_unknown(lambda points: self._ranked(trained, pending, points), drawn, random), state
 
-    def _draws(self) -> Drawing:
+    def _draws(self) -> CandidateSource:
         if self._drawing is None:
-            self._drawing = Drawing(self._make_pool(self.study), self._ledger.reference, self.study.seed)
+            self._drawing = CandidateSource(self._make_pool(self.study), self._ledger.reference, self.study.seed)
         return self._drawing
 
-    def _first_unknown(self, ranked: Callable[[Points], Iterable[int]], drawn: Drawn, random: Random) -> Genotype:
+    def _first_unknown(
+        self, ranked: Callable[[Points], Iterable[int]], drawn: CandidateBatch, random: Random
+    ) -> Genotype:
         """The best unknown candidate of those drawn; of the pool's other batches where they have none."""
         for some in chain([drawn], self._draws().others(drawn)):
             for n in ranked(some.points) if some.candidates else ():
@@ -106,11 +108,11 @@ class CostAwareSampler:
                     return some.candidates[n].genotype
         return self.study.space.sample(random)
 
-    def _ranked(self, trained: Trained, pending: Points, candidates: Points) -> Iterator[int]:
+    def _ranked(self, trained: Observations, pending: Points, candidates: Points) -> Iterator[int]:
         """Candidates from the best to the least."""
         return self._model.believe(trained, pending, candidates, self._ledger.reference.chance).ranked()
 
-    def _refit(self, trained: Trained) -> dict[str, Any]:
+    def _refit(self, trained: Observations) -> dict[str, Any]:
         if not due(self._surrogate, len(trained.accuracy)):
             return {}
         self._surrogate.fit(trained.points.features[trained.network], to_target(trained.accuracy))
@@ -118,7 +120,7 @@ class CostAwareSampler:
 
     # What is known -------------------------------------------------------------------------------------------------
 
-    def _trained(self) -> Trained:
+    def _trained(self) -> Observations:
         """Of the networks that tell most, every training; the same object as long as there is nothing new."""
         measured = self._ledger.measured()
         best = np.array([max(network.accuracies) for network in measured])
@@ -127,7 +129,7 @@ class CostAwareSampler:
         accuracies = np.array([accuracy for network in kept for accuracy in network.accuracies])
         key = ("".join(network.digest for network in kept), accuracies.tobytes())
         if self._told is None or self._told[0] != key:
-            self._told = (key, Trained(self._draws().points(kept), network, accuracies))
+            self._told = (key, Observations(self._draws().points(kept), network, accuracies))
         return self._told[1]
 
     def _in_flight(self) -> Points:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.spatial.distance import cdist
 
-from cspnas.samplers.hyperparameters import Posterior, Surrogate
+from cspnas.samplers.hyperparameters import KernelHyperparameters, Posterior
 
 Array = npt.NDArray[Any]
 LEAST_VARIANCE = 1e-12
@@ -22,7 +22,7 @@ JITTER = 1e-8  # beside the noise
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class PosteriorTerms:
     """m points by n trainings: `mean` (m,) of the target, `variance` (m,) in its normalised units without noise, and `root`
     (n, m), whose products give what the trainings explain of the points' covariances.
     """
@@ -33,14 +33,14 @@ class Described:
     root: Array
 
 
-class Conditioned:
+class GaussianProcess:
     """The surrogate's Gaussian process on trainings: features (n, d), targets (n,).
 
-    Rasmussen and Williams 2006, algorithm 2.1. `Surrogate.condition` has scikit-learn do the same, whose import takes longer
-    than all else that a search needs to go on.
+    Rasmussen and Williams 2006, algorithm 2.1. `KernelHyperparameters.condition` has scikit-learn do the same, whose import
+    takes longer than all else that a search needs to go on.
     """
 
-    def __init__(self, surrogate: Surrogate, features: Array, target: Array) -> None:
+    def __init__(self, surrogate: KernelHyperparameters, features: Array, target: Array) -> None:
         self._amplitude, self._length, self._noise = surrogate.hyperparameters
         self._noise += JITTER
         self._features, self._centre, self._scale = features, float(target.mean()), float(target.std()) or 1.0
@@ -58,14 +58,14 @@ class Conditioned:
         """(m,) of the target."""
         return np.asarray(self._centre + self._scale * self._signal(features, self._features) @ self._weights)
 
-    def describe(self, features: Array) -> Described:
+    def describe(self, features: Array) -> PosteriorTerms:
         """What the trainings say of these points."""
         cross = self._signal(features, self._features)
         root = solve_triangular(self._root, cross.T, lower=True, check_finite=False)
         variance = self._amplitude - np.square(root).sum(0)
-        return Described(features, self._centre + self._scale * cross @ self._weights, variance, root)
+        return PosteriorTerms(features, self._centre + self._scale * cross @ self._weights, variance, root)
 
-    def beside(self, candidates: Described, pending: Described) -> Posterior:
+    def beside(self, candidates: PosteriorTerms, pending: PosteriorTerms) -> Posterior:
         """Of the target at the candidates, noise taken off, as if the pending points were measured at their mean too."""
         variance = candidates.variance
         if len(pending.features):

@@ -36,7 +36,7 @@ class Posterior:
     deviation: Array
 
 
-class Surrogate:
+class KernelHyperparameters:
     """target ~ Matern 5/2 with one length for all features + noise; one row a training, so that a network trained with
     several seeds has several rows and the noise between them is learned as noise.
 

@@ -13,8 +13,8 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from cspnas.errors import InputError
-from cspnas.samplers.acquisition import LEAST_ROWS, Model, Points, Trained, due, farthest, joined, telling
-from cspnas.samplers.hyperparameters import Surrogate, to_target
+from cspnas.samplers.acquisition import LEAST_ROWS, AccuracyModel, Observations, Points, due, farthest, joined, telling
+from cspnas.samplers.hyperparameters import KernelHyperparameters, to_target
 from cspnas.samplers.optuna_space import Costs, KnownSpace, Params
 
 REFERENCE = 0.0  # accuracy from which the hypervolume counts
@@ -50,8 +50,8 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
                     f"{distribution!r}", expected="a distribution of Optuna's", where=f"search_space[{name!r}]"
                 )
         self._search_space, self._costs, self._size, self._seed = dict(search_space), costs, pool, seed
-        self._surrogate = Surrogate()
-        self._model = Model(self._surrogate)
+        self._surrogate = KernelHyperparameters()
+        self._model = AccuracyModel(self._surrogate)
         self._known: KnownSpace | None = None
         self._one_at_a_time = Lock()  # two threads must not choose before either has said what
 
@@ -72,9 +72,9 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
         """A parameter that `search_space` lacks or has otherwise. Raises InputError: the cost of all has to be known."""
         if param_name in self._search_space:
             found, expected = f"{param_name!r} asked for as {param_distribution}", f"{self._search_space[param_name]}"
-            raise InputError(found, expected=expected, where="search_space", do="ask for what it says")
+            raise InputError(found, expected=expected, where="search_space", hint="ask for what it says")
         expected = f"one of {', '.join(self._search_space)}"
-        raise InputError(f"parameter {param_name!r}", expected=expected, where="search_space", do="add it")
+        raise InputError(f"parameter {param_name!r}", expected=expected, where="search_space", hint="add it")
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -107,7 +107,7 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
         self._refit(study, trial, trained)
         return self._model.believe(trained, pending, known.candidates, REFERENCE).ranked()
 
-    def _trained(self, study: optuna.Study) -> Trained:
+    def _trained(self, study: optuna.Study) -> Observations:
         """A row a finished trial, of those that tell most; infinite values tell nothing."""
         known = self._space_of(study)
         trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
@@ -120,10 +120,10 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
         beyond = np.flatnonzero((accuracy > 1 + ROUNDING) | (accuracy < -ROUNDING))
         if beyond.size:
             found, where = f"an accuracy of {accuracy[beyond[0]]:g}", f"trial {done[beyond[0]].number}"
-            do = "divide percentages by 100, map other scores to that range"
-            raise InputError(found, expected="a fraction from 0 to 1", where=where, do=do)
+            hint = "divide percentages by 100, map other scores to that range"
+            raise InputError(found, expected="a fraction from 0 to 1", where=where, hint=hint)
         kept = telling(points.costs, accuracy)
-        return Trained(Points(points.features[kept], points.costs[kept]), np.arange(len(kept)), accuracy[kept])
+        return Observations(Points(points.features[kept], points.costs[kept]), np.arange(len(kept)), accuracy[kept])
 
     def _in_flight(self, study: optuna.Study, trial: FrozenTrial) -> Points:
         """Of trials that run beside this one, and were proposed by this method."""
@@ -133,7 +133,7 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
         ]
         return self._space_of(study).proposed(others)
 
-    def _refit(self, study: optuna.Study, trial: FrozenTrial, trained: Trained) -> None:
+    def _refit(self, study: optuna.Study, trial: FrozenTrial, trained: Observations) -> None:
         """The hyperparameters are the study's: what was fitted last, by whatever process, unless new ones are due."""
         others = study.get_trials(deepcopy=False)
         kept = [other.system_attrs[FITTED] for other in others if FITTED in other.system_attrs]

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from cspnas.objectives.objectives import OBJECTIVES
 from cspnas.samplers.optuna_indexed import GENERATION, NUMBER, Nsga2, Told, Tpe
 from cspnas.space.search_space import Gene, Genotype, SearchSpace
-from cspnas.study.results import Ledger
+from cspnas.study.results import StudyResults
 
 POPULATION = 20  # Optuna's default of 50 is more than a usual budget of trainings
 
@@ -54,7 +54,7 @@ class OptunaSampler:
         """One like it that was told nothing yet."""
         return OptunaSampler(self.name, self.space, self.objectives, self.seed)
 
-    def watch(self, ledger: Ledger) -> None:
+    def watch(self, ledger: StudyResults) -> None:
         """Nothing to do: results come by `tell` and `restore`."""
 
     def suggest(self, number: int) -> tuple[Genotype, dict[str, Any]]:

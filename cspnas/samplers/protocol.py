@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from cspnas.space.search_space import Genotype
-from cspnas.study.results import Ledger
+from cspnas.study.results import StudyResults
 
 
 class Sampler(Protocol):
@@ -17,7 +17,7 @@ class Sampler(Protocol):
     def about(self) -> dict[str, str]:
         """Name and version, recorded with each driver."""
 
-    def watch(self, ledger: Ledger) -> None:
+    def watch(self, ledger: StudyResults) -> None:
         """The study's results, now and later; comes before everything else."""
 
     def fresh(self) -> Sampler:

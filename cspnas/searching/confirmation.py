@@ -10,32 +10,32 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from cspnas.study.results import Ledger, Network
+from cspnas.study.results import NetworkRecord, StudyResults
 from cspnas.study.verdict import curve_weights
 
 
-def to_confirm(ledger: Ledger) -> Network | None:
+def to_confirm(ledger: StudyResults) -> NetworkRecord | None:
     """The next one; None where none can be confirmed now."""
     sides = (of_front, of_baselines)
     first = ledger.confirmations % 2
     return sides[first](ledger) or sides[1 - first](ledger)
 
 
-def of_front(ledger: Ledger) -> Network | None:
+def of_front(ledger: StudyResults) -> NetworkRecord | None:
     """On or near the front, the one with the fewest seeds; members of the front first, then the most accurate."""
     front = {network.digest for network in ledger.front()}
     key = lambda n: (len(n.evaluations), n.digest not in front, -n.accuracy, n.digest)  # noqa: E731
     return min(_free(ledger.near()), key=key, default=None)
 
 
-def of_baselines(ledger: Ledger) -> Network | None:
+def of_baselines(ledger: StudyResults) -> NetworkRecord | None:
     """The baseline whose next training lowers the variance of its curve's verdict most; None where none has a part in one."""
     worth = {network.digest: gain for curve in ledger.curves().values() for network, gain in _worth(ledger, curve)}
     free = _free(ledger.networks[digest] for digest in worth)
     return min(free, key=lambda n: (-worth[n.digest], n.digest), default=None)
 
 
-def _worth(ledger: Ledger, curve: list[Network]) -> list[tuple[Network, float]]:
+def _worth(ledger: StudyResults, curve: list[NetworkRecord]) -> list[tuple[NetworkRecord, float]]:
     """The baselines that have a part in the verdict, each with what one more training of it takes off the variance, in
     variances of one training: a baseline that counts by the weight w and has n trainings adds w² / n.
     """
@@ -48,6 +48,6 @@ def _worth(ledger: Ledger, curve: list[Network]) -> list[tuple[Network, float]]:
     return [(network, float(gain)) for network, gain in zip(curve, worth, strict=True) if gain > 0]
 
 
-def _free(networks: Iterable[Network]) -> Iterator[Network]:
+def _free(networks: Iterable[NetworkRecord]) -> Iterator[NetworkRecord]:
     """Those that are not under way and may be trained."""
     return (n for n in networks if not n.quarantined and all(row["state"] != "in_flight" for row in n.evaluations))

@@ -11,7 +11,7 @@ from cspnas.study.failures import BAD_DATA
 ENOUGH = 2  # networks that fail of bad data: one may have met a disk that was away for a moment
 
 
-class BadData:
+class DataFaults:
     """What was wrong with the data set of one search; begins empty with each search, for its data were read just before."""
 
     def __init__(self, dataset: str) -> None:
@@ -36,5 +36,5 @@ class BadData:
             f"bad data for {len(self._found)} networks ({list(self._found.values())[-1]})",
             expected="those that the search began with",
             where=self._dataset,
-            do="everything finished is kept; mend the data, then the same command trains these networks and goes on",
+            hint="everything finished is kept; mend the data, then the same command trains these networks and goes on",
         )

@@ -14,19 +14,19 @@ from cspnas.errors import ArchitectureError
 from cspnas.runners.protocol import Done, Wait, Work
 from cspnas.samplers.protocol import Sampler
 from cspnas.searching.confirmation import to_confirm
-from cspnas.searching.data_faults import BadData
-from cspnas.searching.exhaustive_draw import Untried
-from cspnas.searching.other_drivers import Others
-from cspnas.searching.policy import Baseline, Confirm, Explore, SearchPolicy, SearchState, Step
-from cspnas.searching.resume import cut_short, idle, missing_baselines, suggestion_of
-from cspnas.searching.sampler_feedback import Teacher
+from cspnas.searching.data_faults import DataFaults
+from cspnas.searching.exhaustive_draw import UntriedCandidates
+from cspnas.searching.other_drivers import OtherDrivers
+from cspnas.searching.policy import Baseline, Confirm, Explore, NextStep, SearchPolicy, SearchState
+from cspnas.searching.resume import cut_short, missing_baselines, since_last_training, suggestion_of
+from cspnas.searching.sampler_feedback import SamplerFeedback
 from cspnas.searching.time_limit import training_seconds
 from cspnas.storage.database import Database
 from cspnas.storage.load_results import load_results, study_rows
 from cspnas.storage.transactions import Row
 from cspnas.study.candidates import Candidate, admitted, candidate
-from cspnas.study.evaluation_key import ended, evaluation_key, unit_of
-from cspnas.study.failures import BAD_DATA, MAX_ATTEMPTS, checked, quarantined
+from cspnas.study.evaluation_key import evaluation_key, final_columns, unit_of
+from cspnas.study.failures import BAD_DATA, MAX_ATTEMPTS, quarantined, validated_result
 from cspnas.study.settings import Study
 from cspnas.study.suggestion import CONFIRM, Suggestion
 
@@ -59,12 +59,12 @@ class Driver:
         # By evaluation: handed out, or to be tried again, and no end recorded yet: the try that may end it.
         self._open: dict[int, Work] = {}
         self._restarts: list[Work] = []
-        self._bad_data = BadData(study.recipe.dataset)
+        self._bad_data = DataFaults(study.recipe.dataset)
         self._data_checksum: str | None = row["facts"].get("data", {}).get("checksum")
         with database.step(self.study_id) as shared:  # nobody writes while it is read
             database.reopen(self.study_id, BAD_DATA, driver_id)  # the data were read just now, and are mended
             self.ledger = load_results(database, row)
-            self._others = Others(study, database, self.ledger, driver_id)
+            self._others = OtherDrivers(study, database, self.ledger, driver_id)
             suggestions = self._load()
             if not shared:  # nobody else is there; what others leave behind is looked for in every step
                 self._restarts = cut_short(study, self.ledger, suggestions)
@@ -74,11 +74,14 @@ class Driver:
         """All but the ledger, from the tables; the suggestions."""
         self.sampler.watch(self.ledger)
         suggestions = self.database.suggestions(self.study_id)
-        self._teacher, self._untried = Teacher(self.study, self.sampler, self.ledger), Untried(self.study)
+        self._teacher, self._untried = (
+            SamplerFeedback(self.study, self.sampler, self.ledger),
+            UntriedCandidates(self.study),
+        )
         self._teacher.restore(suggestions)
         self.outcomes = Counter(row["outcome"] for row in suggestions)
         self._number = suggestions[-1]["number"] + 1 if suggestions else 0
-        self._idle = idle(suggestions)
+        self._idle = since_last_training(suggestions)
         self._all_tried: str | None = None
         self._baselines = missing_baselines(self.study, suggestions)
         self._others.load()
@@ -110,7 +113,7 @@ class Driver:
         """Take over what other drivers suggested and ended since the last step."""
         suggestions, finished = self._others.hear(self._number, self._open)
         self._teacher.restore(suggestions)
-        self._idle = idle(suggestions, self._idle)
+        self._idle = since_last_training(suggestions, self._idle)
         for row in suggestions:
             self._number = row["number"] + 1
             self.outcomes[row["outcome"]] += 1
@@ -150,7 +153,7 @@ class Driver:
                 return work
         return step
 
-    def _next(self) -> Step:
+    def _next(self) -> NextStep:
         seconds, under_way = self._clock() - self._started, bool(self._open)
         state = SearchState(seconds, under_way, tuple(self._baselines), self._idle, self._all_tried)
         return self._policy.next(self.ledger, state, partial(to_confirm, self.ledger))
@@ -236,7 +239,7 @@ class Driver:
         row = {**key, "study_id": self.study_id, "repeat": repeat, "attempt": 1, "driver_id": self.driver_id}
         row |= {"started": time.time(), "state": "in_flight", "accuracy": None, "failure_kind": None}
         found = self._reuse(key)
-        return row if found is None else {**row, **ended(found, "reused")}
+        return row if found is None else {**row, **final_columns(found, "reused")}
 
     def _record(
         self,
@@ -256,7 +259,7 @@ class Driver:
         identifier = self.database.record_suggestion(row, **(parts or {}))
         self._teacher.known.add(identifier)
         self._number += 1
-        self._idle = idle([row], self._idle)
+        self._idle = since_last_training([row], self._idle)
         self.outcomes[outcome] += 1
         return identifier
 
@@ -270,7 +273,7 @@ class Driver:
         if awaited is None or awaited.try_number != work.try_number:
             return None
         with self._step():
-            again = self._finish(work, {"micro_batch": work.micro_batch, **checked(result)})
+            again = self._finish(work, {"micro_batch": work.micro_batch, **validated_result(result)})
         if again is None:
             del self._open[work.evaluation_id]
             return True
@@ -290,7 +293,7 @@ class Driver:
         if failure and quarantined(failure["kind"]):
             failure["quarantined"] = f"{failure['kind']} {MAX_ATTEMPTS} times: this network is not trained again"
         self._bad_data.note(work.digest, failure)
-        changes = ended(result, "trained")
+        changes = final_columns(result, "trained")
         network = self.ledger.finish(work.digest, work.evaluation_id, changes)
         self.database.finish(work.evaluation_id, changes, self.ledger.snapshot())
         self._teacher.ended(work.suggestion, network)

@@ -13,7 +13,7 @@ from cspnas.study.settings import Study
 LISTED = 20_000  # a space of at most so many genotypes is listed; of a larger one so many are drawn, then it is walked
 
 
-class Untried:
+class UntriedCandidates:
     """What it has found known once stays known: nothing becomes untried again."""
 
     def __init__(self, study: Study) -> None:

@@ -13,14 +13,14 @@ from cspnas.searching.resume import work_again
 from cspnas.storage.database import Database
 from cspnas.storage.transactions import Row
 from cspnas.study.failures import BAD_DATA
-from cspnas.study.results import Ledger, Network
+from cspnas.study.results import NetworkRecord, StudyResults
 from cspnas.study.settings import Study
 
 
-class Others:
+class OtherDrivers:
     """Brings a ledger up to date with what other drivers wrote, and finds what dead or hung ones left under way."""
 
-    def __init__(self, study: Study, database: Database, ledger: Ledger, driver_id: int) -> None:
+    def __init__(self, study: Study, database: Database, ledger: StudyResults, driver_id: int) -> None:
         self._study, self._database, self._ledger, self._driver_id = study, database, ledger, driver_id
         self._last = 0  # the newest evaluation's id
         self._flying: dict[int, Row] = {}  # what the tables say is under way, by id
@@ -31,7 +31,7 @@ class Others:
         self._last = max(ids, default=0)
         self._flying = {row["id"]: row for row in self._database.in_flight(self._ledger.study_id)}
 
-    def hear(self, since: int, open_: Collection[int]) -> tuple[list[Row], list[tuple[int, Network]]]:
+    def hear(self, since: int, open_: Collection[int]) -> tuple[list[Row], list[tuple[int, NetworkRecord]]]:
         """Others' suggestions from number `since` on, and trainings known before, by id, that others have ended: theirs, and
         of our own (`open_`) those that they took over.
         """
@@ -58,7 +58,7 @@ class Others:
         made = first[row["id"]]
         self._ledger.add(architecture, row, made["source"], made["genotype"])
 
-    def _finish(self, row: Row) -> Network | None:
+    def _finish(self, row: Row) -> NetworkRecord | None:
         """The network of a training that somebody else has ended."""
         network = self._ledger.networks[row["digest"]]
         known = next(other for other in network.evaluations if other["id"] == row["id"])

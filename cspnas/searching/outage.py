@@ -13,7 +13,7 @@ from cspnas.runners.protocol import Done, Wait, Work, WorkSource
 from cspnas.searching.driver import Driver
 from cspnas.storage.engine import UnreachableError
 from cspnas.storage.result_spool import Spool
-from cspnas.study.failures import checked
+from cspnas.study.failures import validated_result
 
 PATIENCE = 600.0  # seconds without the server, and without a training that goes on, after which a search ends
 
@@ -31,7 +31,7 @@ class ResultKeeper:
         failure = result.get("failure")
         if failure and work.again(failure["kind"]) is not None:
             return None
-        kept = {"micro_batch": work.micro_batch, **checked(result)}
+        kept = {"micro_batch": work.micro_batch, **validated_result(result)}
         return self.spool.put(work.key(self.recipe_digest), self.driver_id, kept)
 
 

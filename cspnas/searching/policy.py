@@ -8,7 +8,7 @@ from typing import Protocol
 
 from cspnas.runners.protocol import Done, Wait
 from cspnas.study.candidates import Candidate
-from cspnas.study.results import Network
+from cspnas.study.results import NetworkRecord
 
 PATIENCE = 50  # suggestions in a row without a training, then candidates are drawn evenly among the untried ones
 
@@ -32,11 +32,11 @@ class Explore:
 class Confirm:
     """Train a known network again, with a new seed."""
 
-    network: Network
+    network: NetworkRecord
 
 
 # A policy that pauses trainings adds `Promote(network)` here and in `SearchPolicy.next`.
-Step = Baseline | Explore | Confirm | Wait | Done
+NextStep = Baseline | Explore | Confirm | Wait | Done
 
 
 class Counts(Protocol):
@@ -84,7 +84,7 @@ class SearchPolicy:
     confirm_share: float
     time_limit: float | None = None
 
-    def next(self, results: Counts, state: SearchState, to_confirm: Callable[[], Network | None]) -> Step:
+    def next(self, results: Counts, state: SearchState, to_confirm: Callable[[], NetworkRecord | None]) -> NextStep:
         """The next step. It depends on nothing but these arguments; `to_confirm` gives the network to confirm next."""
         if self.time_limit is not None and state.seconds >= self.time_limit:
             return Wait() if state.under_way else Done("time is up")
@@ -116,7 +116,7 @@ class SearchPolicy:
         late = limit is not None and state.seconds > (1 - self.confirm_share) * limit
         return late or results.explored >= self.trials - self.quota
 
-    def _confirm(self, results: Counts, to_confirm: Callable[[], Network | None]) -> Confirm | None:
+    def _confirm(self, results: Counts, to_confirm: Callable[[], NetworkRecord | None]) -> Confirm | None:
         """None where the quota is filled, or no network can be confirmed now."""
         network = to_confirm() if results.confirmations < self.quota else None
         return None if network is None else Confirm(network)

@@ -10,12 +10,12 @@ from cspnas.runners.protocol import Work
 from cspnas.storage.transactions import Row
 from cspnas.study.candidates import Candidate, baseline_curves
 from cspnas.study.evaluation_key import unit_of
-from cspnas.study.results import Ledger, Network
+from cspnas.study.results import NetworkRecord, StudyResults
 from cspnas.study.settings import Study
 from cspnas.study.suggestion import CONFIRM, Suggestion
 
 
-def cut_short(study: Study, ledger: Ledger, rows: list[Row]) -> list[Work]:
+def cut_short(study: Study, ledger: StudyResults, rows: list[Row]) -> list[Work]:
     """Trainings that no driver runs any more; whoever holds the lock takes them over, as the attempts they were.
 
     `rows`: all suggestions, oldest first, here and below.
@@ -29,7 +29,7 @@ def cut_short(study: Study, ledger: Ledger, rows: list[Row]) -> list[Work]:
     ]
 
 
-def work_again(study: Study, network: Network, row: Mapping[str, Any], made: Row) -> Work:
+def work_again(study: Study, network: NetworkRecord, row: Mapping[str, Any], made: Row) -> Work:
     """The training of an evaluation's `row` that the suggestion `made` began, as the attempt that it was."""
     unit = unit_of(study, network, row["repeat"])
     work = Work(row["id"], network.digest, row["attempt"], unit, suggestion_of(made))
@@ -54,7 +54,7 @@ def missing_baselines(study: Study, rows: list[Row]) -> list[tuple[str, Candidat
     return missing
 
 
-def idle(rows: Iterable[Mapping[str, Any]], before: int = 0) -> int:
+def since_last_training(rows: Iterable[Mapping[str, Any]], before: int = 0) -> int:
     """How many suggestions of new networks came since one was trained, in `rows` after `before` of them."""
     for row in rows:
         if row["source"] != CONFIRM:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from cspnas.errors import InputError
 from cspnas.storage.database import Database
 from cspnas.storage.engine import undamaged
-from cspnas.storage.locations import Place
+from cspnas.storage.locations import StudyLocation
 from cspnas.storage.tables import evaluations_table
 from cspnas.study.settings import Study
 
@@ -27,7 +27,7 @@ class Other:
     row: dict[str, Any]
 
 
-def other_study(place: Place | None) -> Other | None:
+def other_study(place: StudyLocation | None) -> Other | None:
     """What --reuse-from names. Raises InputError where it is not there."""
     if place is None:
         return None
@@ -36,12 +36,12 @@ def other_study(place: Place | None) -> Other | None:
         return Other(database, database.chosen(place.name))
     except InputError as error:
         raise InputError(
-            error.found, expected=error.expected, where=f"--reuse-from {error.where}", do=error.do
+            error.found, expected=error.expected, where=f"--reuse-from {error.where}", hint=error.hint
         ) from None
 
 
 def reuser(
-    study: Study, facts: dict[str, Any], measured_on: str | None, other: Other | None, place: Place | None
+    study: Study, facts: dict[str, Any], measured_on: str | None, other: Other | None, place: StudyLocation | None
 ) -> Reuse:
     """What finds results of the other study; says where none of them can be one of this study."""
     if other is None or place is None:

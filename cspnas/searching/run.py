@@ -15,8 +15,8 @@ from cspnas.io.steps import Step, silent
 from cspnas.searching.reuse import Reuse, other_study, reuser
 from cspnas.storage.database import Database
 from cspnas.storage.engine import UnreachableError, undamaged
-from cspnas.storage.locations import Place
-from cspnas.storage.locks import Presence
+from cspnas.storage.locations import StudyLocation
+from cspnas.storage.locks import Heartbeat
 from cspnas.storage.result_spool import Spool, record_left
 from cspnas.storage.study_creation import check_data, known_row, opened
 from cspnas.study.candidates import SAMPLE, Candidate, admitted_sample, reference_of
@@ -41,10 +41,10 @@ class Session:
 
 def run_search(
     study: Study,
-    place: Place,
+    place: StudyLocation,
     *,
     options: RunnerOptions,
-    reuse_from: Place | None,
+    reuse_from: StudyLocation | None,
     on_open: Callable[[Session], OnEvent],
     on_step: Step = silent,
 ) -> str:
@@ -98,7 +98,7 @@ def _drive(
     sampler = sampler_of(study)
     about = {"pid": os.getpid(), "host": socket.gethostname(), "python": platform.python_version(), **sampler.about()}
     driver_id = database.start_driver(row["id"], about)
-    presence = Presence(database, driver_id)
+    presence = Heartbeat(database, driver_id)
     presence.show()
 
     def take_over(key: dict[str, Any]) -> dict[str, Any] | None:
@@ -126,7 +126,7 @@ def _drive(
     return reason
 
 
-def _telling(database: Database, presence: Presence, projection: Any, show: OnEvent) -> OnEvent:
+def _telling(database: Database, presence: Heartbeat, projection: Any, show: OnEvent) -> OnEvent:
     """What hears the runner's events: Optuna's tables are brought up to date first."""
 
     def on_event(kind: RunEvent, work: Any, detail: Any) -> None:
@@ -198,7 +198,7 @@ def latency_device(study: Study, runner: Runner) -> str | None:
             f"objective latency on {' and '.join(names)}",
             expected="devices of one kind",
             where="--device",
-            do="choose some of them",
+            hint="choose some of them",
         )
     return names[0]
 
@@ -211,5 +211,5 @@ def check_device(measured_on: str | None, facts: dict[str, Any]) -> None:
             f"objective latency on {measured_on}",
             expected=f"{before}, as when the study was made",
             where="--device",
-            do="continue it there, or start another study with --study NEW_NAME",
+            hint="continue it there, or start another study with --study NEW_NAME",
         )

@@ -9,17 +9,17 @@ from cspnas.objectives.objectives import MEASURED
 from cspnas.samplers.protocol import Sampler
 from cspnas.storage.transactions import Row
 from cspnas.study.candidates import violations
-from cspnas.study.results import Ledger, Network
+from cspnas.study.results import NetworkRecord, StudyResults
 from cspnas.study.settings import Study
 from cspnas.study.suggestion import CONFIRM, Suggestion
 
 TEACHING_FAILURES = ("diverged", "out of memory", "timeout")  # these say something about the network itself
 
 
-class Teacher:
+class SamplerFeedback:
     """Tells the sampler of one study; a rejected candidate has its exact costs, the worst accuracy, a broken constraint."""
 
-    def __init__(self, study: Study, sampler: Sampler, ledger: Ledger) -> None:
+    def __init__(self, study: Study, sampler: Sampler, ledger: StudyResults) -> None:
         self.study, self.sampler, self.ledger = study, sampler, ledger
         self.known: set[int | None] = set()  # evaluations whose suggestion was told, or will be when they end
 
@@ -32,7 +32,7 @@ class Teacher:
         """It breaks a constraint."""
         self._tell(suggestion, self._worst(costs), costs)
 
-    def ended(self, suggestion: Suggestion | None, network: Network) -> None:
+    def ended(self, suggestion: Suggestion | None, network: NetworkRecord) -> None:
         """Its training ended; a confirmation's repeats what the first one said."""
         if suggestion is not None and suggestion.source != CONFIRM:
             self._tell(suggestion, self._values(network), network.costs)
@@ -68,7 +68,7 @@ class Teacher:
         else:
             self.sampler.tell(suggestion.number, values, broken)
 
-    def _values(self, network: Network) -> dict[str, float] | None:
+    def _values(self, network: NetworkRecord) -> dict[str, float] | None:
         """The first training's objectives; their worst where the network itself failed; None where it taught nothing."""
         first = network.evaluations[0]
         if first["accuracy"] is not None:

@@ -232,4 +232,6 @@ class SearchSpace:
         try:
             return resolve_stage(family_of(self.family), channels, genes, first=first, last=last)
         except ArchitectureError as error:
-            raise ArchitectureError(error.found, expected=error.expected, where=f"stage{number}", do=error.do) from None
+            raise ArchitectureError(
+                error.found, expected=error.expected, where=f"stage{number}", hint=error.hint
+            ) from None

@@ -26,7 +26,7 @@ def split(channels: int, split_ratio: float) -> tuple[int, int]:
         raise ArchitectureError(
             f"split_ratio {split_ratio:g} of {channels} channels, which routes {part1} of them around the block",
             expected="both parts to keep a channel",
-            do="widen the stage's input or change the ratio",
+            hint="widen the stage's input or change the ratio",
         )
     return part1, channels - part1
 
@@ -132,7 +132,7 @@ def _t1(fusion: Fusion, part1: int, side: int, out: int) -> int | None:
         raise ArchitectureError(
             f"fusion last with {part1} of {out} output channels routed around the block",
             expected="at least 1 channel left for the transition",
-            do="lower split_ratio or raise compression",
+            hint="lower split_ratio or raise compression",
         )
     return t1
 

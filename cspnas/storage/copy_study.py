@@ -10,7 +10,7 @@ from cspnas.errors import InputError
 from cspnas.io.steps import Step, silent
 from cspnas.storage.database import Database
 from cspnas.storage.engine import check_name_free, undamaged
-from cspnas.storage.locations import Place
+from cspnas.storage.locations import StudyLocation
 from cspnas.storage.locks import StudyLock
 from cspnas.storage.migrations import NoTablesError
 from cspnas.storage.open_study import open_study
@@ -40,7 +40,7 @@ _TABLES: tuple[tuple[sa.Table, dict[str, sa.Table]], ...] = (
 CHUNK = 500  # rows an insert
 
 
-def copy_study(source: Place, target: Place, step: Step = silent) -> tuple[str, int]:
+def copy_study(source: StudyLocation, target: StudyLocation, step: Step = silent) -> tuple[str, int]:
     """Copy the study, and rebuild Optuna's tables from ours; its name there, and the number of its evaluations.
 
     Raises InputError where it is there already, StorageError where it is not whole; then nothing is written.
@@ -48,7 +48,7 @@ def copy_study(source: Place, target: Place, step: Step = silent) -> tuple[str, 
     database = Database(source.url, read_only=True)
     try:
         row = database.chosen(source.name)
-        place = Place(target.url, target.name or row["name"])
+        place = StudyLocation(target.url, target.name or row["name"])
         check_name_free_of_ours(place)
         check_name_free(place.url, str(place.name))
         step(f"copying study {row['name']}")
@@ -60,7 +60,7 @@ def copy_study(source: Place, target: Place, step: Step = silent) -> tuple[str, 
         database.close()
 
 
-def check_name_free_of_ours(place: Place) -> None:
+def check_name_free_of_ours(place: StudyLocation) -> None:
     """Raises InputError where the study exists."""
     if place.sqlite and not (place.file.is_file() and place.file.stat().st_size):
         return
@@ -74,10 +74,13 @@ def check_name_free_of_ours(place: Place) -> None:
         database.close()
 
 
-def _check_free(database: Database, place: Place) -> None:
+def _check_free(database: Database, place: StudyLocation) -> None:
     if database.study(str(place.name)) is not None:
         raise InputError(
-            f"a study {place.name!r}", expected="a name that is free", where=database.shown_url, do="choose another DST"
+            f"a study {place.name!r}",
+            expected="a name that is free",
+            where=database.shown_url,
+            hint="choose another DST",
         )
 
 
@@ -105,7 +108,7 @@ def _contents(database: Database, study: Row) -> tuple[Contents, dict[str, int]]
     return found, numbers
 
 
-def _into(place: Place, study: Row, contents: Contents, numbers: dict[str, int]) -> None:
+def _into(place: StudyLocation, study: Row, contents: Contents, numbers: dict[str, int]) -> None:
     fresh = place.sqlite and not place.file.exists()
     lock = StudyLock(place.file) if place.sqlite else None
     if lock is not None:
@@ -122,7 +125,7 @@ def _into(place: Place, study: Row, contents: Contents, numbers: dict[str, int])
             lock.release()
 
 
-def _write(place: Place, study: Row, contents: Contents, numbers: dict[str, int]) -> None:
+def _write(place: StudyLocation, study: Row, contents: Contents, numbers: dict[str, int]) -> None:
     database = Database(place.url, create=True)
     try:
         with database.opening() if database.shared else nullcontext():

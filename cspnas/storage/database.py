@@ -45,7 +45,7 @@ class Database(Transactions):
                 f"study {name!r}" if name else f"{len(rows)} studies",
                 expected=f"one of {', '.join(rows) or 'none: the database is empty'}",
                 where=self.shown_url,
-                do="name it after a #",
+                hint="name it after a #",
             )
         return rows[name]
 

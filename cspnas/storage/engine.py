@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, DataError, DBAPIError, IntegrityError, ProgrammingError
 
 from cspnas.errors import InputError, StorageError
-from cspnas.io.redaction import hidden
+from cspnas.io.redaction import redact
 from cspnas.storage import postgresql
 from cspnas.storage.sqlite import SQLITE, advice_on, connect, reason_of, sqlite_path
 
@@ -24,7 +24,7 @@ class UnreachableError(StorageError):
 
 def shown(url: str) -> str:
     """A URL as people may see it."""
-    return hidden(url)
+    return redact(url)
 
 
 def url_object(url: str) -> sa.URL:
@@ -53,11 +53,11 @@ def translated(url: str) -> Iterator[None]:
         yield
     except IntegrityError as error:
         raise StorageError(
-            f"{shown(url)}: another program writes to this study ({hidden(reason_of(error))}); stop one of the two and "
+            f"{shown(url)}: another program writes to this study ({redact(reason_of(error))}); stop one of the two and "
             "type the command again"
         ) from error
     except (DBAPIError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        reason = hidden(reason_of(error))
+        reason = redact(reason_of(error))
         kind = UnreachableError if _passing(error, sqlite_path(url) is not None) else StorageError
         raise kind(f"{shown(url)}: the study database cannot be used ({reason}); {advice_on(reason)}") from None
 
@@ -77,7 +77,7 @@ def undamaged(shown: str) -> Iterator[None]:
         yield
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise StorageError(
-            f"{hidden(shown)}: the study is damaged ({type(error).__name__}: {reason_of(error)}); "
+            f"{redact(shown)}: the study is damaged ({type(error).__name__}: {reason_of(error)}); "
             "restore the file from a backup"
         ) from error
 
@@ -100,5 +100,5 @@ def check_name_free(url: str, name: str) -> None:
             f"a study {name!r} of Optuna's that cspnas did not make",
             expected="a name that is free",
             where=shown(url),
-            do="choose another --study or another --storage",
+            hint="choose another --study or another --storage",
         )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cspnas.objectives.pareto import Reference
+from cspnas.objectives.pareto import HypervolumeReference
 from cspnas.storage.database import Database
-from cspnas.study.results import Ledger, StudyRows
+from cspnas.study.results import StudyResults, StudyRows
 
 
 def study_rows(database: Database, study_id: int) -> StudyRows:
@@ -16,7 +16,7 @@ def study_rows(database: Database, study_id: int) -> StudyRows:
     return StudyRows(evaluations, first, database.last_front(study_id), database.shown_url)
 
 
-def load_results(database: Database, row: Mapping[str, Any]) -> Ledger:
+def load_results(database: Database, row: Mapping[str, Any]) -> StudyResults:
     """The ledger of a study's `row`. Raises StorageError for figures that no search can have written."""
-    reference = Reference.from_json(row["facts"]["reference"])
-    return Ledger(reference, study_rows(database, row["id"]), row["id"])
+    reference = HypervolumeReference.from_json(row["facts"]["reference"])
+    return StudyResults(reference, study_rows(database, row["id"]), row["id"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cspnas.errors import InputError
 from cspnas.io.did_you_mean import nearest
-from cspnas.io.redaction import hidden
+from cspnas.io.redaction import redact
 
 FOLDER = Path("studies")
 SQLITE = "sqlite:///"
@@ -19,7 +19,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class StudyLocation:
     """The URL of a study's database and the study's name in it; `name` None: the only one there."""
 
     url: str
@@ -44,78 +44,78 @@ class Place:
     @property
     def shown(self) -> str:
         """The database, as people may see it."""
-        return str(self.file) if self.sqlite else hidden(self.url)
+        return str(self.file) if self.sqlite else redact(self.url)
 
     @property
     def target(self) -> str:
         """What a user types for it; a password is to be typed again."""
         if not self.sqlite:
-            return f"{hidden(self.url)}#{self.name}"
+            return f"{redact(self.url)}#{self.name}"
         own = self.name is not None and self.file == FOLDER / f"{self.name}.db"
         return str(self.name) if own else f"{self.file}#{self.name}"
 
 
-def check_name(name: str, where: str = "--study", do: str = "choose another name") -> str:
+def check_study_name(name: str, where: str = "--study", hint: str = "choose another name") -> str:
     """`name`, if it can be a file's name and stays in its folder."""
     if not _NAME.fullmatch(name) or ".." in name:
         raise InputError(
             f"study name {_short(name)}",
             expected="1 to 100 letters, digits, '.', '_', '-' and spaces, no '/' and no '..'",
             where=where,
-            do=do,
+            hint=hint,
         )
     return name
 
 
-def new_name(study: str | None, space_name: str) -> str:
+def new_study_name(study: str | None, space_name: str) -> str:
     """The name of a study to search: the given one, or the space file's. Raises InputError for one that cannot be."""
     if study is None:
-        where, do = "SPACE", "the name comes from the file: add --study NAME"
-        name = check_name(space_name, where, do)
+        where, hint = "SPACE", "the name comes from the file: add --study NAME"
+        name = check_study_name(space_name, where, hint)
     else:
-        where, do = "--study", "choose another name"
-        name = check_name(study, where, do)
+        where, hint = "--study", "choose another name"
+        name = check_study_name(study, where, hint)
     if name.endswith(".db"):  # in other commands that is a file
-        raise InputError(f"study name {name!r}", expected="a name without .db at its end", where=where, do=do)
+        raise InputError(f"study name {name!r}", expected="a name without .db at its end", where=where, hint=hint)
     return name
 
 
-def new_place(name: str, storage: str | None) -> Place:
+def new_place(name: str, storage: str | None) -> StudyLocation:
     """Where a search keeps the study `name`: `studies/NAME.db`, or the database of a storage URL or file."""
     if storage is None:
-        return Place(f"{SQLITE}{FOLDER / name}.db", name)
+        return StudyLocation(f"{SQLITE}{FOLDER / name}.db", name)
     if (url := _postgresql(storage, "--storage")) is not None:
-        return Place(url, name)
+        return StudyLocation(url, name)
     if "://" in storage:
         path = _path_of(storage, "--storage", f"{URLS}, or a file")
         if "#" in path:
             raise InputError(
-                f"storage {hidden(storage)!r}", expected=URL, where="--storage", do="name the study by --study"
+                f"storage {redact(storage)!r}", expected=URL, where="--storage", hint="name the study by --study"
             )
     else:
         path = storage
     if path in ("", ":memory:"):
         raise InputError(f"storage {storage!r}", expected="a file, or sqlite:///PATH", where="--storage")
-    return Place(f"{SQLITE}{path}", name)
+    return StudyLocation(f"{SQLITE}{path}", name)
 
 
 def _path_of(url: str, where: str, expected: str) -> str:
     """The file of a SQLite URL. Raises InputError for another database's URL and for options after the path."""
     if not url.startswith(SQLITE):
-        kind, do = url.split("://")[0], "other databases are not supported"
-        raise InputError(f"{_short(kind)[1:-1]}://...", expected=expected, where=where, do=do)
+        kind, hint = url.split("://")[0], "other databases are not supported"
+        raise InputError(f"{_short(kind)[1:-1]}://...", expected=expected, where=where, hint=hint)
     path = url.removeprefix(SQLITE)
     if "?" in path or re.search("%[0-9A-Fa-f]{2}", path):
         raise InputError(
             f"URL {_short(url)} with ? or %",
             expected=URL,
             where=where,
-            do="give the file's path itself, without sqlite:///, if these are characters of its name",
+            hint="give the file's path itself, without sqlite:///, if these are characters of its name",
         )
     return path
 
 
-def existing_place(text: str, where: str = "STUDY") -> Place:
+def existing_place(text: str, where: str = "STUDY") -> StudyLocation:
     """Where the study that a user names is. Raises InputError where there is none, with the nearest name."""
     if "://" in text and not text.startswith(SQLITE):
         return _server_place(text, where)
@@ -124,7 +124,7 @@ def existing_place(text: str, where: str = "STUDY") -> Place:
     elif text.endswith(".db") or "/" in text or "#" in text:
         place = _split(text)
     else:
-        place = Place(f"{SQLITE}{FOLDER / check_name(text, where)}.db", text)
+        place = StudyLocation(f"{SQLITE}{FOLDER / check_study_name(text, where)}.db", text)
     if not _is_file(place.file):
         names = [path.stem for path in sorted(FOLDER.glob("*.db")) if _is_file(path)]
         listed = f"one of {', '.join(names)}" if names else "a study made by cspnas search"
@@ -132,25 +132,25 @@ def existing_place(text: str, where: str = "STUDY") -> Place:
             f"no study {_short(text)} ({_short(str(place.file))[1:-1]} {_missing(place.file)})",
             expected=listed,
             where=where,
-            do=nearest(text, names) or "cspnas studies lists them",
+            hint=nearest(text, names) or "cspnas studies lists them",
         )
     return place
 
 
-def server_place(storage: str) -> Place:
+def server_place(storage: str) -> StudyLocation:
     """The database of a storage URL or file, whatever studies it has."""
-    return Place(new_place("any", storage).url, None)
+    return StudyLocation(new_place("any", storage).url, None)
 
 
-def copy_place(text: str, where: str = "DST") -> Place:
+def copy_place(text: str, where: str = "DST") -> StudyLocation:
     """Where a copy is to be: NAME, FILE#NAME or URL#NAME; without a name the study keeps its own."""
     if "://" in text and not text.startswith(SQLITE):
         return _server_place(text, where)
     path = _path_of(text, where, f"{SQLITE}PATH#NAME") if "://" in text else text
     if "://" not in text and not (text.endswith(".db") or "/" in text or "#" in text):
-        return Place(f"{SQLITE}{FOLDER / new_name(text, text)}.db", text)
+        return StudyLocation(f"{SQLITE}{FOLDER / new_study_name(text, text)}.db", text)
     place = _split(path)
-    return Place(place.url, place.name if place.name is None else check_name(place.name, where))
+    return StudyLocation(place.url, place.name if place.name is None else check_study_name(place.name, where))
 
 
 def _postgresql(text: str, where: str) -> str | None:
@@ -167,8 +167,8 @@ def _postgresql(text: str, where: str) -> str | None:
     elif not _readable(url):
         wrong = "a URL that cannot be read"
     if wrong is not None:
-        do = "write %23 for #, %2F for /, %40 for @ in user or password"
-        raise InputError(wrong, expected=f"{POSTGRESQL}USER:PASSWORD@HOST:PORT/DATABASE", where=where, do=do)
+        hint = "write %23 for #, %2F for /, %40 for @ in user or password"
+        raise InputError(wrong, expected=f"{POSTGRESQL}USER:PASSWORD@HOST:PORT/DATABASE", where=where, hint=hint)
     return url
 
 
@@ -183,7 +183,7 @@ def _readable(url: str) -> bool:
     return "/" not in (parsed.host or "") and bool(parsed.database or parsed.query)
 
 
-def _server_place(text: str, where: str) -> Place:
+def _server_place(text: str, where: str) -> StudyLocation:
     """URL#NAME or URL of a server. Whether the study is there is known when it is opened."""
     url, sign, name = text.rpartition("#")
     if not sign or not (name == "" or _NAME.fullmatch(name)):
@@ -192,15 +192,15 @@ def _server_place(text: str, where: str) -> Place:
     if found is None:
         kind = url.split("://")[0]
         raise InputError(f"{_short(kind)[1:-1]}://...", expected=f"{URLS}, then #NAME", where=where)
-    return Place(found, name or None)
+    return StudyLocation(found, name or None)
 
 
-def _split(text: str) -> Place:
+def _split(text: str) -> StudyLocation:
     """PATH or PATH#NAME; a # may also be part of the path."""
     path, sign, name = text.rpartition("#")
     if not sign or _is_file(Path(text)):
-        return Place(f"{SQLITE}{text}", None)
-    return Place(f"{SQLITE}{path}", name or None)
+        return StudyLocation(f"{SQLITE}{text}", None)
+    return StudyLocation(f"{SQLITE}{path}", name or None)
 
 
 def _is_file(path: Path) -> bool:
@@ -218,5 +218,5 @@ def _missing(path: Path) -> str:
 
 
 def _short(text: str) -> str:
-    text = hidden(text)
+    text = redact(text)
     return repr(text) if len(text) <= 80 else repr(text[:77] + "...")

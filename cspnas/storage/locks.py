@@ -107,7 +107,7 @@ def _holder(text: str) -> str:
         return "pid unknown"
 
 
-class Presence:
+class Heartbeat:
     """That a driver on a shared database lives: a session that has its lock and now and then notes the server's time.
 
     Whoever finds the lock free, or the time long past, takes over what the driver left. On SQLite nothing is needed.

@@ -45,7 +45,7 @@ def check_schema(connection: sa.Connection, shown: str, *, write: bool) -> None:
             f"schema version {version}",
             expected=f"version {SCHEMA_VERSION}",
             where=shown,
-            do="open it with the version of cspnas that made it",
+            hint="open it with the version of cspnas that made it",
         )
     _from_1(connection)
 

@@ -10,24 +10,24 @@ from cspnas.storage.database import Database
 from cspnas.storage.engine import undamaged
 from cspnas.storage.load_results import load_results
 from cspnas.storage.trial_numbers import trial_numbers
-from cspnas.study.results import Ledger
+from cspnas.study.results import StudyResults
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenStudy:
     """A study read from its database."""
 
     name: str
     row: dict[str, Any]
-    ledger: Ledger
+    ledger: StudyResults
     database: Database
 
 
-def open_study(database: Database, name: str | None, step: Step = silent) -> Opened:
+def open_study(database: Database, name: str | None, step: Step = silent) -> OpenStudy:
     """The study `name`, or the only one. Raises InputError where it is not there or must be named."""
     row = database.chosen(name)
     step(f"reading study {row['name']}")
     with undamaged(database.shown_url):
         ledger = load_results(database, row)
         ledger.trials = trial_numbers(database, row["name"])
-    return Opened(row["name"], row, ledger, database)
+    return OpenStudy(row["name"], row, ledger, database)

@@ -23,7 +23,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from cspnas.errors import StorageError
-from cspnas.io.failpoints import reach
+from cspnas.io.failpoints import hit
 from cspnas.objectives.objectives import OBJECTIVES
 from cspnas.space.search_space import SearchSpace
 from cspnas.storage.database import Database
@@ -43,7 +43,7 @@ from cspnas.storage.optuna_rows import (
     value_rows,
 )
 from cspnas.study.failures import BAD_DATA
-from cspnas.study.results import Ledger, Network
+from cspnas.study.results import NetworkRecord, StudyResults
 
 STEP_ON_OPTUNA = -1  # less the study's id: a turn of its own, so that suggestions need not wait for it
 
@@ -66,7 +66,7 @@ class Projection:
         database: Database,
         name: str,
         space: SearchSpace,
-        ledger: Ledger,
+        ledger: StudyResults,
         numbers: Mapping[str, int] | None = None,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -130,10 +130,10 @@ class Projection:
 
         Raises StorageError where Optuna's tables cannot be written; the next start adds what is missing.
         """
-        reach("projection.before")
+        hit("projection.before")
         with self._one_line():
             self._update()
-        reach("projection.after")
+        hit("projection.after")
 
     @contextmanager
     def _one_line(self) -> Iterator[None]:
@@ -180,7 +180,7 @@ class Projection:
         first = min((row["finished"], row["id"]) for row in evaluations if row["state"] != "in_flight")
         return (self._numbers.get(digest, inf), *first)
 
-    def _trial(self, network: Network, ended: int, curves: Curves) -> FrozenTrial:
+    def _trial(self, network: NetworkRecord, ended: int, curves: Curves) -> FrozenTrial:
         genotype = self._ledger.genotypes.get(network.digest, {})
         choices = {gene.name: gene.choices for gene in self._space.genes()}
         params = {k: v for k, v in genotype.items() if v in choices.get(k, ())}
@@ -223,12 +223,12 @@ class Projection:
         self._trials[digest] = Shown(trial_id, trial.user_attrs["trainings"])
 
 
-def _ended(network: Network) -> int:
+def _ended(network: NetworkRecord) -> int:
     """Trainings that a trial shows. What failed of bad data is trained when they are mended, and shown as it ended then."""
     return sum(row["state"] != "in_flight" and row["failure_kind"] != BAD_DATA for row in network.evaluations)
 
 
-def _attributes(network: Network, ended: int) -> dict[str, Any]:
+def _attributes(network: NetworkRecord, ended: int) -> dict[str, Any]:
     """What a trial says beside its values: one attribute each, so that a dashboard can sort and plot by it."""
     failures = sorted({row["failure_kind"] for row in network.evaluations if row["failure_kind"]})
     return {

@@ -50,7 +50,7 @@ def new_engine(url: sa.URL, **options: Any) -> sa.Engine:
         return sa.create_engine(url, **options)
     except ModuleNotFoundError:
         raise InputError(
-            "no psycopg in this environment", expected="the driver of PostgreSQL", do="pip install 'cspnas[postgres]'"
+            "no psycopg in this environment", expected="the driver of PostgreSQL", hint="pip install 'cspnas[postgres]'"
         ) from None
 
 

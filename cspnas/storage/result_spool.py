@@ -13,7 +13,7 @@ from typing import Any
 from cspnas.errors import StorageError
 from cspnas.storage.database import Database
 from cspnas.storage.transactions import Row
-from cspnas.study.evaluation_key import ended
+from cspnas.study.evaluation_key import final_columns
 
 FORMAT = "cspnas-spool/1"
 KEY = ("digest", "recipe_digest", "seed", "fidelity")
@@ -63,7 +63,7 @@ def record_left(spool: Spool, database: Database, study_id: int) -> int:
         with database.step(study_id):
             row = database.evaluation(study_id, {name: entry["key"][name] for name in KEY})
             if row is not None and row["state"] == "in_flight":
-                database.finish(row["id"], ended(entry["result"], "trained"), None)
+                database.finish(row["id"], final_columns(entry["result"], "trained"), None)
             elif row is not None:
                 database.keep_late(row["id"], entry["driver_id"], entry["result"])
         path.unlink(missing_ok=True)

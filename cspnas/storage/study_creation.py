@@ -12,7 +12,7 @@ from cspnas.data.registry import checksum_of
 from cspnas.errors import InputError, StorageError
 from cspnas.storage.database import Database
 from cspnas.storage.engine import check_name_free, shown, undamaged
-from cspnas.storage.locations import Place
+from cspnas.storage.locations import StudyLocation
 from cspnas.storage.locks import StudyLock
 from cspnas.storage.migrations import NoTablesError
 from cspnas.storage.sqlite import sqlite_files
@@ -21,7 +21,7 @@ from cspnas.study.settings import Study
 Opening = tuple[Database, dict[str, Any]]
 
 
-def known_row(study: Study, place: Place) -> dict[str, Any] | None:
+def known_row(study: Study, place: StudyLocation) -> dict[str, Any] | None:
     """The study's row where it is there already, unchanged. Raises InputError where it cannot be searched there."""
     assert place.name is not None
     if place.sqlite:
@@ -36,7 +36,7 @@ def known_row(study: Study, place: Place) -> dict[str, Any] | None:
 
 
 @contextmanager
-def opened(study: Study, place: Place, facts: dict[str, Any]) -> Iterator[Opening]:
+def opened(study: Study, place: StudyLocation, facts: dict[str, Any]) -> Iterator[Opening]:
     """The database and the study's row in it, made with `facts` where it is missing; a SQLite file is locked."""
     if not place.sqlite:
         with _writing(study, place, facts) as opening:
@@ -53,7 +53,7 @@ def opened(study: Study, place: Place, facts: dict[str, Any]) -> Iterator[Openin
 
 
 @contextmanager
-def _writing(study: Study, place: Place, facts: dict[str, Any]) -> Iterator[Opening]:
+def _writing(study: Study, place: StudyLocation, facts: dict[str, Any]) -> Iterator[Opening]:
     """What could not be made is not left behind."""
     fresh = place.sqlite and not place.file.exists()
     database = None
@@ -103,7 +103,7 @@ def check_unchanged(study: Study, row: dict[str, Any]) -> None:
             f"{key} = {now.get(key)}{more}",
             expected=f"{before.get(key)}, as when study {row['name']!r} was made",
             where=f"study {row['name']}",
-            do="undo the change, or start another study with --study NEW_NAME",
+            hint="undo the change, or start another study with --study NEW_NAME",
         )
 
 
@@ -136,19 +136,19 @@ def _check_file(path: Path) -> None:
         raise StorageError(f"{path}: {error.strerror}; choose another --storage") from None
     if not stat.S_ISREG(found.st_mode):
         kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a device or a pipe"
-        raise InputError(kind, expected="a database file", where=str(path), do="choose another --storage")
+        raise InputError(kind, expected="a database file", where=str(path), hint="choose another --storage")
     if found.st_nlink > 1:  # each name would have a lock and a journal of its own
         raise InputError(
             f"a file with {found.st_nlink} names (hard links)",
             expected="one",
             where=str(path),
-            do="copy it, or use a symbolic link",
+            hint="copy it, or use a symbolic link",
         )
     if head not in (b"", b"SQLite format 3\0"):
         raise StorageError(f"{path}: found no SQLite database; choose another --storage, or restore a backup")
 
 
-def _existing_row(place: Place) -> dict[str, Any] | None:
+def _existing_row(place: StudyLocation) -> dict[str, Any] | None:
     """The study's row where it is there already."""
     if place.name is None or (place.sqlite and not (place.file.is_file() and place.file.stat().st_size)):
         return None

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cspnas.errors import InputError, StorageError
-from cspnas.io.failpoints import reach
+from cspnas.io.failpoints import hit
 from cspnas.storage import postgresql
 from cspnas.storage.engine import dialect_url, engine_options, shown, translated, url_object
 from cspnas.storage.migrations import check_schema, make_tables
@@ -131,12 +131,12 @@ class Transactions:
             if session is None:
                 with self.engine.begin() as connection:
                     yield connection
-                    reach("commit.before")
+                    hit("commit.before")
             else:
                 with session.begin():
                     yield session
-                    reach("commit.before")
-        reach("commit.after")
+                    hit("commit.before")
+        hit("commit.after")
 
     @contextmanager
     def snapshot(self) -> Iterator[Callable[[sa.Select[Any]], list[Row]]]:
@@ -193,7 +193,7 @@ def hung_seconds() -> float:
         seconds = 0.0
     if not 1 <= seconds <= 86400:
         raise InputError(
-            repr(text[:20]), expected="seconds from 1 to 86400", where=HEARTBEAT, do="leave it out for 300"
+            repr(text[:20]), expected="seconds from 1 to 86400", where=HEARTBEAT, hint="leave it out for 300"
         )
     return seconds
 

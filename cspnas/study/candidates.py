@@ -16,8 +16,8 @@ from cspnas.network.cost import CostTable
 from cspnas.network.families import family_of
 from cspnas.network.serialization import architecture_to
 from cspnas.network.wiring import wire
-from cspnas.objectives.objectives import LARGEST, OBJECTIVES, exact_values, human
-from cspnas.objectives.pareto import Reference
+from cspnas.objectives.objectives import LARGEST, OBJECTIVES, exact_values, format_objective
+from cspnas.objectives.pareto import HypervolumeReference
 from cspnas.space.search_space import Genotype
 from cspnas.study.settings import Study
 
@@ -141,21 +141,21 @@ def _descend(study: Study, start: Candidate) -> Candidate:
         best = min(nearer, key=lambda drawn: _excess(study, drawn), default=start)
         if _excess(study, best) >= _excess(study, start):
             broken = [c for c in (*study.constraints, LARGEST) if c.violation(start.costs) > 0]
-            costs = ", ".join(f"{c.name} {human(c.name, start.costs[c.name])}" for c in broken)
+            costs = ", ".join(f"{c.name} {format_objective(c.name, start.costs[c.name])}" for c in broken)
             raise InputError(
                 f"no architecture that meets {' and '.join(c.text for c in broken)}",
                 expected="at least one",
                 where="constraints",
-                do=f"the nearest one has {costs}: loosen the constraint to that or widen the choices",
+                hint=f"the nearest one has {costs}: loosen the constraint to that or widen the choices",
             )
         start = best
     return start
 
 
-def reference_of(study: Study, sample: list[Candidate]) -> Reference:
+def reference_of(study: Study, sample: list[Candidate]) -> HypervolumeReference:
     """The units of the hypervolume: each cost's admitted range, or its fixed span."""
     low, high = zip(*(_range(name, sample) for name in study.objectives), strict=True)
-    return Reference(study.objectives, 1 / study.space.classes, low, high)
+    return HypervolumeReference(study.objectives, 1 / study.space.classes, low, high)
 
 
 def _range(name: str, sample: list[Candidate]) -> tuple[float, float]:

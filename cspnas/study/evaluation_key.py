@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from cspnas.study.results import Network
+from cspnas.study.results import NetworkRecord
 from cspnas.study.settings import Study
 from cspnas.training.recipe import training_seed
 
@@ -18,13 +18,13 @@ def evaluation_key(study: Study, recipe_digest: str, digest: str, repeat: int) -
     return {"digest": digest, "recipe_digest": recipe_digest, "seed": seed, "fidelity": study.recipe.epochs}
 
 
-def unit_of(study: Study, network: Network, repeat: int) -> dict[str, Any]:
+def unit_of(study: Study, network: NetworkRecord, repeat: int) -> dict[str, Any]:
     """The JSON for a worker that trains `network` for the `repeat`-th time, counted from 0."""
     seed = training_seed(study.seed, network.digest, repeat)
     return {"architecture": network.document, "recipe": asdict(study.recipe), "seed": seed}
 
 
-def ended(result: Mapping[str, Any], state: str) -> dict[str, Any]:
+def final_columns(result: Mapping[str, Any], state: str) -> dict[str, Any]:
     """An evaluation's columns once its result is there; `state` where it is no failure."""
     failure = result.get("failure")
     return {

@@ -22,7 +22,7 @@ def failure(kind: str, message: str) -> dict[str, Any]:
     return {"failure": {"kind": kind, "message": message}}
 
 
-def checked(result: Mapping[str, Any]) -> dict[str, Any]:
+def validated_result(result: Mapping[str, Any]) -> dict[str, Any]:
     """`result` as it may be recorded: an accuracy that is no finite fraction is a failure, and nothing else in it is
     infinite or NaN, which JSON does not have.
     """

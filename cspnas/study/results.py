@@ -13,18 +13,18 @@ import numpy as np
 from cspnas.errors import InputError
 from cspnas.network.architecture import Architecture
 from cspnas.network.serialization import architecture_from
-from cspnas.objectives.incremental_pareto import RunningFront
+from cspnas.objectives.incremental_pareto import IncrementalFront
 from cspnas.objectives.objectives import MEASURED
-from cspnas.objectives.pareto import Reference, hypervolume, knee, losses
+from cspnas.objectives.pareto import HypervolumeReference, hypervolume, knee, losses
 from cspnas.space.search_space import Genotype
 from cspnas.study.failures import BAD_DATA, quarantined
 from cspnas.study.row_validation import check_costs, check_genotype, check_training, damaged
 
-BASELINES = ("plain", "csp")  # kinds of curves
+BASELINE_KINDS = ("plain", "csp")  # kinds of curves
 
 
 @dataclass(slots=True)
-class Network:
+class NetworkRecord:
     """One architecture and its trainings, oldest first; `source` is what first suggested it. `stored` is its document, or
     the document's JSON text until somebody asks for it.
     """
@@ -94,13 +94,13 @@ class StudyRows:
     place: str = ""
 
 
-class Ledger:
+class StudyResults:
     """All networks of one study by digest, with counts, front and deviations that each result changes where it must.
 
     Raises StorageError, as it reads or is told of them, for figures that no search can have written (`row_validation.py`).
     """
 
-    def __init__(self, reference: Reference, rows: StudyRows, study_id: int) -> None:
+    def __init__(self, reference: HypervolumeReference, rows: StudyRows, study_id: int) -> None:
         self.reference, self.study_id = reference, study_id
         # Digest to trial number, of the networks that Optuna's tables are known to have
         self.trials: dict[str, int] = {}
@@ -109,13 +109,13 @@ class Ledger:
     def read(self, rows: StudyRows) -> None:
         """Take it all from the tables' rows; whatever was known is forgotten."""
         self._place = rows.place
-        self.networks: dict[str, Network] = {}
+        self.networks: dict[str, NetworkRecord] = {}
         self.genotypes: dict[str, Genotype] = {}  # what first gave each network
         self.changed: list[str] = []  # networks with results that nobody has taken note of; for the projection
         self.bad_data: set[int] = set()  # evaluations that failed of them: trained again when they are mended
         self._counts: Counter[tuple[bool, str]] = Counter()  # (a network's first evaluation?, state) -> evaluations
-        self._baselines: list[Network] = []
-        self._again: dict[str, Network] = {}  # begun more than once, by digest; baselines apart
+        self._baselines: list[NetworkRecord] = []
+        self._again: dict[str, NetworkRecord] = {}  # begun more than once, by digest; baselines apart
         first = {row["digest"]: row for row in rows.first_suggestions}
         for row in rows.evaluations:
             architecture = {"digest": row["digest"], "document": row.pop("document"), "costs": row.pop("costs")}
@@ -123,14 +123,14 @@ class Ledger:
             self._enter(architecture, row, suggestion.get("source", ""), suggestion.get("genotype"))
         self._measured = [network for network in self.networks.values() if network.accuracies]
         self._rows = {network.digest: row for row, network in enumerate(self._measured)}
-        self._front = RunningFront(losses(self.points(self._measured), self.reference))
+        self._front = IncrementalFront(losses(self.points(self._measured), self.reference))
         self._squares = {n.digest: _squares(n) for n in self._measured if len(n.accuracies) > 1}
         self._last_front = rows.last_front
         self._front_moved()
 
     def _front_moved(self) -> None:
         """Work these out anew when next asked for."""
-        self._members: list[Network] | None = None
+        self._members: list[NetworkRecord] | None = None
         self._hypervolume: float | None = None
         self._snapshot_due = True
 
@@ -138,7 +138,7 @@ class Ledger:
 
     def add(
         self, architecture: dict[str, Any], evaluation: dict[str, Any], source: str, genotype: Genotype | None
-    ) -> Network:
+    ) -> NetworkRecord:
         """One more training of a network, known or new; `evaluation` is the ledger's own from here on."""
         network = self._enter(architecture, evaluation, source, genotype)
         if evaluation["accuracy"] is not None:
@@ -147,7 +147,7 @@ class Ledger:
 
     def _enter(
         self, architecture: dict[str, Any], evaluation: dict[str, Any], source: str, genotype: Genotype | None
-    ) -> Network:
+    ) -> NetworkRecord:
         digest = architecture["digest"]
         result = evaluation.pop("result", None) or {}  # bulky: only what was measured stays in memory
         for name in MEASURED:
@@ -160,7 +160,7 @@ class Ledger:
         except InputError as error:
             raise damaged(digest, error, self._place) from None
         if digest not in self.networks:
-            self.networks[digest] = Network(digest, architecture["document"], architecture["costs"], source)
+            self.networks[digest] = NetworkRecord(digest, architecture["document"], architecture["costs"], source)
             if genotype:
                 self.genotypes[digest] = genotype
             if source.startswith("baseline:"):
@@ -174,7 +174,7 @@ class Ledger:
             self._note_bad_data(evaluation)
         return self.networks[digest]
 
-    def finish(self, digest: str, evaluation_id: int, changes: dict[str, Any]) -> Network:
+    def finish(self, digest: str, evaluation_id: int, changes: dict[str, Any]) -> NetworkRecord:
         """Take over a training's result."""
         network = self.networks[digest]
         row = next(row for row in network.evaluations if row["id"] == evaluation_id)
@@ -200,7 +200,7 @@ class Ledger:
         else:
             self.bad_data.discard(row.get("id", 0))
 
-    def _measure(self, network: Network) -> None:
+    def _measure(self, network: NetworkRecord) -> None:
         """Its mean accuracy is new."""
         row = self._rows.setdefault(network.digest, len(self._measured))
         if row == len(self._measured):
@@ -247,16 +247,16 @@ class Ledger:
 
     # The front -----------------------------------------------------------------------------------------------------
 
-    def measured(self) -> list[Network]:
+    def measured(self) -> list[NetworkRecord]:
         """Networks with at least one accuracy."""
         return list(self._measured)
 
-    def points(self, networks: list[Network]) -> np.ndarray:
+    def points(self, networks: list[NetworkRecord]) -> np.ndarray:
         """(n, objectives) observed means and exact costs."""
         columns = [_column(networks, name) for name in self.reference.objectives]
         return np.array(columns, float).reshape(len(columns), len(networks)).T
 
-    def front(self) -> list[Network]:
+    def front(self) -> list[NetworkRecord]:
         """Non-dominated networks by observed means, most accurate first."""
         if self._members is None:
             members = [self._measured[row] for row in self._front.members]
@@ -269,7 +269,7 @@ class Ledger:
             self._hypervolume = hypervolume(losses(self.points(self.front()), self.reference))
         return self._hypervolume
 
-    def knee(self) -> Network | None:
+    def knee(self) -> NetworkRecord | None:
         """The front's member nearest to the ideal point."""
         members = self.front()
         if not members:
@@ -296,12 +296,12 @@ class Ledger:
 
     # Both sides of the verdict -------------------------------------------------------------------------------------
 
-    def curves(self) -> dict[str, list[Network]]:
+    def curves(self) -> dict[str, list[NetworkRecord]]:
         """The baselines with at least one accuracy, by kind, ascending FLOPs."""
         known = sorted((n for n in self._baselines if n.accuracies), key=lambda n: (n.costs["flops"], n.digest))
-        return {kind: [n for n in known if n.source == f"baseline:{kind}"] for kind in BASELINES}
+        return {kind: [n for n in known if n.source == f"baseline:{kind}"] for kind in BASELINE_KINDS}
 
-    def confirmed(self) -> list[Network]:
+    def confirmed(self) -> list[NetworkRecord]:
         """Networks that the search found and of which a further training was begun, in the order of these."""
         return list(self._again.values())
 
@@ -314,11 +314,11 @@ class Ledger:
             return float("nan"), 0
         return sqrt(fsum(squares for squares, _ in self._squares.values()) / freedom), freedom
 
-    def standard_error(self, network: Network) -> float:
+    def standard_error(self, network: NetworkRecord) -> float:
         """Of the mean accuracy, from the pooled seed deviation; NaN before any network has two seeds."""
         return self.seed_deviation()[0] / sqrt(max(1, len(network.accuracies)))
 
-    def near(self) -> list[Network]:
+    def near(self) -> list[NetworkRecord]:
         """Networks on, or within one standard error of accuracy of, the front."""
         return [self._measured[row] for row in self._near()]
 
@@ -335,14 +335,14 @@ class Ledger:
         return np.union1d(self._front.members, self._front.undominated(lifted))
 
 
-def _column(networks: list[Network], name: str) -> list[float]:
-    """`Network.value` of each."""
+def _column(networks: list[NetworkRecord], name: str) -> list[float]:
+    """`NetworkRecord.value` of each."""
     if name in MEASURED:
         return [network.value(name) for network in networks]
     return [network.costs.get(name, float("nan")) for network in networks]
 
 
-def _squares(network: Network) -> tuple[float, int]:
+def _squares(network: NetworkRecord) -> tuple[float, int]:
     """Sum of squared deviations of its accuracies from their mean, and the degrees of freedom."""
     mean = network.accuracy
     return fsum((accuracy - mean) ** 2 for accuracy in network.accuracies), len(network.accuracies) - 1

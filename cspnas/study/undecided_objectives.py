@@ -11,7 +11,7 @@ import numpy as np
 from cspnas.network.cost import CostTable
 from cspnas.network.families import family_of
 from cspnas.network.layer_costs import peak_place
-from cspnas.objectives.objectives import OBJECTIVES, human
+from cspnas.objectives.objectives import OBJECTIVES, format_objective
 from cspnas.study.candidates import Candidate
 from cspnas.study.settings import Study
 
@@ -105,7 +105,7 @@ def _constant(name: str, values: Array) -> str:
     if count == 1 or (count <= FEW_VALUES and len(values) >= OF_MANY):
         return f"{count} value{'s' if count > 1 else ''} in {total}"
     if most >= ONE_VALUE:
-        return f"{human(name, float(different[counts.argmax()]))} in {100 * most:.3g}% of {total}"
+        return f"{format_objective(name, float(different[counts.argmax()]))} in {100 * most:.3g}% of {total}"
     if spread < NEARLY_EQUAL and len(values) >= LEAST_RANKED:
         return f"the same to {100 * spread:.2g}% in 95% of {total}"
     return ""

@@ -16,16 +16,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from cspnas.io.atomic_write import new_name
+from cspnas.io.atomic_write import temporary_name
 from cspnas.training.batches import Batches
 from cspnas.training.recipe import Recipe, recipe_digest
-from cspnas.training.train import Epoch, Standing
+from cspnas.training.train import Epoch, TrainingState
 
 EVERY_SECONDS = 60.0
 Tensors = dict[str, Tensor]
 
 
-def key_of(digest: str, data: Batches, recipe: Recipe, seed: int, micro_batch: int | None) -> dict[str, Any]:
+def checkpoint_key(digest: str, data: Batches, recipe: Recipe, seed: int, micro_batch: int | None) -> dict[str, Any]:
     """All that has to agree for two trainings to be one, bit by bit: network, recipe, data, seed, parts, code, device."""
     return {
         "digest": digest,
@@ -38,7 +38,7 @@ def key_of(digest: str, data: Batches, recipe: Recipe, seed: int, micro_batch: i
     }
 
 
-class Keeper:
+class Checkpointer:
     """Keeps a training's standing in `path` every `seconds`, and has the one that lies there.
 
     `say` hears a line of what was found, and of what could not be written: a training goes on without.
@@ -63,7 +63,7 @@ class Keeper:
         """The torch threads of the training that lies there, without which it would not go on to the same bits."""
         return int(self._found[0]["threads"]) if self._found else None
 
-    def restore(self, standing: Standing) -> None:
+    def restore(self, standing: TrainingState) -> None:
         """Put the training where it was."""
         if self._found is None:
             return
@@ -83,7 +83,7 @@ class Keeper:
         standing.curve = [Epoch(**epoch) for epoch in about["curve"]]
         self._say(f"{self.path}: going on from epoch {standing.epoch + 1}, step {standing.step}")
 
-    def keep(self, standing: Standing) -> None:
+    def keep(self, standing: TrainingState) -> None:
         """After a step: write, if it is time."""
         if self._clock() - self._last < self._seconds:
             return
@@ -93,7 +93,7 @@ class Keeper:
             self._say(f"{self.path}: no checkpoint was written ({error.strerror}); the training goes on")
         self._last = self._clock()
 
-    def _write(self, standing: Standing) -> None:
+    def _write(self, standing: TrainingState) -> None:
         """Whole or not at all: by a temporary name, fsync and rename."""
         about = {
             "key": self._key,
@@ -107,7 +107,7 @@ class Keeper:
         text, tensors = json.dumps(about), _tensors(standing)
         content = save(tensors, metadata={"cspnas": text, "sha256": _checksum(text, tensors)})
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        new = new_name(self.path)
+        new = temporary_name(self.path)
         with new.open("wb") as file:
             file.write(content)
             file.flush()
@@ -137,7 +137,7 @@ class Keeper:
         return about, tensors
 
 
-def _tensors(standing: Standing) -> Tensors:
+def _tensors(standing: TrainingState) -> Tensors:
     found = {f"network.{name}": tensor for name, tensor in standing.network.state_dict().items()}
     for number, parameter in enumerate(standing.optimizer.param_groups[0]["params"]):
         buffer = standing.optimizer.state[parameter].get("momentum_buffer")

@@ -11,7 +11,7 @@ import torch
 from cspnas.network.cost import cost_of
 from cspnas.network.graph import Graph
 from cspnas.training.measured_memory import measured_peak, parameters_of
-from cspnas.training.module import Network
+from cspnas.training.module import NetworkModule
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,13 @@ class Check:
         return self.ours == self.theirs
 
 
-def check_costs(graph: Graph) -> list[Check]:
+def cross_check_costs(graph: Graph) -> list[Check]:
     """MACs by ptflops and torch, parameters by the module, peak memory by the allocation tracker; on meta tensors, which
     have shapes and no values, so that a large network is checked as quickly as a small one.
     """
     cost = cost_of(graph)
     with torch.device("meta"):
-        network = Network(graph)
+        network = NetworkModule(graph)
     return [
         Check("macs", "ptflops (aten)", cost.macs, ptflops_macs(graph)),
         Check("macs", "torch FlopCounterMode / 2", cost.macs, torch_flops(graph) // 2),
@@ -49,7 +49,7 @@ def torch_flops(graph: Graph) -> int:
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.device("meta"):
-        network, image = Network(graph).eval(), torch.empty(1, *graph.operations[0].shape)
+        network, image = NetworkModule(graph).eval(), torch.empty(1, *graph.operations[0].shape)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(image)
     return int(counter.get_total_flops())
@@ -64,7 +64,11 @@ def ptflops_macs(graph: Graph) -> int:
 
     with torch.device("meta"), contextlib.redirect_stdout(io.StringIO()):
         macs, _ = get_model_complexity_info(
-            Network(graph), graph.operations[0].shape, as_strings=False, print_per_layer_stat=False, backend="aten"
+            NetworkModule(graph),
+            graph.operations[0].shape,
+            as_strings=False,
+            print_per_layer_stat=False,
+            backend="aten",
         )
     biases = sum(op.elements for op in graph.operations if op.kind == "linear" or (op.kind == "conv" and op["bias"]))
     return int(macs or 0) - biases

@@ -21,16 +21,16 @@ from cspnas.io.code_version import code_version
 from cspnas.network.serialization import architecture_from
 from cspnas.network.wiring import wire
 from cspnas.training.batches import InMemoryBatches
-from cspnas.training.checkpoint import Keeper, key_of
+from cspnas.training.checkpoint import Checkpointer, checkpoint_key
 from cspnas.training.latency import device_name, latency
 from cspnas.training.memory_check import check_fits
-from cspnas.training.module import Network, initialise
+from cspnas.training.module import NetworkModule, initialise
 from cspnas.training.recipe import Recipe
 from cspnas.training.train import Epoch, train
 
 # architecture, recipe, seed; micro_batch where a whole batch did not fit; checkpoint: the path of one, which stays there;
 # data_checksum: of the data that the study was made on
-Work = dict[str, Any]
+WorkUnit = dict[str, Any]
 # accuracy; latency (seconds, one image); curve; correct; seconds of it all; device, versions, failure
 Result = dict[str, Any]
 
@@ -42,7 +42,7 @@ class Evaluator:
         self.device = torch.device(device)
         self._data: dict[str, InMemoryBatches] = {}
 
-    def __call__(self, work: Work, progress: Callable[[Epoch], None] = lambda epoch: None) -> Result:
+    def __call__(self, work: WorkUnit, progress: Callable[[Epoch], None] = lambda epoch: None) -> Result:
         """The result of `work`; a training that fails is a result with `failure` set, never an exception."""
         start = time.monotonic()
         result: Result = {"device": device_name(self.device), "versions": versions(), "failure": None}
@@ -61,18 +61,18 @@ class Evaluator:
             torch.cuda.empty_cache()  # a training that is tried again alone needs what idle neighbours hold
         return result | {"seconds": time.monotonic() - start, "micro_batch": work.get("micro_batch")}
 
-    def _train(self, work: Work, progress: Callable[[Epoch], None]) -> Result:
+    def _train(self, work: WorkUnit, progress: Callable[[Epoch], None]) -> Result:
         recipe = Recipe(**work["recipe"])
         graph = wire(architecture_from(work["architecture"]))
         micro_batch = work.get("micro_batch")
         check_fits(graph, micro_batch or recipe.batch_size, self.device)
-        network = Network(graph)
+        network = NetworkModule(graph)
         initialise(network, work["seed"])
         data = self._data_on_device(recipe.dataset, work.get("data_checksum"))
         keeper = None
         if work.get("checkpoint"):
-            key = key_of(graph.digest(), data, recipe, work["seed"], micro_batch)
-            keeper = Keeper(Path(work["checkpoint"]), key, _say)
+            key = checkpoint_key(graph.digest(), data, recipe, work["seed"], micro_batch)
+            keeper = Checkpointer(Path(work["checkpoint"]), key, _say)
         trained = train(network, data, recipe, work["seed"], progress, micro_batch=micro_batch, keeper=keeper)
         return {
             "accuracy": trained.accuracy,

@@ -11,13 +11,13 @@ from statistics import median
 
 import torch
 
-from cspnas.training.module import Network, fold
+from cspnas.training.module import NetworkModule, fold
 
 WARM_UP = 5  # the first runs choose kernels and fill caches
 RUNS, LEAST, MOST = 20, 0.1, 1.0  # at least RUNS runs and LEAST seconds of them, but no longer than MOST seconds
 
 
-def latency(network: Network, device: torch.device) -> float:
+def latency(network: NetworkModule, device: torch.device) -> float:
     """Median seconds of one inference: batch 1, norms folded, float32, channels_last; on a CPU with one thread.
 
     It is as quiet as the device: what else runs there at that time slows it. The median leaves single disturbances out.

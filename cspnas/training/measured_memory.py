@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from cspnas.network.graph import Graph
-from cspnas.training.module import Network, fold
+from cspnas.training.module import NetworkModule, fold
 
 
 class LiveStorages(TorchDispatchMode):
@@ -50,7 +50,7 @@ def measured_peak(graph: Graph, *, batch_size: int = 1, device: str = "meta") ->
     a large network is as quick as a small one, which is quicker on `cpu`.
     """
     with torch.device(device):
-        folded = fold(Network(graph))
+        folded = fold(NetworkModule(graph))
         image = torch.empty(batch_size, *graph.operations[0].shape)
     tracker = LiveStorages(folded.parameters())
     with torch.inference_mode(), tracker:
@@ -64,7 +64,7 @@ def measured_training_memory(graph: Graph, batch_size: int, *, device: str = "me
     and momentum as a warm SGD step holds them.
     """
     with torch.device(device):
-        network = Network(graph).train()
+        network = NetworkModule(graph).train()
         images = torch.empty(batch_size, *graph.operations[0].shape)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
     network(images).sum().backward()

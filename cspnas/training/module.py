@@ -59,7 +59,7 @@ class _Step:
     taken: int | None = None
 
 
-class Network(nn.Module):
+class NetworkModule(nn.Module):
     """`graph` as a module: (N, channels, height, width) -> (N, classes).
 
     Flat: a module of modules would hold each block's input until the block ends. State-dict names say where a layer
@@ -118,7 +118,7 @@ def _gone(path: tuple[str, ...]) -> ArchitectureError:
     return ArchitectureError(
         f"no layer {name!r} in the network",
         expected=f"a module at {name!r}",
-        do="put yours at the name of the layer that it replaces; the modules around it are names only",
+        hint="put yours at the name of the layer that it replaces; the modules around it are names only",
     )
 
 
@@ -153,7 +153,7 @@ def _attach(root: nn.Module, path: str, layer: nn.Module) -> None:
     root.add_module(last, layer)
 
 
-def initialise(network: Network, seed: int) -> None:
+def initialise(network: NetworkModule, seed: int) -> None:
     """Kaiming-normal convolutions (fan out), unit norms, small linear layer; the same weights for a seed everywhere."""
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
@@ -165,7 +165,7 @@ def initialise(network: Network, seed: int) -> None:
             nn.init.zeros_(cast("Tensor", module.bias))
 
 
-def fold(network: Network) -> Network:
+def fold(network: NetworkModule) -> NetworkModule:
     """A copy for inference: every foldable norm is inside its convolution, memory laid out by the rules of inference.
 
     It has the layers that stand in `network` now. Where one of a foldable pair was replaced or has hooks, both are kept and
@@ -184,7 +184,7 @@ def fold(network: Network) -> Network:
     return folded
 
 
-def _copied(network: Network) -> Network:
+def _copied(network: NetworkModule) -> NetworkModule:
     try:
         return copy.deepcopy(network)
     except RuntimeError as error:
@@ -193,7 +193,7 @@ def _copied(network: Network) -> Network:
         raise ArchitectureError(
             "a layer that torch cannot copy: a hook computes its weights",
             expected="weights that are parameters",
-            do="make them so first: torch.nn.utils.prune.remove, torch.nn.utils.remove_weight_norm",
+            hint="make them so first: torch.nn.utils.prune.remove, torch.nn.utils.remove_weight_norm",
         ) from None
 
 

@@ -31,7 +31,7 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainingResult:
     """`correct`: one boolean per validation image after the last epoch, in the data set's order."""
 
     curve: tuple[Epoch, ...]
@@ -44,7 +44,7 @@ class Trained:
 
 
 @dataclass(slots=True)
-class Standing:
+class TrainingState:
     """A training between two steps: `step` of this epoch are done, `losses` is their sum, `seconds` what they took.
 
     `order` is the epoch's order of images, None before its first step. The last epoch's validation comes after its steps.
@@ -61,13 +61,13 @@ class Standing:
     curve: list[Epoch] = field(default_factory=list)
 
 
-class Keeps(Protocol):
+class CheckpointHook(Protocol):
     """What keeps a training's standing."""
 
-    def restore(self, standing: Standing) -> None:
+    def restore(self, standing: TrainingState) -> None:
         """Put a training that has not begun where the kept one was, if one was kept."""
 
-    def keep(self, standing: Standing) -> None:
+    def keep(self, standing: TrainingState) -> None:
         """A step is done."""
 
 
@@ -79,8 +79,8 @@ def train(
     progress: Callable[[Epoch], None] = lambda epoch: None,
     *,
     micro_batch: int | None = None,
-    keeper: Keeps | None = None,
-) -> Trained:
+    keeper: CheckpointHook | None = None,
+) -> TrainingResult:
     """Train `network` in place; the same seed on the same machine gives the same weights.
 
     `micro_batch`: gradients are summed over parts of a batch of at most so many images, which takes less memory. The step
@@ -95,7 +95,7 @@ def train(
     optimizer = torch.optim.SGD(
         network.parameters(), lr=1.0, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay
     )
-    standing = Standing(network, optimizer, generator)
+    standing = TrainingState(network, optimizer, generator)
     if keeper is not None:
         keeper.restore(standing)
     for known in standing.curve:
@@ -116,7 +116,7 @@ def train(
             0.0,
         )
         progress(standing.curve[-1])
-    return Trained(tuple(standing.curve), correct)
+    return TrainingResult(tuple(standing.curve), correct)
 
 
 def steps_of(data: Batches, recipe: Recipe) -> int:
@@ -125,7 +125,12 @@ def steps_of(data: Batches, recipe: Recipe) -> int:
 
 
 def _epoch(
-    standing: Standing, data: Batches, recipe: Recipe, micro_batch: int | None, keeper: Keeps | None, start: float
+    standing: TrainingState,
+    data: Batches,
+    recipe: Recipe,
+    micro_batch: int | None,
+    keeper: CheckpointHook | None,
+    start: float,
 ) -> None:
     """The steps of an epoch that are not done yet; the sum of their losses grows. `start`: when it began, monotonic."""
     standing.network.train()

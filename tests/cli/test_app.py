@@ -22,7 +22,7 @@ from cspnas import build
 from cspnas.cli import app as cli
 from cspnas.data import datasets as data
 from cspnas.documents.space_file import read_space
-from cspnas.objectives.objectives import human
+from cspnas.objectives.objectives import format_objective
 
 COMMANDS: dict[str, Any] = typer.main.get_command(cli.app).commands
 TINY = """\
@@ -170,7 +170,7 @@ def test_an_impossible_constraint_says_how_far_the_nearest_architecture_is(
         least = flops if least is None else min(least, flops)
     monkeypatch.chdir(folder)
     line = refusal(["search", "tiny.yaml", "--constraint", "flops<=1k"], capsys, monkeypatch)
-    assert f"flops {human('flops', least)}" in line
+    assert f"flops {format_objective('flops', least)}" in line
 
 
 def test_a_refusal_of_the_real_process_has_no_traceback(folder: Path) -> None:

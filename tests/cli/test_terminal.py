@@ -15,7 +15,7 @@ from commands import draw_images
 from searches import SPACE
 from terminals import Terminal, terminal
 
-from cspnas.objectives.objectives import human
+from cspnas.objectives.objectives import format_objective
 
 SEARCH = (
     "search",
@@ -75,8 +75,8 @@ def test_a_search_has_one_display_that_stays_in_place_and_a_table_with_every_num
     heading = next(line for line in shown if "accuracy" in line and "FLOPs" in line)
     assert heading.split()[:3] == ["FLOPs", "accuracy", "memory"]
     for row in [*summary["front"], *summary["baselines"]["plain"], *summary["baselines"]["csp"]]:
-        figures = [human("flops", row["flops"]), human("accuracy", row["accuracy"])]
-        figures += [human("peak_memory", row["peak_memory_bytes"])]
+        figures = [format_objective("flops", row["flops"]), format_objective("accuracy", row["accuracy"])]
+        figures += [format_objective("peak_memory", row["peak_memory_bytes"])]
         assert any(_has(line, figures) and below.strip() == row["wiring"] for line, below in pairwise(shown))
 
 

@@ -18,9 +18,9 @@ from cspnas.errors import StorageError
 from cspnas.reports.summary import summarise
 from cspnas.runners.protocol import Work
 from cspnas.samplers.candidate_batches import parents
-from cspnas.samplers.hyperparameters import Surrogate
+from cspnas.samplers.hyperparameters import KernelHyperparameters
 from cspnas.storage.open_study import open_study
-from cspnas.study.results import Ledger
+from cspnas.study.results import StudyResults
 
 TRAININGS = 9  # enough for a model, so that every reader of a damaged value is met
 
@@ -57,7 +57,7 @@ class Study:
         self.run.go(finishes=3)
 
     @property
-    def ledger(self) -> Ledger:
+    def ledger(self) -> StudyResults:
         return open_study(self.run.database, None).ledger
 
 
@@ -199,7 +199,7 @@ FITTED = {"theta": [-0.5, 1.0, -1.0], "rows": 8}
 
 def test_hyperparameters_that_this_release_can_have_fitted_are_taken_over() -> None:
     for theta in ([-0.5, 1.0, -1.0], [np.log(1e-3), np.log(60), np.log(2)], [0, 1, 0]):
-        surrogate = Surrogate()
+        surrogate = KernelHyperparameters()
         surrogate.load({"theta": [float(value) for value in theta], "rows": 8}, most=8)
         assert surrogate.fitted_rows == 8 and surrogate.dump()["theta"] == pytest.approx(list(theta))
 
@@ -234,7 +234,7 @@ def test_hyperparameters_that_this_release_can_have_fitted_are_taken_over() -> N
     ],
 )
 def test_hyperparameters_that_nobody_can_have_fitted_are_passed_over(damage: Any) -> None:
-    surrogate = Surrogate()
+    surrogate = KernelHyperparameters()
     surrogate.load({**FITTED, **damage} if isinstance(damage, dict) else damage, most=100)
     assert surrogate.fitted_rows == 0
 

@@ -21,7 +21,7 @@ from cspnas.network.cost import cost_of, macs_by_operation
 from cspnas.network.graph import Graph, GraphBuilder
 from cspnas.network.wiring import wire
 from cspnas.training.measured_memory import measured_peak, measured_training_memory, parameters_of
-from cspnas.training.module import Network, fold
+from cspnas.training.module import NetworkModule, fold
 
 SEEDS = range(100)
 
@@ -32,10 +32,10 @@ def graph_of(seed: int) -> Graph:
 
 
 @cache
-def on_meta(graph: Graph) -> tuple[Network, Tensor]:
+def on_meta(graph: Graph) -> tuple[NetworkModule, Tensor]:
     """The network in evaluation and one image of its size, built once for all tests; no numbers are computed."""
     with torch.device("meta"):
-        return Network(graph).eval(), torch.empty(1, *graph.operations[0].shape)
+        return NetworkModule(graph).eval(), torch.empty(1, *graph.operations[0].shape)
 
 
 def test_the_random_architectures_reach_every_wiring_activation_and_input() -> None:
@@ -62,7 +62,7 @@ def test_macs_are_half_of_what_torchs_flop_counter_counts(seed: int) -> None:
 def test_macs_are_what_ptflops_counts_less_the_linear_outputs(seed: int) -> None:
     """ptflops adds one per output of the linear layer (its bias); the convolutions here have no bias."""
     graph = graph_of(seed)
-    network = Network(graph)
+    network = NetworkModule(graph)
     counted, _ = get_model_complexity_info(
         copy.deepcopy(network),
         graph.operations[0].shape,
@@ -75,7 +75,7 @@ def test_macs_are_what_ptflops_counts_less_the_linear_outputs(seed: int) -> None
 
 def test_folded_convolutions_have_biases_that_ptflops_counts_and_macs_do_not() -> None:
     graph = graph_of(0)
-    folded = fold(Network(graph))
+    folded = fold(NetworkModule(graph))
     counted, _ = get_model_complexity_info(
         copy.deepcopy(folded),
         graph.operations[0].shape,

@@ -13,7 +13,7 @@ from cspnas.errors import ArchitectureError
 from cspnas.network.architecture import Architecture, Csp, Downsample, Stage, Stem
 from cspnas.network.graph import Graph, GraphBuilder
 from cspnas.network.wiring import wire
-from cspnas.training.module import Network
+from cspnas.training.module import NetworkModule
 
 DENSE = Architecture("densenet", (3, 16, 16), 10, Stem(8), (Stage(2, 4, 8, 8, csp=Csp("both", 4, 4, 12)),))
 DARK = Architecture("darknet", (3, 16, 16), 10, Stem(8), (Stage(2, None, 4, 8, width=8, downsample=Downsample(8)),))
@@ -69,8 +69,8 @@ def test_a_wrong_architecture_is_refused_with_its_place(case: str) -> None:
 
 
 def test_the_architectures_that_were_changed_are_right() -> None:
-    assert Network(wire(DENSE))(torch.zeros(2, 3, 16, 16)).shape == (2, 10)
-    assert Network(wire(DARK))(torch.zeros(2, 3, 16, 16)).shape == (2, 10)
+    assert NetworkModule(wire(DENSE))(torch.zeros(2, 3, 16, 16)).shape == (2, 10)
+    assert NetworkModule(wire(DARK))(torch.zeros(2, 3, 16, 16)).shape == (2, 10)
 
 
 # Graphs -------------------------------------------------------------------------------------------------------------
@@ -120,5 +120,5 @@ def graph_of(*names: str) -> Graph:
 @pytest.mark.parametrize("names", [("a.conv", "a.conv"), ("a", "a"), ("a", "a.conv"), ("a.conv", "a"), ("forward",)])
 def test_a_module_refuses_layers_that_share_a_name(names: tuple[str, ...]) -> None:
     with pytest.raises(ArchitectureError, match=r"a name of its own"):
-        Network(graph_of(*names))
-    assert len(list(Network(graph_of("a.conv", "a.norm", "b.conv")).parameters())) == 3
+        NetworkModule(graph_of(*names))
+    assert len(list(NetworkModule(graph_of("a.conv", "a.norm", "b.conv")).parameters())) == 3

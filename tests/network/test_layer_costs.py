@@ -26,12 +26,12 @@ from cspnas.documents.architecture_file import architecture_yaml, find_architect
 from cspnas.network.architecture import Architecture, Csp, Downsample, Stage, Stem, pieces
 from cspnas.network.cost import cost_of
 from cspnas.network.graph import Graph, GraphBuilder
-from cspnas.network.layer_costs import Layer, Part, gradient_paths, layers_of, parts_of, whole
+from cspnas.network.layer_costs import Layer, PartCosts, gradient_paths, layers_of, parts_of, whole
 from cspnas.network.wiring import wire, wire_piece
 from cspnas.reports.layer_table import purposes
 from cspnas.space.stage_resolution import plain_network
 from cspnas.training.measured_memory import LiveStorages
-from cspnas.training.module import Network, fold
+from cspnas.training.module import NetworkModule, fold
 
 RESIDUAL = Stage(2, None, 6, 16, width=8, downsample=Downsample(12), csp=Csp("both", 4, 8, 5, "project"))
 FAMILIES = {
@@ -81,9 +81,9 @@ def row_at(rows: dict[str, Layer], operation: str) -> Layer:
     return rows[operation] if operation in rows else rows[operation.rpartition(".")[0]]
 
 
-def on_meta(graph: Graph) -> tuple[Network, Tensor]:
+def on_meta(graph: Graph) -> tuple[NetworkModule, Tensor]:
     with torch.device("meta"):
-        return Network(graph).eval(), torch.empty(1, *graph.operations[0].shape)
+        return NetworkModule(graph).eval(), torch.empty(1, *graph.operations[0].shape)
 
 
 # Each figure of each layer ------------------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ def test_params_and_traffic_are_what_the_modules_hold_and_hooks_see(name: str) -
     assert traffic == {row.name: 0 if "pool" in row.kind else row.traffic for row in rows.values()}
 
 
-def run_of(network: Network, step: Any) -> Any:
+def run_of(network: NetworkModule, step: Any) -> Any:
     """What a step of an unchanged network runs."""
     return network.layer(".".join(step.layer)) if step.layer else step.in_place
 
@@ -159,7 +159,7 @@ def test_shapes_and_the_traffic_of_pools_are_those_of_the_running_network(name: 
 @pytest.mark.parametrize("name", NAMES)
 def test_live_memory_is_what_the_tracker_sees_while_each_layer_of_the_folded_network_runs(name: str) -> None:
     with torch.device("meta"):
-        folded = fold(Network(wire(architecture_of(name))))
+        folded = fold(NetworkModule(wire(architecture_of(name))))
         image = torch.empty(1, *architecture_of(name).input_shape)
     tracker = LiveStorages(folded.parameters())
     values, seen = {0: image}, dict.fromkeys(rows_of(name), 0)
@@ -239,7 +239,7 @@ def test_evenness_is_1_where_all_layers_compute_the_same_and_falls_with_one_wide
     graph.add("conv", "wide", 3, out_channels=12)
     assert cost_of(graph.graph()).evenness == (1 + 1 + 1 + 3) / 4 / 3
     assert cost_of(GraphBuilder((4, 5, 5)).graph()).evenness == 1.0  # nothing that computes
-    assert Part("nothing", tuple(layers_of(GraphBuilder((4, 5, 5)).graph())), 1).evenness is None
+    assert PartCosts("nothing", tuple(layers_of(GraphBuilder((4, 5, 5)).graph())), 1).evenness is None
 
 
 # Gradient paths -----------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from cspnas.network.graph import Graph, GraphBuilder
 from cspnas.network.liveness import fold_norms, plan, saved_bytes
 from cspnas.network.operations import ACTIVATIONS, IN_PLACE_ACTIVATIONS
 from cspnas.training.measured_memory import measured_peak, measured_training_memory
-from cspnas.training.module import Network, fold, initialise
+from cspnas.training.module import NetworkModule, fold, initialise
 
 MAP = 4 * 4 * 4  # bytes of one channel: 4 x 4 elements, float32
 
@@ -75,7 +75,7 @@ def test_a_sum_of_images_is_a_new_tensor_and_leaves_the_callers_image_as_it_was(
     assert_peak(net.graph(), 2 + 2)
     given_image = torch.randn(1, 2, 4, 4)
     before = given_image.clone()
-    assert torch.equal(fold(Network(net.graph()))(given_image), 2 * before)
+    assert torch.equal(fold(NetworkModule(net.graph()))(given_image), 2 * before)
     assert torch.equal(given_image, before)
 
 
@@ -547,7 +547,7 @@ def test_the_peak_of_any_graph_is_the_measured_one(graph: Graph) -> None:
 def test_overwriting_changes_no_graphs_result_and_not_the_image(graph: Graph) -> None:
     """The folded network, in inference's rules, against a run that keeps every value and folds nothing."""
     torch.manual_seed(0)
-    network = Network(graph).double().eval()
+    network = NetworkModule(graph).double().eval()
     randomise(network)
     given_image = torch.randn(2, *graph.operations[0].shape, dtype=torch.float64)
     with torch.no_grad():
@@ -566,7 +566,7 @@ def test_in_training_backward_runs_on_any_graph_and_gives_the_gradients_of_a_run
     graph: Graph,
 ) -> None:
     torch.manual_seed(0)
-    network = Network(graph).double().train()
+    network = NetworkModule(graph).double().train()
     initialise(network, 0)
     images = torch.randn(3, *graph.operations[0].shape, dtype=torch.float64)
     parameters = list(network.parameters())

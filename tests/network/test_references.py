@@ -30,9 +30,9 @@ from cspnas.network.cost import CostTable, cost_of
 from cspnas.network.graph import Graph
 from cspnas.network.wiring import wire
 from cspnas.space.stage_resolution import dense_stage, plain_network
-from cspnas.training.cross_checks import check_costs
+from cspnas.training.cross_checks import cross_check_costs
 from cspnas.training.measured_memory import measured_training_memory
-from cspnas.training.module import Network, fold, initialise
+from cspnas.training.module import NetworkModule, fold, initialise
 
 AUTHORS = ("darknet53", "csdarknet53", "csresnet50", "csresnext50", "resnet50_darknet", "resnext50_darknet")
 TORCHVISION = ("densenet121", "densenet201", "resnet50", "resnext50_32x4d")
@@ -109,7 +109,7 @@ def test_input_smaller_than_the_strides_is_refused(name: str) -> None:
 def test_costs_are_what_other_counters_count(name: str) -> None:
     architecture = reference(name)
     graph = wire(architecture)
-    assert [check for check in check_costs(graph) if not check.agrees] == []
+    assert [check for check in cross_check_costs(graph) if not check.agrees] == []
     assert CostTable().cost(architecture) == cost_of(graph)
 
 
@@ -129,7 +129,7 @@ def test_has_a_plain_counterpart(name: str) -> None:
 @pytest.mark.parametrize("name", REFERENCES)
 def test_trains_a_step_and_folds(name: str) -> None:
     """Every weight gets a gradient, a short step against it lowers the loss, and the folded network gives the same logits."""
-    network = Network(wire(small(name)))
+    network = NetworkModule(wire(small(name)))
     initialise(network, 0)
     images, labels = torch.randn(2, 3, 64, 64), torch.arange(2)
     before = cross_entropy(network(images), labels)
@@ -149,7 +149,7 @@ def test_trains_a_step_and_folds(name: str) -> None:
 def test_exports(name: str) -> None:
     """`torch.export` traces the network, every convolution in it."""
     with torch.device("meta"):
-        network = Network(wire(shallow(name))).eval()
+        network = NetworkModule(wire(shallow(name))).eval()
         program = torch.export.export(network, (torch.empty(1, 3, 64, 64),))
     assert sum(node.target is torch.ops.aten.conv2d.default for node in program.graph.nodes) == sum(
         op.kind == "conv" for op in network.graph.operations

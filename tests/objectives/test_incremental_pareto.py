@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cspnas.objectives.incremental_pareto import RunningFront
+from cspnas.objectives.incremental_pareto import IncrementalFront
 
 # Few values, so that points tie, coincide and dominate each other often.
 value = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, float("nan")])
@@ -26,7 +26,7 @@ def test_any_sequence_of_new_and_changed_points_gives_the_front_computed_anew(
 ) -> None:
     points = st.lists(value, min_size=objectives, max_size=objectives)
     loss = np.array(data.draw(st.lists(points, min_size=known, max_size=known)), float).reshape(known, objectives)
-    front = RunningFront(loss)
+    front = IncrementalFront(loss)
     assert set(front.members) == front_of(loss)
     for _ in range(data.draw(st.integers(0, 12))):
         row, point = data.draw(st.integers(0, len(loss))), np.array(data.draw(points))
@@ -47,15 +47,15 @@ def test_undominated_are_the_points_that_no_member_dominates(members: list[objec
         for row, point in enumerate(asked)
         if not any((m <= point).all() and (m < point).any() for m in loss[np.isfinite(loss).all(1)])
     ]
-    assert RunningFront(loss).undominated(asked).tolist() == expected
+    assert IncrementalFront(loss).undominated(asked).tolist() == expected
 
 
 def test_thousands_of_points_one_by_one() -> None:
     loss = np.random.default_rng(0).random((3000, 3))
-    front = RunningFront(loss[:0])
+    front = IncrementalFront(loss[:0])
     for row, point in enumerate(loss):
         front.put(row, point)
-    assert set(front.members) == set(RunningFront(loss).members)
+    assert set(front.members) == set(IncrementalFront(loss).members)
     worst = front.members[0]
     assert front.put(int(worst), np.ones(3))
     assert worst not in front.members and pytest.approx(1.0) == front.loss[worst]

@@ -30,8 +30,16 @@ from cspnas.network.architecture import Architecture, Stage, Stem
 from cspnas.network.cost import cost_of
 from cspnas.network.serialization import architecture_from, architecture_to
 from cspnas.network.wiring import wire
-from cspnas.objectives.objectives import EXACT, MEASURED, OBJECTIVES, exact_values, human, parse_constraint, with_unit
-from cspnas.objectives.pareto import Reference, losses
+from cspnas.objectives.objectives import (
+    EXACT,
+    MEASURED,
+    OBJECTIVES,
+    exact_values,
+    format_objective,
+    parse_constraint,
+    with_unit,
+)
+from cspnas.objectives.pareto import HypervolumeReference, losses
 from cspnas.reports.summary import members, summarise
 from cspnas.reports.summary_table import print_summary
 from cspnas.runners.local.runner import LocalRunner
@@ -41,13 +49,13 @@ from cspnas.searching.reuse import finder, other_study
 from cspnas.searching.run import check_device, latency_device
 from cspnas.storage.database import Database
 from cspnas.storage.load_results import load_results
-from cspnas.storage.open_study import Opened, open_study
+from cspnas.storage.open_study import OpenStudy, open_study
 from cspnas.study.candidates import admitted_sample, reference_of
 from cspnas.study.settings import Study
 from cspnas.training.batches import InMemoryBatches
 from cspnas.training.evaluation import Evaluator
 from cspnas.training.latency import LEAST, MOST, RUNS, WARM_UP, device_name, enough, latency, one_thread, timed
-from cspnas.training.module import Network
+from cspnas.training.module import NetworkModule
 
 CPU = torch.device("cpu")
 SPACE = """
@@ -77,7 +85,7 @@ def test_exact_values_of_a_network_are_those_of_its_cost_and_evenness_is_that_of
     cost, values = cost_of(graph), exact_values(cost_of(graph), 32)
     assert tuple(values) == EXACT
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        Network(graph).eval()(torch.zeros(1, 1, 28, 28))
+        NetworkModule(graph).eval()(torch.zeros(1, 1, 28, 28))
     counts = {name: sum(found.values()) for name, found in counter.get_flop_counts().items()}
     flops = [count for name, count in counts.items() if name not in ("Global", "Network") and count]
     assert len(flops) == 5  # stem, two in the block, transition, linear
@@ -105,12 +113,12 @@ def test_exact_values_of_a_network_are_those_of_its_cost_and_evenness_is_that_of
     ],
 )
 def test_a_person_reads_a_unit(name: str, value: float | None, text: str) -> None:
-    assert human(name, value) == text
+    assert format_objective(name, value) == text
 
 
 @pytest.mark.parametrize(("name", "bound"), [("flops", 2_048_013_065_256_960), ("training_memory", 3 * 2**41)])
 def test_what_is_printed_can_be_a_bound(name: str, bound: int) -> None:
-    assert parse_constraint(f"{name} <= {human(name, bound)}").bound == pytest.approx(bound, rel=1e-3)
+    assert parse_constraint(f"{name} <= {format_objective(name, bound)}").bound == pytest.approx(bound, rel=1e-3)
 
 
 def test_machine_readable_names_have_their_unit() -> None:
@@ -143,7 +151,7 @@ def test_constraints_that_cannot_be(text: str) -> None:
 
 
 def test_a_fraction_is_linear_and_a_time_logarithmic() -> None:
-    reference = Reference(("accuracy", "evenness", "latency"), 0.1, (0.0, 0.0, 1e-6), (1.0, 1.0, 10.0))
+    reference = HypervolumeReference(("accuracy", "evenness", "latency"), 0.1, (0.0, 0.0, 1e-6), (1.0, 1.0, 10.0))
     points = np.array([[0.1, 0.0, 10.0], [1.0, 1.0, 1e-6], [0.55, 0.25, 1e-3], [0.5, 0.5, float("nan")]])
     expected = [[1, 1, 1], [0, 0, 0], [0.5, 0.75, 3 / 7], [5 / 9, 0.5, float("nan")]]
     assert losses(points, reference) == pytest.approx(np.array(expected), nan_ok=True)
@@ -154,7 +162,9 @@ def test_a_fraction_is_linear_and_a_time_logarithmic() -> None:
 def test_a_reference_from_before_there_were_fractions_means_what_it_meant() -> None:
     """Accuracy's entries were 1 and 2."""
     old = {"objectives": ["accuracy", "flops"], "chance": 0.1, "low": [1.0, 100.0], "high": [2.0, 10_000.0]}
-    assert losses(np.array([[0.55, 1000.0]]), Reference.from_json(old)) == pytest.approx(np.array([[0.5, 0.5]]))
+    assert losses(np.array([[0.55, 1000.0]]), HypervolumeReference.from_json(old)) == pytest.approx(
+        np.array([[0.5, 0.5]])
+    )
 
 
 # Latency ------------------------------------------------------------------------------------------------------------
@@ -177,8 +187,8 @@ def test_runs_are_many_where_they_are_short_and_never_longer_than_a_second_in_al
     assert not enough(times[:-1])
 
 
-def wide(channels: int) -> Network:
-    return Network(wire(Architecture("densenet", (3, 32, 32), 10, Stem(channels), (Stage(2, channels, 8, 8),))))
+def wide(channels: int) -> NetworkModule:
+    return NetworkModule(wire(Architecture("densenet", (3, 32, 32), 10, Stem(channels), (Stage(2, channels, 8, 8),))))
 
 
 def test_a_network_with_a_hundred_times_the_work_takes_longer() -> None:
@@ -242,7 +252,7 @@ class Run:
         return driver
 
     @property
-    def opened(self) -> Opened:
+    def opened(self) -> OpenStudy:
         return open_study(self.database, self.study.space_name)
 
 
@@ -269,7 +279,7 @@ Start = Callable[..., Run]
 
 
 def test_the_ranges_of_evenness_and_latency_are_fixed(start: Start) -> None:
-    reference = Reference.from_json(start().row["facts"]["reference"])
+    reference = HypervolumeReference.from_json(start().row["facts"]["reference"])
     assert reference.objectives == ("accuracy", "flops", "evenness", "latency")
     assert (reference.low[2:], reference.high[2:]) == ((0.0, 1e-6), (1.0, 10.0))
     assert reference.low[1] > 1
@@ -361,8 +371,8 @@ def test_summary_table_and_export_have_the_figures(start: Start, capsys: pytest.
     text = capsys.readouterr().out
     header = next(line for line in text.splitlines() if "accuracy" in line)
     assert "evenness" in header and "latency" in header
-    assert human("latency", best["latency_seconds"]) in text
-    assert human("evenness", best["evenness"]) in text
+    assert format_objective("latency", best["latency_seconds"]) in text
+    assert format_objective("evenness", best["evenness"]) in text
     extra = take_away(run.opened, chosen(run.opened, Choice("most-accurate", ("evenness>=0.4",))))
     assert extra["costs"]["evenness"] == best["evenness"]
     assert (extra["measured"]["latency_seconds"], extra["measured"]["latency_device"]) == (
@@ -431,9 +441,9 @@ def test_a_result_is_reused_for_its_latency_only_where_it_was_measured_on_the_sa
 ) -> None:
     run = start(trials=6)
     driver = run.go()
-    from cspnas.storage.locations import Place
+    from cspnas.storage.locations import StudyLocation
 
-    other = other_study(Place(f"sqlite:///{tmp_path / 'studies.db'}", "small"))
+    other = other_study(StudyLocation(f"sqlite:///{tmp_path / 'studies.db'}", "small"))
     assert other is not None
     row = driver.ledger.measured()[0].evaluations[0]
     key = {name: row[name] for name in ("digest", "recipe_digest", "seed", "fidelity")}

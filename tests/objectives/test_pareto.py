@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cspnas.objectives.pareto import Reference, hypervolume, knee, losses, non_dominated
+from cspnas.objectives.pareto import HypervolumeReference, hypervolume, knee, losses, non_dominated
 
 GRID = 6
 dimensions = st.integers(2, 3)
@@ -76,7 +76,7 @@ def test_empty_input_has_an_empty_front_and_no_hypervolume() -> None:
     empty = np.empty((0, 2))
     assert non_dominated(empty).shape == (0,)
     assert hypervolume(empty) == 0.0
-    assert losses(empty, Reference(("accuracy", "flops"), 0.1, (1.0, 1.0), (1.0, 10.0))).shape == (0, 2)
+    assert losses(empty, HypervolumeReference(("accuracy", "flops"), 0.1, (1.0, 1.0), (1.0, 10.0))).shape == (0, 2)
 
 
 def test_equal_points_are_all_on_the_front() -> None:
@@ -90,10 +90,10 @@ def test_nan_rows_add_no_hypervolume() -> None:
 
 
 def test_losses_are_0_at_the_best_and_1_at_chance_and_the_dearest_cost() -> None:
-    reference = Reference(("accuracy", "flops"), 0.1, (1.0, 100.0), (1.0, 10_000.0))
+    reference = HypervolumeReference(("accuracy", "flops"), 0.1, (1.0, 100.0), (1.0, 10_000.0))
     points = np.array([[1.0, 100.0], [0.1, 10_000.0], [0.55, 1000.0]])
     assert losses(points, reference) == pytest.approx(np.array([[0, 0], [1, 1], [0.5, 0.5]]))
-    assert Reference.from_json(reference.to_json()) == reference
+    assert HypervolumeReference.from_json(reference.to_json()) == reference
 
 
 def test_the_knee_is_the_point_nearest_to_the_front_s_own_ideal() -> None:

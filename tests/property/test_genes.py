@@ -15,7 +15,7 @@ from cspnas.network.families import FAMILIES
 from cspnas.network.graph import Graph
 from cspnas.network.wiring import wire
 from cspnas.space.search_space import SearchSpace, StageChoices
-from cspnas.training.module import Network, initialise
+from cspnas.training.module import NetworkModule, initialise
 
 STEMS = (
     Stem(8, 3, 2),
@@ -50,7 +50,7 @@ def first_choices(family: str) -> dict[str, Any]:
 
 def output(graph: Graph) -> torch.Tensor:
     """Of one image, with the weights that seed 0 gives, training statistics not used."""
-    network = Network(graph).eval()
+    network = NetworkModule(graph).eval()
     initialise(network, 0)
     with torch.inference_mode():
         return network(torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(1)))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from small_studies import driver_of, open_small, result_of, small_study
 
 from cspnas.cli import app as cli
-from cspnas.objectives.objectives import OBJECTIVES, human
+from cspnas.objectives.objectives import OBJECTIVES, format_objective
 from cspnas.reports.front_plot import TITLES, staircase
 from cspnas.reports.plot_axes import log_ticks
 from cspnas.runners.protocol import Work
@@ -146,9 +146,12 @@ def test_under_the_pointer_a_network_says_what_it_is(
     traces, layout, printed = plotted(path, capsys, monkeypatch)
     (text, *_), *_ = ([*view["front"]["text"]] for view in views(traces, layout).values())
     row = printed["front"][0]
-    for part in (human("accuracy", row["accuracy"]), f"± {100 * row['accuracy_standard_error']:.2f}"):
+    for part in (format_objective("accuracy", row["accuracy"]), f"± {100 * row['accuracy_standard_error']:.2f}"):
         assert part in text
-    for part in (f"params {human('params', row['params'])}", f"latency {human('latency', row['latency_seconds'])}"):
+    for part in (
+        f"params {format_objective('params', row['params'])}",
+        f"latency {format_objective('latency', row['latency_seconds'])}",
+    ):
         assert part in text
     assert row["wiring"] in text and row["digest"][:12] in text and "flops" not in text
 
@@ -204,7 +207,12 @@ def test_an_axis_has_a_few_round_ticks_around_its_points(low: float, factor: flo
     assert ticks == sorted(set(ticks)) and 2 <= len(ticks) <= 12
     assert any(low / 3 <= tick <= high * 3 for tick in ticks)
     for tick in ticks:
-        assert float(human("peak_memory" if binary else "params", tick * (1 if binary else 1e9)).rstrip("BKMiGTk")) > 0
+        assert (
+            float(
+                format_objective("peak_memory" if binary else "params", tick * (1 if binary else 1e9)).rstrip("BKMiGTk")
+            )
+            > 0
+        )
 
 
 def test_every_cost_has_a_title() -> None:

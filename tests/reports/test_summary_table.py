@@ -12,7 +12,7 @@ from small_studies import driver_of, open_small, result_of
 from cspnas.documents.space_file import read_space
 from cspnas.network.architecture import Stem
 from cspnas.network.serialization import architecture_to
-from cspnas.objectives.objectives import OBJECTIVES, human, with_unit
+from cspnas.objectives.objectives import OBJECTIVES, format_objective, with_unit
 from cspnas.reports.stage_notation import wiring
 from cspnas.reports.summary import summarise
 from cspnas.reports.summary_table import front_table
@@ -68,7 +68,7 @@ def test_the_objectives_come_first_in_their_order_and_every_figure_is_there_whol
     networks = [*summary["front"], *summary["baselines"]["plain"], *summary["baselines"]["csp"]]
     for shown in (table, front_table(summary, columns, wide=True)):
         for row, text in zip(networks, blocks(shown), strict=True):
-            figures = [human(name, row[with_unit(name)]) for name in objectives.split(", ")]
+            figures = [format_objective(name, row[with_unit(name)]) for name in objectives.split(", ")]
             assert all(re.search(rf"(^| ){re.escape(figure)}([ ,;]|$)", text) for figure in figures)
             assert text.endswith(row["wiring"])
 

@@ -248,8 +248,8 @@ def test_trainings_that_hang_die_or_want_memory_are_each_told_apart_and_their_sl
         "raises": ("out of memory", 1, 16),
     }
     failures = {kind: row["result"]["failure"] for kind, row in found.items() if row["failure_kind"]}
-    for kind, failure in failures.items():
-        assert f" {kind}" in failure.get("log", ""), failure
+    for kind, training_failure in failures.items():
+        assert f" {kind}" in training_failure.get("log", ""), training_failure
     assert "Segmentation fault" in failures["dies"]["log"] and failures["dies"]["quarantined"]
     assert failures["hangs"]["message"] == "no result after 3 s (search.timeout); its worker was replaced"
     (hung,) = re.findall(r"process (\d+) hangs", failures["hangs"]["log"])
@@ -360,7 +360,7 @@ def test_a_worker_that_ray_kills_for_want_of_memory_is_a_dead_worker_to_tune(mon
     from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
     from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
-    from cspnas.runners.ray.messages import failure
+    from cspnas.runners.ray.messages import training_failure
     from cspnas.runners.ray.tune_actor import survive_any_death
 
     manager, task = RayActorManager(PlacementGroupResourceManager()), TrackedActorTask(TrackedActor(0))
@@ -372,7 +372,7 @@ def test_a_worker_that_ray_kills_for_want_of_memory_is_a_dead_worker_to_tune(mon
     manager._actor_task_failed(
         tracked_actor_task=task, exception=OutOfMemoryError("Memory on the node was 15.3GB / 16.0GB")
     )
-    assert isinstance(heard[0], RayActorError) and failure(str(heard[0]))["kind"] == "out of memory"
+    assert isinstance(heard[0], RayActorError) and training_failure(str(heard[0]))["kind"] == "out of memory"
     own = RayTaskError("train", "Traceback", ValueError())
     manager._actor_task_failed(task, own)
     assert heard[1] is own
@@ -380,7 +380,7 @@ def test_a_worker_that_ray_kills_for_want_of_memory_is_a_dead_worker_to_tune(mon
 
 def test_a_failure_is_a_crash_of_the_process_the_loss_of_a_node_or_want_of_memory() -> None:
     """In Ray 2.60's own words."""
-    from cspnas.runners.ray.messages import failure
+    from cspnas.runners.ray.messages import training_failure
 
     crash = (
         "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR ... enabling resource"
@@ -394,9 +394,9 @@ def test_a_failure_is_a_crash_of_the_process_the_loss_of_a_node_or_want_of_memor
     )
     died = "The actor died because its node has died. Node Id: 8b90a99c the actor's node was terminated unexpectedly"
     memory = "RayActorError: OutOfMemoryError: Memory on the node was 8.3GB / 8.2GB" + "\n8240\t6.38\tray::train" * 200
-    kinds = [failure(text)["kind"] for text in (crash, closed, died, memory)]
+    kinds = [training_failure(text)["kind"] for text in (crash, closed, died, memory)]
     assert kinds == ["crashed", "lost", "lost", "out of memory"]
-    assert failure(memory)["message"].startswith("OutOfMemoryError: Memory on the node")
+    assert training_failure(memory)["message"].startswith("OutOfMemoryError: Memory on the node")
 
 
 @pytest.mark.parametrize(

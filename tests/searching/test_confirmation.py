@@ -11,21 +11,21 @@ import pytest
 from driven import SPACE, Run, Start, train
 
 from cspnas.objectives.objectives import EXACT
-from cspnas.objectives.pareto import Reference
+from cspnas.objectives.pareto import HypervolumeReference
 from cspnas.runners.protocol import Work
 from cspnas.searching.confirmation import of_baselines, to_confirm
-from cspnas.study.results import Ledger, Network, StudyRows
+from cspnas.study.results import NetworkRecord, StudyResults, StudyRows
 
-REFERENCE = Reference(("accuracy", "flops"), 0.1, (0.0, 1.0), (1.0, 1e9))
+REFERENCE = HypervolumeReference(("accuracy", "flops"), 0.1, (0.0, 1.0), (1.0, 1e9))
 
 
 class Told:
     """A ledger, told of trainings."""
 
     def __init__(self) -> None:
-        self.ledger, self.count = Ledger(REFERENCE, StudyRows([], [], None), 1), 0
+        self.ledger, self.count = StudyResults(REFERENCE, StudyRows([], [], None), 1), 0
 
-    def train(self, digest: str, flops: float, *accuracies: float | None, source: str = "s") -> Network:
+    def train(self, digest: str, flops: float, *accuracies: float | None, source: str = "s") -> NetworkRecord:
         """A network's next trainings; None: under way."""
         known = self.ledger.networks.get(digest)
         repeat = len(known.evaluations) if known else 0
@@ -40,12 +40,12 @@ class Told:
             repeat += 1
         return self.ledger.networks[digest]
 
-    def baseline(self, kind: str, flops: float, *accuracies: float | None) -> Network:
+    def baseline(self, kind: str, flops: float, *accuracies: float | None) -> NetworkRecord:
         """One of a curve."""
         return self.train(f"{kind}{flops:g}", flops, *accuracies, source=f"baseline:{kind}")
 
 
-def curve(told: Told) -> list[Network]:
+def curve(told: Told) -> list[NetworkRecord]:
     """Four plain baselines, a factor of ten apart."""
     return [told.baseline("plain", flops, 0.5) for flops in (1e3, 1e4, 1e5, 1e6)]
 

@@ -22,7 +22,7 @@ from optuna.trial import TrialState
 
 from cspnas.documents.space_file import SAMPLERS, read_space
 from cspnas.objectives import pareto as front
-from cspnas.objectives.pareto import Reference
+from cspnas.objectives.pareto import HypervolumeReference
 from cspnas.runners.protocol import Work
 from cspnas.samplers import optuna_samplers
 from cspnas.samplers.optuna_samplers import OptunaSampler
@@ -438,7 +438,7 @@ def test_a_baseline_beyond_the_choices_does_not_blind_the_sampler(start: Start) 
 def test_snapshots_of_the_front_agree_with_the_front_recomputed_from_the_rows(start: Start) -> None:
     run = start(trials=24)
     driver, _, _ = run.go()
-    reference = Reference.from_json(run.row["facts"]["reference"])
+    reference = HypervolumeReference.from_json(run.row["facts"]["reference"])
     rows = {row["id"]: row for row in run.evaluations}
     snapshots = run.database.fronts(run.row["id"])
     assert len(snapshots) > 2

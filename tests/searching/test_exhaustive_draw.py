@@ -9,7 +9,7 @@ import pytest
 
 from cspnas.documents.space_file import read_space
 from cspnas.searching import exhaustive_draw as untried
-from cspnas.searching.exhaustive_draw import Untried
+from cspnas.searching.exhaustive_draw import UntriedCandidates
 from cspnas.study.candidates import admitted, candidate
 from cspnas.study.settings import Study
 
@@ -45,18 +45,18 @@ def test_every_admitted_network_is_drawn_once_and_then_none(
         monkeypatch.setattr(type(study.space), "size", property(lambda self: 10**9))
     every, count = digests(study)
     assert 3 < len(every) < count  # some are rejected, some are spelt in two ways
-    source, known = Untried(study), set[str]()
+    source, known = UntriedCandidates(study), set[str]()
     while (drawn := source.draw(known, len(known))) is not None:
         assert admitted(study, drawn.costs) and drawn.digest not in known
         known.add(drawn.digest)
     assert known == every
-    monkeypatch.setattr(Untried, "_admitted", None)  # it knows that it is at the end
+    monkeypatch.setattr(UntriedCandidates, "_admitted", None)  # it knows that it is at the end
     assert source.draw(known, 0) is None
 
 
 def test_the_draw_is_even_over_networks_however_many_genotypes_they_have(study: Study) -> None:
     every, _ = digests(study)
-    source = Untried(study)
+    source = UntriedCandidates(study)
     draws = 150 * len(every)
     counts = Counter(drawn.digest for seed in range(draws) if (drawn := source.draw((), seed)))
     assert counts.keys() == every

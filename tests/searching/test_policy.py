@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from cspnas.runners.protocol import Done, Wait
-from cspnas.searching.policy import PATIENCE, Baseline, Confirm, Explore, SearchPolicy, SearchState, Step
+from cspnas.searching.policy import PATIENCE, Baseline, Confirm, Explore, NextStep, SearchPolicy, SearchState
 from cspnas.study.candidates import Candidate
-from cspnas.study.results import Network
+from cspnas.study.results import NetworkRecord
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ def baseline(number: int) -> tuple[str, Candidate]:
     return "baseline:plain", Candidate(None, str(number), {}, {"number": number})  # type: ignore[arg-type]
 
 
-NETWORK = Network("d" * 64, {}, {}, "cost-aware")
+NETWORK = NetworkRecord("d" * 64, {}, {}, "cost-aware")
 POLICY = SearchPolicy(trials=40, confirm_share=0.25)
 HALF = Results(trainings=20, explored=20)
 LATE = Results(trainings=30, explored=30)
@@ -36,7 +36,7 @@ BEGUN = SearchState()
 ALL = SearchState(all_tried="all 12 admitted architectures are trained")
 
 
-def step(results: Results, state: SearchState = BEGUN, policy: SearchPolicy = POLICY, front: bool = True) -> Step:
+def step(results: Results, state: SearchState = BEGUN, policy: SearchPolicy = POLICY, front: bool = True) -> NextStep:
     return policy.next(results, state, lambda: NETWORK if front else None)
 
 
@@ -82,7 +82,7 @@ def test_the_quota_is_the_share_of_the_budget_rounded_down(trials: int, share: f
     ],
 )
 def test_it_is_over_when_the_budget_or_the_space_is_and_nothing_is_under_way(
-    results: Results, state: SearchState, expected: Step
+    results: Results, state: SearchState, expected: NextStep
 ) -> None:
     assert step(results, state) == expected
 

@@ -15,7 +15,7 @@ from cspnas.errors import InputError
 from cspnas.runners.protocol import Done, Work
 from cspnas.storage.copy_study import copy_study
 from cspnas.storage.database import Database
-from cspnas.storage.locations import Place
+from cspnas.storage.locations import StudyLocation
 from cspnas.storage.tables import metadata
 from cspnas.study.settings import space_of
 
@@ -56,8 +56,8 @@ def test_a_study_that_went_to_a_server_and_back_is_equal_row_by_row(tmp_path: Pa
     assert isinstance(driver.suggest(), Work)
     late(database)
     database.close()
-    assert copy_study(Place(first, "small"), Place(server, None)) == ("small", 13)
-    assert copy_study(Place(server, "small"), Place(back, None)) == ("small", 13)
+    assert copy_study(StudyLocation(first, "small"), StudyLocation(server, None)) == ("small", 13)
+    assert copy_study(StudyLocation(server, "small"), StudyLocation(back, None)) == ("small", 13)
     assert all(tables(first).values())
     assert tables(server) == tables(back) == tables(first)
     assert trials(server) == trials(back)
@@ -76,7 +76,7 @@ def test_a_copy_beside_other_studies_keeps_every_row_and_goes_on_as_the_original
     with other.transaction() as connection:
         connection.execute(sa.text("UPDATE cspnas_studies SET name = 'other'"))
     before = tables(there)
-    copy_study(Place(here, "small"), Place(there, "small"))
+    copy_study(StudyLocation(here, "small"), StudyLocation(there, "small"))
     for name, rows in before.items():
         assert set(map(str, rows)) <= set(map(str, tables(there)[name]))
     ends = []
@@ -99,7 +99,7 @@ def test_a_study_that_is_there_is_never_overwritten(tmp_path: Path, new_url: New
     open_small(there, small_study(tmp_path, search__seed=9))[0].close()
     before = tables(there)
     with pytest.raises(InputError, match="found a study 'small', expected a name that is free"):
-        copy_study(Place(here, "small"), Place(there, None))
+        copy_study(StudyLocation(here, "small"), StudyLocation(there, None))
     assert tables(there) == before
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from cspnas.errors import InputError
 from cspnas.storage.database import Database
-from cspnas.storage.locations import FOLDER, existing_place, new_name, new_place
+from cspnas.storage.locations import FOLDER, existing_place, new_place, new_study_name
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +84,7 @@ def test_a_name_that_cannot_be_is_refused_and_says_where_it_comes_from(
     study: str | None, space: str, expected: str
 ) -> None:
     with pytest.raises(InputError) as caught:
-        new_name(study, space)
+        new_study_name(study, space)
     assert expected in str(caught.value)
 
 

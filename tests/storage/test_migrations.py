@@ -13,7 +13,7 @@ from small_studies import driver_of, result_of, small_study
 from cspnas.reports.summary import summarise
 from cspnas.runners.protocol import Work
 from cspnas.storage.database import Database
-from cspnas.storage.locations import Place
+from cspnas.storage.locations import StudyLocation
 from cspnas.storage.migrations import SCHEMA_VERSION, NoTablesError
 from cspnas.storage.open_study import open_study
 from cspnas.storage.optuna_projection import Projection
@@ -87,7 +87,7 @@ def test_a_search_killed_as_it_made_its_tables_is_no_obstacle_to_the_next(tmp_pa
     engine = sa.create_engine(f"sqlite:///{path}")
     metadata.create_all(engine, tables=metadata.sorted_tables[: made * 3])
     engine.dispose()
-    study, place = small_study(tmp_path), Place(f"sqlite:///{path}", "small")
+    study, place = small_study(tmp_path), StudyLocation(f"sqlite:///{path}", "small")
     with pytest.raises(NoTablesError):
         Database(place.url, read_only=True)
     assert known_row(study, place) is None

@@ -18,8 +18,8 @@ from servers import Server
 from small_studies import driven, small_study
 
 from cspnas.errors import InputError
-from cspnas.io.redaction import hidden
-from cspnas.storage.locations import Place, copy_place, existing_place, new_place
+from cspnas.io.redaction import redact
+from cspnas.storage.locations import StudyLocation, copy_place, existing_place, new_place
 from cspnas.storage.optuna_projection import Projection
 
 SECRET = "s3cr3t-w0rd"
@@ -144,15 +144,15 @@ def test_a_database_that_is_not_there_and_a_word_too_many_are_one_line_each(cspn
     ],
 )
 def test_hidden_takes_the_password_and_nothing_else(text: str, shown: str) -> None:
-    assert hidden(text) == shown
+    assert redact(text) == shown
 
 
 def test_a_study_on_a_server_is_named_after_a_hash() -> None:
     url = "postgresql+psycopg://u:p%23@h:5/d"
-    assert existing_place(f"{url}#a b") == copy_place(f"{url}#a b") == Place(url, "a b")
-    assert existing_place(url) == existing_place(f"{url}#") == Place(url, None)
+    assert existing_place(f"{url}#a b") == copy_place(f"{url}#a b") == StudyLocation(url, "a b")
+    assert existing_place(url) == existing_place(f"{url}#") == StudyLocation(url, None)
     for scheme in ("postgres", "postgresql", "postgresql+psycopg"):
-        assert new_place("s", f"{scheme}://u@h/d") == Place("postgresql+psycopg://u@h/d", "s")
-    assert Place(url, "s").target == "postgresql+psycopg://u:***@h:5/d#s"
+        assert new_place("s", f"{scheme}://u@h/d") == StudyLocation("postgresql+psycopg://u@h/d", "s")
+    assert StudyLocation(url, "s").target == "postgresql+psycopg://u:***@h:5/d#s"
     with pytest.raises(InputError, match="named by --study"):
         new_place("s", f"{url}#other")

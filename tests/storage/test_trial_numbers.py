@@ -30,8 +30,8 @@ from cspnas.reports.summary import summarise
 from cspnas.runners.protocol import Work
 from cspnas.storage.copy_study import copy_study
 from cspnas.storage.database import Database
-from cspnas.storage.locations import Place
-from cspnas.storage.open_study import Opened, open_study
+from cspnas.storage.locations import StudyLocation
+from cspnas.storage.open_study import OpenStudy, open_study
 from cspnas.storage.optuna_projection import Projection
 from cspnas.storage.tables import studies_table
 from cspnas.storage.trial_numbers import trial_numbers
@@ -76,7 +76,7 @@ def of_optuna(url: str, name: str = "small") -> dict[str, int]:
     return {trial.user_attrs["digest"]: trial.number for trial in trials if "digest" in trial.user_attrs}
 
 
-def opened(run: Run) -> Opened:
+def opened(run: Run) -> OpenStudy:
     return open_study(run.database, "small")
 
 
@@ -198,7 +198,7 @@ def test_a_copy_has_the_numbers_of_the_original_even_where_these_leave_some_out(
     drive(finished, rng)
     numbers, target = of_optuna(finished.database.url), new_url()
     assert sorted(numbers.values()) != list(range(len(numbers)))
-    copy_study(Place(finished.database.url, "small"), Place(target, "copied"))
+    copy_study(StudyLocation(finished.database.url, "small"), StudyLocation(target, "copied"))
     assert of_optuna(target, "copied") == numbers
     database = Database(target, read_only=True)
     assert open_study(database, "copied").ledger.trials == numbers

@@ -21,10 +21,10 @@ from cspnas.network.wiring import wire
 from cspnas.runners.oom_kills import MemoryKills, memory_kills
 from cspnas.runners.protocol import Work
 from cspnas.searching.time_limit import training_seconds
-from cspnas.study.failures import checked, micro_batch
+from cspnas.study.failures import micro_batch, validated_result
 from cspnas.training.batches import InMemoryBatches
 from cspnas.training.evaluation import Evaluator
-from cspnas.training.module import Network, initialise
+from cspnas.training.module import NetworkModule, initialise
 from cspnas.training.recipe import Recipe
 from cspnas.training.train import _gradients
 
@@ -89,7 +89,7 @@ def test_an_accuracy_that_is_none_is_a_failure_never_on_a_front(start: Start, va
     assert all(math.isfinite(network.accuracy) for network in driver.ledger.front())
     for row in failed:  # JSON has no NaN, and other programs read it
         json.dumps(run.database.result(row["id"]), allow_nan=False)
-    assert checked({"accuracy": 0.5, "latency": math.nan})["failure"]["kind"] == "crashed"
+    assert validated_result({"accuracy": 0.5, "latency": math.nan})["failure"]["kind"] == "crashed"
 
 
 def test_a_result_that_comes_twice_or_late_changes_nothing(start: Start) -> None:
@@ -133,7 +133,7 @@ def test_time_for_a_training_grows_with_its_work_unless_it_is_said() -> None:
 
 def test_gradients_of_a_batch_in_parts_are_those_of_the_whole() -> None:
     """In float64 and without batch norm's statistics, which see a part at a time, to rounding."""
-    network = Network(wire(architecture())).double().eval()
+    network = NetworkModule(wire(architecture())).double().eval()
     initialise(network, 0)
     images, labels = torch.randn(30, 1, 12, 12, dtype=torch.float64), torch.randint(2, (30,))
     found = []
@@ -151,7 +151,7 @@ def test_in_parts_batch_norm_sees_a_part_at_a_time_and_all_else_is_the_whole_bat
     """In training, against torch's autograd of one mean over all the logits of the parts: the same gradients and the same
     running statistics. Those of the whole batch in one go are others, by what batch norm saw.
     """
-    network = Network(wire(architecture())).double().train()
+    network = NetworkModule(wire(architecture())).double().train()
     initialise(network, 0)
     twin, whole = deepcopy(network), deepcopy(network)
     images, labels = torch.randn(30, 1, 12, 12, dtype=torch.float64), torch.randint(2, (30,))
@@ -160,7 +160,7 @@ def test_in_parts_batch_norm_sees_a_part_at_a_time_and_all_else_is_the_whole_bat
         logits = torch.cat([other(part) for part in images.split(sizes)])
         (-logits.log_softmax(1)[torch.arange(30), labels].mean()).backward()
 
-    def close(other: Network) -> list[bool]:
+    def close(other: NetworkModule) -> list[bool]:
         pairs = zip(network.parameters(), other.parameters(), strict=True)
         return [torch.allclose(a.grad, b.grad, rtol=1e-5, atol=1e-7) for a, b in pairs if a.grad is not None]
 

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cspnas.objectives.objectives import EXACT
-from cspnas.objectives.pareto import Reference, hypervolume, losses
+from cspnas.objectives.pareto import HypervolumeReference, hypervolume, losses
 from cspnas.searching.confirmation import of_front, to_confirm
-from cspnas.study.results import Ledger, StudyRows
+from cspnas.study.results import StudyResults, StudyRows
 
-REFERENCE = Reference(("flops", "accuracy"), 0.1, (1.0, 0.0), (1000.0, 1.0))
+REFERENCE = HypervolumeReference(("flops", "accuracy"), 0.1, (1.0, 0.0), (1000.0, 1.0))
 accuracy = st.sampled_from([0.5, 0.625, 0.75, 0.875])  # whose sums are exact: equal means are equal floats
 # One step: a network, and what becomes of its training (None: it stays under way)
 step = st.tuples(st.integers(0, 5), st.one_of(st.none(), st.just("failed"), accuracy))
@@ -34,11 +34,11 @@ class Rows:
         return [{"digest": row["digest"], "source": "s", "genotype": {"g": 1}} for row in self.rows]
 
 
-def ledger_of(rows: Rows) -> Ledger:
-    return Ledger(REFERENCE, StudyRows(rows.evaluations(), rows.first_suggestions(), None), 1)
+def ledger_of(rows: Rows) -> StudyResults:
+    return StudyResults(REFERENCE, StudyRows(rows.evaluations(), rows.first_suggestions(), None), 1)
 
 
-def played(steps: list[tuple[int, Any]]) -> tuple[Ledger, Rows]:
+def played(steps: list[tuple[int, Any]]) -> tuple[StudyResults, Rows]:
     """A ledger that heard of every training and result as they came."""
     rows = Rows()
     ledger = ledger_of(rows)

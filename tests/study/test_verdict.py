@@ -24,7 +24,7 @@ from cspnas.searching.driver import Driver
 from cspnas.storage.database import Database
 from cspnas.storage.open_study import open_study
 from cspnas.study.candidates import admitted_sample, reference_of
-from cspnas.study.results import Network
+from cspnas.study.results import NetworkRecord
 from cspnas.study.verdict import Estimates, curve_weights, half_width, shares, verdict
 
 
@@ -134,12 +134,12 @@ ENOUGH = {"seed_degrees_of_freedom": 9}
 SEARCHES, DEVIATION = 60, 0.006
 
 
-def true_accuracy(network: Network) -> float:
+def true_accuracy(network: NetworkRecord) -> float:
     """Linear over log FLOPs: at equal FLOPs no network is better than a baseline, so that nothing is ever won."""
     return 0.8 + 0.01 * float(np.log(network.costs["flops"] / 1e5))
 
 
-def trained(network: Network, seed: int) -> float:
+def trained(network: NetworkRecord, seed: int) -> float:
     """True accuracy, and an error of this seed's own."""
     digest = hashlib.sha256(f"{network.digest}/{seed}".encode()).digest()
     return true_accuracy(network) + DEVIATION * float(

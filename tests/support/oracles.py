@@ -17,7 +17,7 @@ from cspnas.network.graph import Graph
 from cspnas.network.serialization import architecture_from, architecture_to
 from cspnas.network.wiring import wire
 from cspnas.training.measured_memory import measured_peak, measured_training_memory, parameters_of
-from cspnas.training.module import Network
+from cspnas.training.module import NetworkModule
 
 BATCH = 4
 
@@ -26,7 +26,7 @@ def disagreements(architecture: Architecture, table: CostTable) -> Iterator[str]
     """A line for each figure that another counter, the stage table or a round trip gives otherwise; none if all agree."""
     graph = wire(architecture)
     cost = cost_of(graph)
-    network = Network(graph).eval()
+    network = NetworkModule(graph).eval()
     step, ours = measured_training_memory(graph, BATCH, device="cpu"), cost.training_memory(BATCH)
     pairs = {
         "flops by torch": (counted_flops(network), 2 * cost.macs),
@@ -43,14 +43,14 @@ def disagreements(architecture: Architecture, table: CostTable) -> Iterator[str]
             yield f"{name}: {theirs}, expected {expected} (training memory {ours}, measured {step}): {architecture}"
 
 
-def counted_flops(network: Network) -> int:
+def counted_flops(network: NetworkModule) -> int:
     """By torch's own counter, one image."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(1, *network.graph.operations[0].shape))
     return int(counter.get_total_flops())
 
 
-def ptflops_macs(network: Network) -> int:
+def ptflops_macs(network: NetworkModule) -> int:
     """By ptflops, less one for each output of a layer with a bias, which it counts besides."""
     shape = network.graph.operations[0].shape
     with contextlib.redirect_stdout(io.StringIO()):

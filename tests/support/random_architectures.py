@@ -27,7 +27,7 @@ from cspnas.space.stage_resolution import dense_stage
 if TYPE_CHECKING:
     import random
 
-    from cspnas.training.module import Network
+    from cspnas.training.module import NetworkModule
 
 
 def random_architecture(rng: random.Random) -> Architecture:
@@ -166,7 +166,7 @@ def _draw_residual_stage(rng: random.Random, channels: int, family: str) -> Stag
     )
 
 
-def randomise(network: Network) -> None:
+def randomise(network: NetworkModule) -> None:
     """Weights, biases and running statistics as no fresh network has them, so that a forgotten one shows."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -176,7 +176,7 @@ def randomise(network: Network) -> None:
             nn.init.uniform_(module.running_var, 0.5, 2.0)
 
 
-def run_without_reuse(graph: Graph, network: Network, image: Tensor) -> Tensor:
+def run_without_reuse(graph: Graph, network: NetworkModule, image: Tensor) -> Tensor:
     """The output of `graph` with the layers of `network`: every value a tensor of its own, kept to the end."""
     activations = {
         "relu": lambda x: x.clamp(min=0),

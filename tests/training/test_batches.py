@@ -13,7 +13,7 @@ from torch import Tensor
 from cspnas.data.datasets import DataSet, Split
 from cspnas.network.wiring import wire
 from cspnas.training.batches import Batch, Batches, InMemoryBatches
-from cspnas.training.module import Network, initialise
+from cspnas.training.module import NetworkModule, initialise
 from cspnas.training.recipe import Recipe
 from cspnas.training.train import train
 
@@ -40,7 +40,7 @@ class OnDisk:
 
 
 def losses(data: Batches) -> list[float]:
-    network = Network(wire(architecture()))
+    network = NetworkModule(wire(architecture()))
     initialise(network, 3)
     return [epoch.loss for epoch in train(network, data, Recipe(epochs=2, batch_size=48, shift=1), 3).curve]
 

@@ -20,10 +20,10 @@ from small_networks import architecture, data
 from cspnas.io.atomic_write import remove
 from cspnas.network.wiring import wire
 from cspnas.training import checkpoint
-from cspnas.training.checkpoint import Keeper, key_of
-from cspnas.training.module import Network, initialise
+from cspnas.training.checkpoint import Checkpointer, checkpoint_key
+from cspnas.training.module import NetworkModule, initialise
 from cspnas.training.recipe import Recipe
-from cspnas.training.train import Epoch, Standing, Trained, train
+from cspnas.training.train import Epoch, TrainingResult, TrainingState, train
 
 RECIPE = Recipe(epochs=3, batch_size=20, precision="float32", shift=1)  # 10 steps an epoch
 DIGEST = wire(architecture()).digest()
@@ -33,32 +33,34 @@ class Cut(BaseException):
     """The end of a process."""
 
 
-class CutAt(Keeper):
+class CutAt(Checkpointer):
     """Keeps at every step, and is killed after the `left`-th."""
 
     left = 0
 
-    def keep(self, standing: Standing) -> None:
+    def keep(self, standing: TrainingState) -> None:
         super().keep(standing)
         self.left -= 1
         if not self.left:
             raise Cut
 
 
-def run(keeper: Keeper | None, micro_batch: int | None = None) -> tuple[dict[str, torch.Tensor], Trained, list[Epoch]]:
-    network, heard = Network(wire(architecture())), list[Epoch]()
+def run(
+    keeper: Checkpointer | None, micro_batch: int | None = None
+) -> tuple[dict[str, torch.Tensor], TrainingResult, list[Epoch]]:
+    network, heard = NetworkModule(wire(architecture())), list[Epoch]()
     initialise(network, 5)
     trained = train(network, data(), RECIPE, 5, heard.append, micro_batch=micro_batch, keeper=keeper)
     return network.state_dict(), trained, heard
 
 
 def key(seed: int = 5, micro_batch: int | None = None) -> dict[str, object]:
-    return key_of(DIGEST, data(), RECIPE, seed, micro_batch)
+    return checkpoint_key(DIGEST, data(), RECIPE, seed, micro_batch)
 
 
-def said(path: Path, **options: int) -> tuple[Keeper, list[str]]:
+def said(path: Path, **options: int) -> tuple[Checkpointer, list[str]]:
     lines: list[str] = []
-    return Keeper(path, key(**options), lines.append, seconds=0), lines
+    return Checkpointer(path, key(**options), lines.append, seconds=0), lines
 
 
 def cut(path: Path, steps: int, micro_batch: int | None = None) -> None:
@@ -68,7 +70,7 @@ def cut(path: Path, steps: int, micro_batch: int | None = None) -> None:
         run(keeper, micro_batch)
 
 
-def assert_same(one: tuple[dict[str, torch.Tensor], Trained, list[Epoch]], other: object) -> None:
+def assert_same(one: tuple[dict[str, torch.Tensor], TrainingResult, list[Epoch]], other: object) -> None:
     (weights, trained, heard), (weights2, trained2, heard2) = one, other  # type: ignore[misc]
     assert weights.keys() == weights2.keys()
     assert all(torch.equal(weights[name], weights2[name]) for name in weights)
@@ -84,7 +86,7 @@ def test_cut_at_any_step_it_ends_in_the_same_bits(tmp_path: Path, steps: int, mi
     path = tmp_path / "folder" / "a.safetensors"
     cut(path, steps, micro_batch)
     lines: list[str] = []
-    keeper = Keeper(path, key(micro_batch=micro_batch), lines.append, seconds=0)
+    keeper = Checkpointer(path, key(micro_batch=micro_batch), lines.append, seconds=0)
     assert keeper.threads == torch.get_num_threads()
     resumed = run(keeper, micro_batch)
     assert lines == [f"{path}: going on from epoch {(steps - 1) // 10 + 1}, step {(steps - 1) % 10 + 1}"]
@@ -103,7 +105,7 @@ def test_cut_again_and_again(tmp_path: Path) -> None:
 
 def test_it_is_written_when_it_is_time_and_not_before(tmp_path: Path) -> None:
     now = [0.0]
-    keeper = Keeper(tmp_path / "a", key(), lambda text: None, seconds=60, clock=lambda: now[0])
+    keeper = Checkpointer(tmp_path / "a", key(), lambda text: None, seconds=60, clock=lambda: now[0])
     writes = []
     real = keeper._write
     keeper._write = lambda standing: (writes.append(now[0]), real(standing))  # type: ignore[method-assign,assignment,func-returns-value]

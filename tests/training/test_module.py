@@ -23,7 +23,7 @@ from cspnas.network.operations import ACTIVATIONS
 from cspnas.network.wiring import wire
 from cspnas.space.stage_resolution import dense_stage, split
 from cspnas.training.measured_memory import LiveStorages, measured_peak, parameters_of
-from cspnas.training.module import Network, fold, initialise
+from cspnas.training.module import NetworkModule, fold, initialise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,9 +151,9 @@ def described(wiring: str) -> Architecture:
     return Architecture("densenet", (3, 16, 16), 7, Stem(12, kernel=3, stride=2), tuple(stages))
 
 
-def twins(wiring: str) -> tuple[Network, HandWritten]:
+def twins(wiring: str) -> tuple[NetworkModule, HandWritten]:
     """Both networks with the same weights, copied over in order."""
-    network, hand = Network(wire(described(wiring))), HandWritten(wiring)
+    network, hand = NetworkModule(wire(described(wiring))), HandWritten(wiring)
     randomise(network)
     ours, theirs = list(network.state_dict().values()), hand.state_dict()
     assert [tensor.shape for tensor in ours] == [tensor.shape for tensor in theirs.values()]
@@ -189,7 +189,7 @@ def test_outputs_gradients_and_running_statistics_in_training_are_those_of_the_h
 def test_parameters_are_counted_as_the_hand_written_wiring_has_them(wiring: str) -> None:
     counted = sum(parameter.numel() for parameter in HandWritten(wiring).parameters())
     graph = wire(described(wiring))
-    assert parameters_of(Network(graph)) == cost_of(graph).params == counted
+    assert parameters_of(NetworkModule(graph)) == cost_of(graph).params == counted
 
 
 def test_the_four_wirings_differ_from_each_other() -> None:
@@ -200,7 +200,7 @@ def test_the_four_wirings_differ_from_each_other() -> None:
 def test_part1_of_the_split_goes_around_the_block() -> None:
     """split_ratio is the share routed around: the first channels are the last of a `last` stage's output, unchanged."""
     graph = wire(described("last"))
-    network = Network(graph).eval()
+    network = NetworkModule(graph).eval()
     names = [op.name for op in graph.operations]
     images = torch.randn(2, 3, 16, 16)
     with torch.no_grad():
@@ -215,7 +215,7 @@ def test_part1_of_the_split_goes_around_the_block() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_folding_keeps_the_outputs_of_any_architecture(seed: int) -> None:
     graph = wire(random_architecture(random.Random(seed)))
-    network = Network(graph).eval()
+    network = NetworkModule(graph).eval()
     randomise(network)
     images = torch.randn(2, *graph.operations[0].shape)
     with torch.no_grad():
@@ -224,7 +224,7 @@ def test_folding_keeps_the_outputs_of_any_architecture(seed: int) -> None:
 
 
 def test_folding_leaves_the_network_as_it_was_and_shares_no_weights_with_it() -> None:
-    network = Network(wire(described("both"))).train()
+    network = NetworkModule(wire(described("both"))).train()
     randomise(network)
     before = copy.deepcopy(network.state_dict())
     folded = fold(network)
@@ -237,7 +237,7 @@ def test_folding_leaves_the_network_as_it_was_and_shares_no_weights_with_it() ->
 
 
 def test_a_folded_network_has_no_norm_left_and_a_bias_in_each_convolution() -> None:
-    folded = fold(Network(wire(described("both"))))
+    folded = fold(NetworkModule(wire(described("both"))))
     kinds = [type(module) for module in folded.modules()]
     assert nn.BatchNorm2d not in kinds
     convolutions = [module for module in folded.modules() if isinstance(module, nn.Conv2d)]
@@ -249,7 +249,7 @@ def test_folding_carries_a_convolutions_own_bias_into_the_folded_one() -> None:
     builder = GraphBuilder((3, 5, 5))
     x = builder.add("conv", "a.conv", 0, out_channels=4, kernel=3, padding=1, bias=True)
     builder.add("norm", "a.norm", x)
-    network = Network(builder.graph()).eval()
+    network = NetworkModule(builder.graph()).eval()
     randomise(network)
     images = torch.randn(2, 3, 5, 5)
     with torch.no_grad():
@@ -263,7 +263,7 @@ def test_initialise_gives_the_same_weights_for_a_seed_whatever_torchs_own_genera
     networks = []
     for noise in (1, 2):
         torch.manual_seed(noise)
-        networks.append(Network(wire(described("both"))))
+        networks.append(NetworkModule(wire(described("both"))))
         initialise(networks[-1], 5)
     first, second = (network.state_dict() for network in networks)
     assert list(first) == list(second)
@@ -271,7 +271,7 @@ def test_initialise_gives_the_same_weights_for_a_seed_whatever_torchs_own_genera
 
 
 def test_initialise_differs_between_seeds_in_every_drawn_layer() -> None:
-    network = Network(wire(described("both")))
+    network = NetworkModule(wire(described("both")))
     drawn = []
     for seed in (0, 1):
         initialise(network, seed)
@@ -281,7 +281,7 @@ def test_initialise_differs_between_seeds_in_every_drawn_layer() -> None:
 
 
 def test_initialise_leaves_torchs_own_generator_alone() -> None:
-    network = Network(wire(described("plain")))
+    network = NetworkModule(wire(described("plain")))
     before = torch.get_rng_state()
     initialise(network, 3)
     assert torch.equal(before, torch.get_rng_state())
@@ -289,7 +289,7 @@ def test_initialise_leaves_torchs_own_generator_alone() -> None:
 
 def test_initialise_draws_convolutions_kaiming_fan_out_and_a_small_linear_layer() -> None:
     stage = Stage(1, 64, 128, 256, pool=False)
-    network = Network(wire(Architecture("densenet", (3, 8, 8), 100, Stem(64), (stage,))))
+    network = NetworkModule(wire(Architecture("densenet", (3, 8, 8), 100, Stem(64), (stage,))))
     initialise(network, 0)
     grow = network.layer("stage1.block.layer1.grow.conv").weight
     assert grow.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.02)
@@ -304,7 +304,7 @@ def test_initialise_draws_convolutions_kaiming_fan_out_and_a_small_linear_layer(
 def test_state_dict_names_say_where_a_layer_stands() -> None:
     stage = replace(described("both").stages[0], depth=2, csp=Csp("both", 3, 9, 17))
     architecture = replace(described("both"), stages=(stage,))
-    names = [name for name in Network(wire(architecture)).state_dict() if name.endswith("weight")]
+    names = [name for name in NetworkModule(wire(architecture)).state_dict() if name.endswith("weight")]
     assert names == [
         "stem.conv.weight",
         "stem.norm.weight",
@@ -325,7 +325,7 @@ def test_state_dict_names_say_where_a_layer_stands() -> None:
 
 
 def test_a_deep_copy_runs_on_weights_of_its_own() -> None:
-    network = Network(wire(described("first"))).eval()
+    network = NetworkModule(wire(described("first"))).eval()
     images = torch.randn(2, 3, 16, 16)
     with torch.no_grad():
         before = network(images)
@@ -343,7 +343,7 @@ def test_a_deep_copy_runs_on_weights_of_its_own() -> None:
 @pytest.mark.parametrize("wiring", WIRINGS)
 def test_a_real_run_on_the_cpu_peaks_at_the_predicted_bytes(wiring: str) -> None:
     graph = wire(described(wiring))
-    folded = fold(Network(graph))
+    folded = fold(NetworkModule(graph))
     images = torch.randn(2, 3, 16, 16)
     tracker = LiveStorages(folded.parameters())
     with torch.inference_mode(), tracker:
@@ -358,7 +358,7 @@ def test_each_value_is_freed_when_its_last_reader_has_run() -> None:
     x = 0
     for number in range(8):
         x = builder.add("conv", f"layer{number}", x, out_channels=4)
-    network = Network(builder.graph())
+    network = NetworkModule(builder.graph())
     made: list[weakref.ref[Tensor]] = []
     alive: list[int] = []
     for number in range(8):
@@ -371,7 +371,7 @@ def test_each_value_is_freed_when_its_last_reader_has_run() -> None:
 
 
 def test_a_network_dies_with_its_last_reference_without_the_garbage_collector() -> None:
-    network = Network(wire(described("both")))
+    network = NetworkModule(wire(described("both")))
     weight = weakref.ref(network.layer("stem.conv").weight)
     del network
     assert weight() is None
@@ -383,7 +383,7 @@ def test_a_network_dies_with_its_last_reference_without_the_garbage_collector() 
 @pytest.mark.parametrize("folded", [False, True], ids=["unfolded", "folded"])
 @pytest.mark.parametrize("wiring", ["last", "both"])
 def test_torch_export_takes_the_network_and_keeps_its_outputs(wiring: str, folded: bool) -> None:
-    network = Network(wire(described(wiring))).eval()
+    network = NetworkModule(wire(described(wiring))).eval()
     randomise(network)
     network = fold(network) if folded else network
     example, images = torch.randn(2, 3, 16, 16), torch.randn(2, 3, 16, 16)
@@ -454,7 +454,7 @@ def two_stages(genes: dict[str, Any]) -> Architecture:
 
 def output_of(architecture: Architecture) -> Tensor:
     """The logits of two fixed images, weights drawn from one seed."""
-    network = Network(wire(architecture)).eval()
+    network = NetworkModule(wire(architecture)).eval()
     initialise(network, 0)
     with torch.no_grad():
         return network(images_of_one_stage())

@@ -27,13 +27,13 @@ from cspnas.network.graph import GraphBuilder
 from cspnas.network.operations import ACTIVATIONS, IN_PLACE_ACTIVATIONS
 from cspnas.network.wiring import wire
 from cspnas.space.stage_resolution import dense_stage
-from cspnas.training.module import Network, fold, initialise
+from cspnas.training.module import NetworkModule, fold, initialise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def small(activation: str = "relu", norm: NormOrder = "after") -> Network:
+def small(activation: str = "relu", norm: NormOrder = "after") -> NetworkModule:
     """Two CSP stages on images of 3 x 16 x 16, 7 classes, 12 features before the head."""
     stages = [
         dense_stage(
@@ -48,7 +48,7 @@ def small(activation: str = "relu", norm: NormOrder = "after") -> Network:
         )
         for pool in (True, False)
     ]
-    network = Network(wire(Architecture("densenet", (3, 16, 16), 7, Stem(12), tuple(stages), activation, norm)))
+    network = NetworkModule(wire(Architecture("densenet", (3, 16, 16), 7, Stem(12), tuple(stages), activation, norm)))
     initialise(network, 0)
     torch.manual_seed(0)
     randomise(network)
@@ -104,10 +104,10 @@ CHANGES: dict[str, Callable[[Any], nn.Module]] = {
 }
 
 
-def changed(seed: int) -> Network:
+def changed(seed: int) -> NetworkModule:
     """A random network of any family in which each layer but the first and last may be another."""
     rng = random.Random(seed)
-    network = Network(wire(random_architecture(rng))).double()
+    network = NetworkModule(wire(random_architecture(rng))).double()
     randomise(network)
     layers = [op.name for op in network.graph.operations if op.kind in ("conv", "norm")]
     kept, every = rng.random() < 0.5, CHANGES[rng.choice(list(CHANGES))]
@@ -147,7 +147,7 @@ def test_an_activation_behind_an_identity_leaves_the_callers_image_and_other_rea
         norm = builder.add("norm", f"norm{source}", source)
         act = builder.add("act", f"act{source}", norm)
     builder.add("add", "sum", x, act)
-    network = Network(builder.graph()).eval()
+    network = NetworkModule(builder.graph()).eval()
     network.norm0 = network.norm1 = nn.Identity()
     image = images()[:, :, :4, :4].contiguous()
     before, conv = image.clone(), outputs(network.conv, image)
@@ -286,7 +286,7 @@ def test_backward_hooks_fire_on_every_layer_and_change_no_gradient(activation: s
 
 @pytest.mark.parametrize("seed", range(20))
 def test_any_network_is_pickled_and_gives_the_same_outputs(seed: int) -> None:
-    network = Network(wire(random_architecture(random.Random(seed)))).eval()
+    network = NetworkModule(wire(random_architecture(random.Random(seed)))).eval()
     randomise(network)
     batch = torch.randn(2, *network.graph.operations[0].shape)
     for one in (network, fold(network)):
@@ -323,7 +323,7 @@ def test_a_loaded_network_is_trained_on_like_the_one_that_was_saved() -> None:
 # Compiled and traced --------------------------------------------------------------------------------------------------
 
 
-def altered() -> Network:
+def altered() -> NetworkModule:
     """With a new head, an identity for a norm, and a hook that changes a result."""
     network = small()
     network.head.linear = nn.Linear(network.head.linear.in_features, 3)
@@ -355,7 +355,7 @@ def test_a_network_with_a_hook_compiles_in_one_graph() -> None:
     torch.testing.assert_close(outputs(compiled), outputs(network))
 
 
-TRACERS: dict[str, Callable[[Network], Any]] = {
+TRACERS: dict[str, Callable[[NetworkModule], Any]] = {
     "fx": torch.fx.symbolic_trace,
     "export": lambda network: torch.export.export(network, (images(),)).module(),
     "export, strict": lambda network: torch.export.export(network, (images(),), strict=True).module(),

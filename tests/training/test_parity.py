@@ -18,7 +18,7 @@ from torch.nn import functional
 from cspnas.documents.architecture_file import find_architecture, read_architecture
 from cspnas.network.architecture import Architecture
 from cspnas.network.wiring import wire
-from cspnas.training.module import Network
+from cspnas.training.module import NetworkModule
 
 SIZE = 64
 WITH_WEIGHTS = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
@@ -30,7 +30,7 @@ def reference(name: str) -> Architecture:
     return replace(architecture, input_shape=(3, SIZE, SIZE))
 
 
-def our_layers(network: Network) -> dict[str, Any]:
+def our_layers(network: NetworkModule) -> dict[str, Any]:
     """Name to layer of those with weights, in running order."""
     return {op.name: network.layer(op.name) for op in network.graph.operations if op.kind in ("conv", "norm", "linear")}
 
@@ -65,7 +65,7 @@ def parity(name: str, theirs: nn.Module, permutations: dict[str, Tensor] | None 
     channels) are ours.
     """
     prepare(theirs)
-    network = Network(wire(reference(name))).eval()
+    network = NetworkModule(wire(reference(name))).eval()
     layers = our_layers(network)
     for (key, our), their in zip(layers.items(), their_layers(theirs), strict=True):
         state = dict(their.state_dict())
@@ -215,7 +215,7 @@ def in_file_order(layers: dict[str, Any]) -> list[Any]:
 
 @pytest.mark.parametrize("name", DARKNET)
 def test_darknet(name: str) -> None:
-    network = Network(wire(reference(name)))
+    network = NetworkModule(wire(reference(name)))
     prepare(network)
     images = torch.randn(2, 3, SIZE, SIZE)
     with torch.no_grad():

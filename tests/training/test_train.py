@@ -18,13 +18,13 @@ from cspnas.network.serialization import architecture_to
 from cspnas.network.wiring import wire
 from cspnas.space.stage_resolution import dense_stage
 from cspnas.training.evaluation import Evaluator, pack_bits, unpack_bits
-from cspnas.training.module import Network, initialise
+from cspnas.training.module import NetworkModule, initialise
 from cspnas.training.recipe import Recipe, recipe_digest, training_seed
 from cspnas.training.train import Epoch, augment, faster_precision, learning_rate, predict_correct, train
 
 
-def trained(seed: int, recipe: Recipe) -> tuple[Network, list[float], np.ndarray]:
-    network = Network(wire(architecture()))
+def trained(seed: int, recipe: Recipe) -> tuple[NetworkModule, list[float], np.ndarray]:
+    network = NetworkModule(wire(architecture()))
     initialise(network, seed)
     result = train(network, data(), recipe, seed)
     return network, [epoch.loss for epoch in result.curve], result.correct
@@ -50,7 +50,7 @@ def test_it_learns_a_task_that_can_be_learnt_and_reports_the_last_epoch() -> Non
 
 def test_a_loss_that_is_not_finite_stops_at_once_as_diverged() -> None:
     seen = []
-    network = Network(wire(architecture()))
+    network = NetworkModule(wire(architecture()))
     initialise(network, 0)
     with torch.no_grad():
         network.layer("head.linear").weight.fill_(float("inf"))
@@ -63,7 +63,7 @@ def test_a_loss_that_is_not_finite_stops_at_once_as_diverged() -> None:
 def test_a_loss_that_explodes_but_stays_finite_ends_the_training_as_diverged() -> None:
     """At a learning rate of 256 the losses of the first epoch average about 6e13: every one of them is finite."""
     seen: list[Epoch] = []
-    network = Network(wire(architecture()))
+    network = NetworkModule(wire(architecture()))
     initialise(network, 0)
     recipe = Recipe(epochs=3, batch_size=20, learning_rate=256, precision="float32")
     with pytest.raises(

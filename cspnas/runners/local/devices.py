@@ -56,7 +56,7 @@ def _cpu_workers(workers: int, training: Callable[[], int]) -> int:
             f"{workers} workers",
             expected=f"at most {MOST_PER_CORE * cores}, {MOST_PER_CORE} for each of {cores} cores",
             where="--workers",
-            do="leave it out for one per core",
+            hint="leave it out for one per core",
         )
     wanted = workers or cores
     if DeviceBudget("this machine", free_memory(), AMPLE, training(), cores).by_memory >= wanted:
@@ -120,5 +120,5 @@ def gpus_for(choice: str) -> list[int]:
             raise InputError(f"GPU {missing[0]}", expected=f"one of the {len(here)} GPUs here", where="--device")
         return chosen
     if not here:
-        raise InputError("no GPU", expected="at least one for cuda", where="--device", do="use --device cpu")
+        raise InputError("no GPU", expected="at least one for cuda", where="--device", hint="use --device cpu")
     return here

@@ -54,8 +54,8 @@ class LocalRunner:
                 log.write_bytes(b"")
                 self._workers.append(spawn(device, self._evaluator, log, memory_kills))
         except OSError as error:
-            do = "free some disk space, or choose another --storage"
-            raise StorageError(f"{error.filename or self.folder}: {error.strerror}; {do}") from None
+            hint = "free some disk space, or choose another --storage"
+            raise StorageError(f"{error.filename or self.folder}: {error.strerror}; {hint}") from None
 
     def submit(self, slot: int, work: Work) -> None:
         """Send it to the slot's worker, which may still be importing."""

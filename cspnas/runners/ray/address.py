@@ -36,8 +36,8 @@ def reach(address: str) -> None:
 
 
 def _nobody(address: str, why: str) -> InputError:
-    do = "start one with `ray start --head`, or use --address local"
-    return InputError(f"no Ray cluster at {address} ({why})", expected="one", where="--address", do=do)
+    hint = "start one with `ray start --head`, or use --address local"
+    return InputError(f"no Ray cluster at {address} ({why})", expected="one", where="--address", hint=hint)
 
 
 def _speaks_grpc(address: str) -> bool:

@@ -35,7 +35,7 @@ def slots_of(nodes: list[Node], study: Study, device: str, per_gpu: int | None) 
     """
     with_gpu = [node for node in nodes if node.gpus]
     if device == "cuda" and not with_gpu:
-        raise InputError("no GPU in the cluster", expected="at least one", where="--device", do="use --device cpu")
+        raise InputError("no GPU in the cluster", expected="at least one", where="--device", hint="use --device cpu")
     if device == "cpu" or not with_gpu:
         count = sum(node.cpus for node in nodes)
         return Slots(min(study.workers or count, count), "cpu", 0.0, tuple(node.identifier for node in nodes))

@@ -60,8 +60,8 @@ def quiet_ray() -> Any:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     missing = [name for name in ("ray", "pandas", "pyarrow", "tensorboardX") if find_spec(name) is None]
     if missing:
-        do = "pip install 'cspnas[ray]'"
-        raise InputError(f"no {missing[0]}", expected="Ray with Ray Tune", where="--runner ray", do=do)
+        hint = "pip install 'cspnas[ray]'"
+        raise InputError(f"no {missing[0]}", expected="Ray with Ray Tune", where="--runner ray", hint=hint)
     import ray
 
     logging.getLogger("ray").setLevel(logging.CRITICAL)
@@ -83,7 +83,7 @@ def _connect(ray: Any, address: str, workers: int) -> None:
             f"no connection ({first})",
             expected="a Ray cluster",
             where=f"--address {address}",
-            do="a cluster that asks for a token needs RAY_AUTH_MODE=token",
+            hint="a cluster that asks for a token needs RAY_AUTH_MODE=token",
         ) from None
 
 

@@ -73,12 +73,12 @@ class Mail:
         self.events.put(("began", ticket, None))
         return None if about["shared"] else training.kept
 
-    def cancel(self, ticket: str, failure: dict[str, Any]) -> None:
+    def cancel(self, ticket: str, training_failure: dict[str, Any]) -> None:
         """Its worker is to be killed; nothing where the training has ended."""
         trial_id = self.trial_ids.get(ticket, "")
         training = self.trainings.get(trial_id)
         if training is not None:
-            training.cancelled = failure
+            training.cancelled = training_failure
             self.cancelled.put(trial_id)
 
     def post(self, kind: str, trial_id: str, detail: Any) -> None:
@@ -159,10 +159,10 @@ class Events(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """The driver decides whether it is tried again."""
         self._running.pop(trial.trial_id, None)
-        MAIL.post("failed", trial.trial_id, failure(Path(trial.error_file).read_text()))
+        MAIL.post("failed", trial.trial_id, training_failure(Path(trial.error_file).read_text()))
 
 
-def failure(text: str) -> dict[str, Any]:
+def training_failure(text: str) -> dict[str, Any]:
     """Kind and message of what Ray wrote about a trial: its memory did not suffice, or its process (crashed) or its node
     (lost) has gone.
     """

@@ -254,8 +254,8 @@ def _new_folder(folder: Path) -> Path:
         except FileExistsError:
             number += 1
         except OSError as error:
-            do = "free some disk space, or choose another --storage"
-            raise StorageError(f"{error.filename or folder}: {error.strerror}; {do}") from None
+            hint = "free some disk space, or choose another --storage"
+            raise StorageError(f"{error.filename or folder}: {error.strerror}; {hint}") from None
 
 
 def _unpack(archive: bytes, folder: Path) -> None:
