@@ -156,7 +156,11 @@ class SearchDocument(_Model):
         default=40, description="trainings in all, confirmations included"
     )
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(default=0, description="of the sampler and of every training")
-    confirm: Share = Field(default=0.25, description="share of the trainings that re-train the front with new seeds")
+    confirm: Share = Field(
+        default=0.25,
+        description="share of the trainings that repeat a network with a new seed: by turns one of the front and one of the "
+        "baselines beside it",
+    )
     workers: Annotated[int, Field(ge=0, le=4096)] = Field(default=0, description="processes; 0 = one per core or GPU")
     timeout: Annotated[Annotated[float, Field(ge=0, le=1e7)], BeforeValidator(_number)] = Field(
         default=0.0, description="seconds for one training, then its worker counts as hung; 0 = generous, from its work"

@@ -22,8 +22,8 @@ class Baselines:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """`trials`: trainings in all; `confirm_share` of them re-train the front with new seeds. `time_limit` in seconds;
-    `timeout` in seconds for one training, 0: generous.
+    """`trials`: trainings in all; `confirm_share` of them repeat networks with new seeds, by turns one of the front and one
+    of the baselines beside it. `time_limit` in seconds; `timeout` in seconds for one training, 0: generous.
     """
 
     space_name: str
