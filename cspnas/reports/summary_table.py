@@ -36,10 +36,14 @@ class Column:
         return max(map(len, [*self.heading, *self.cells]), default=0)
 
 
+class Below(str):
+    """A line of a table that goes on with the line above."""
+
+
 def print_summary(summary: dict[str, Any], *, wide: bool = False) -> None:
     """The front with its knee, the baselines beside it, and what the search won."""
     for line in front_table(summary, width(), wide=wide):
-        _print(line, style="dim" if line.startswith(INDENT) else None)
+        _print(line, style="dim" if isinstance(line, Below) else None)
     for line in sentences(summary):
         _print(wrapped(line))
 
@@ -133,9 +137,9 @@ def _joined(columns: list[Column], cells: list[str]) -> str:
     )
 
 
-def _below(told: list[str], stages: str, room: int) -> list[str]:
+def _below(told: list[str], stages: str, room: int) -> list[Below]:
     text = "; ".join([*filter(None, [", ".join(told)]), stages])
-    return wrapped(INDENT + text, room, INDENT + GAP).splitlines()
+    return [Below(line) for line in wrapped(INDENT + text, room, INDENT + GAP).splitlines()]
 
 
 def _stages_heading(summary: dict[str, Any]) -> str:

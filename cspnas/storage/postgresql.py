@@ -50,7 +50,9 @@ def new_engine(url: sa.URL, **options: Any) -> sa.Engine:
         return sa.create_engine(url, **options)
     except ModuleNotFoundError:
         raise InputError(
-            "no psycopg in this environment", expected="the driver of PostgreSQL", hint="pip install 'cspnas[postgres]'"
+            "no psycopg in this environment",
+            expected="the driver of PostgreSQL",
+            hint="in the checkout of cspnas: .venv/bin/pip install -c constraints.txt -e '.[postgres]'",
         ) from None
 
 

@@ -28,8 +28,8 @@ class Baselines:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """`trials`: trainings in all; `confirm_share` of them re-train the front with new seeds. `time_limit` in seconds;
-    `timeout` in seconds for one training, 0: generous.
+    """`trials`: trainings in all; `confirm_share` of them repeat networks with new seeds, by turns one of the front and one
+    of the baselines beside it. `time_limit` in seconds; `timeout` in seconds for one training, 0: generous.
     """
 
     space_name: str
@@ -41,7 +41,11 @@ class Study:
     sampler: Annotated[str, _SAMPLERS] = "cost-aware"
     trials: Annotated[int, Interval(ge=1, le=1_000_000), "trainings in all, confirmations included"] = 40
     seed: Annotated[int, Interval(ge=0, lt=2**63), "of the sampler and of every training"] = 0
-    confirm_share: Annotated[Share, "share of the trainings that re-train the front with new seeds"] = 0.25
+    confirm_share: Annotated[
+        Share,
+        "share of the trainings that repeat a network with a new seed: by turns one of the front and one of the "
+        "baselines beside it",
+    ] = 0.25
     workers: Annotated[int, Interval(ge=0, le=4096), "processes; 0 = one per core or GPU"] = 0
     time_limit: float | None = None
     timeout: Annotated[

@@ -73,11 +73,14 @@ def test_a_search_has_one_display_that_stays_in_place_and_a_table_with_every_num
         shown = seen.lines
     summary = json.loads(cspnas(folder, "front", "tiny", "--json").stdout)
     heading = next(line for line in shown if "accuracy" in line and "FLOPs" in line)
-    assert heading.split()[:3] == ["FLOPs", "accuracy", "memory"]
+    assert heading.split()[:4] == ["trial", "FLOPs", "accuracy", "memory"]
     for row in [*summary["front"], *summary["baselines"]["plain"], *summary["baselines"]["csp"]]:
         figures = [format_objective("flops", row["flops"]), format_objective("accuracy", row["accuracy"])]
         figures += [format_objective("peak_memory", row["peak_memory_bytes"])]
         assert any(_has(line, figures) and below.strip() == row["wiring"] for line, below in pairwise(shown))
+        dim = re.findall(r"\x1b\[2m([^\x1b]*)\x1b\[0m", seen.raw.decode())
+        assert any(line.strip() == row["wiring"] for line in dim)
+        assert not any(_has(line, figures) for line in dim)
 
 
 def _has(line: str, figures: list[str]) -> bool:

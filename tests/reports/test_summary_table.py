@@ -15,7 +15,7 @@ from cspnas.network.serialization import architecture_to
 from cspnas.objectives.objectives import OBJECTIVES, format_objective, with_unit
 from cspnas.reports.stage_notation import wiring
 from cspnas.reports.summary import summarise
-from cspnas.reports.summary_table import front_table
+from cspnas.reports.summary_table import Below, front_table
 from cspnas.runners.protocol import Work
 from cspnas.space.search_space import SearchSpace, StageChoices
 from cspnas.storage.open_study import open_study
@@ -64,7 +64,7 @@ def test_the_objectives_come_first_in_their_order_and_every_figure_is_there_whol
     summary = summary_of(tmp_path, objectives)
     table = front_table(summary, columns)
     assert max(map(len, table)) <= columns and "…" not in "\n".join(table)
-    assert titles(table)[: len(first)] == first
+    assert titles(table)[: 1 + len(first)] == ["trial", *first]
     networks = [*summary["front"], *summary["baselines"]["plain"], *summary["baselines"]["csp"]]
     for shown in (table, front_table(summary, columns, wide=True)):
         for row, text in zip(networks, blocks(shown), strict=True):
@@ -74,10 +74,10 @@ def test_the_objectives_come_first_in_their_order_and_every_figure_is_there_whol
 
 
 def blocks(table: list[str]) -> list[str]:
-    """Each network's line with those below it that are indented, on one line."""
+    """Each network's line with those below it, on one line."""
     found: list[str] = []
     for line in table[next(n for n, line in enumerate(table) if line.startswith("---")) + 1 :]:
-        if re.match(r" {4}(  )?\S", line):
+        if isinstance(line, Below):
             found[-1] += f" {line.strip()}"
         elif not line.startswith("baselines "):
             found.append(line.strip())
@@ -86,10 +86,10 @@ def blocks(table: list[str]) -> list[str]:
 
 def test_costs_that_are_no_objectives_are_shown_where_there_is_room(tmp_path: Path) -> None:
     summary = summary_of(tmp_path, "accuracy, latency, flops")
-    shown = {columns: titles(front_table(summary, columns)) for columns in (50, 80)}
-    assert shown[50] == ["accuracy", "latency", "FLOPs", "± s.e.", "seeds"]
-    assert shown[80] == [*shown[50], "params", "memory"]
-    assert titles(front_table(summary, 50, wide=True))[:7] == shown[80]
+    shown = {columns: titles(front_table(summary, columns)) for columns in (57, 80)}
+    assert shown[57] == ["trial", "accuracy", "latency", "FLOPs", "± s.e.", "seeds"]
+    assert shown[80] == [*shown[57], "params", "memory"]
+    assert titles(front_table(summary, 57, wide=True))[:8] == shown[80]
 
 
 @pytest.mark.parametrize("ratio", ["0.25", "[0.25, 0.3]"])

@@ -60,7 +60,7 @@ def quiet_ray() -> Any:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     missing = [name for name in ("ray", "pandas", "pyarrow", "tensorboardX") if find_spec(name) is None]
     if missing:
-        hint = "pip install 'cspnas[ray]'"
+        hint = "in the checkout of cspnas: .venv/bin/pip install -c constraints.txt -e '.[ray]'"
         raise InputError(f"no {missing[0]}", expected="Ray with Ray Tune", where="--runner ray", hint=hint)
     import ray
 
