@@ -49,7 +49,7 @@ class StageChoices:
     split: Annotated[
         tuple[Split, ...],
         "how the parts are made: slice of the input, project (two 1x1), expand (one 1x1, cut in two); "
-        "slice where not said, project in resnet, resnext and darknet",
+        "slice where not said, project in families of residual blocks",
     ] = ("slice",)
     taps: Annotated[tuple[Taps, ...], "what the block hands to the fusion; last where not said"] = ()
     pool: Annotated[
