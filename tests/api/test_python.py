@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -151,3 +152,12 @@ def test_a_training_gives_a_network_and_what_made_it(folder: Path) -> None:
     assert [epoch.accuracy for epoch in heard] == [trained.validation_accuracy]
     assert trained.test_images == 2000 and trained.test_accuracy is not None and trained.test_accuracy > 0.1
     assert trained.report["versions"]["cspnas"] == cspnas.__version__
+
+
+def test_the_readmes_example_runs(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (code,) = (block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "cspnas.search" in block)
+    assert len(code.splitlines()) <= 22
+    done = python(tmp_path, code + "\nprint(module(__import__('torch').zeros(2, 1, 28, 28)).shape)")
+    assert done.returncode == 0, done.stderr
+    assert "4 of 4" in done.stdout and done.stdout.endswith("torch.Size([2, 3])\n")
