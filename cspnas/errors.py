@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 
 class CspnasError(Exception):
     """The work failed: one line for the user. The command line exits with `exit_code`."""
@@ -32,9 +34,20 @@ class StorageError(CspnasError):
     exit_code = 2
 
 
-class TrainingError(CspnasError):
-    """A training that ended early. `kind` is one of diverged, out of memory, timeout, crashed, lost, bad data."""
+class FailureKind(StrEnum):
+    """Why a training gave no result."""
 
-    def __init__(self, kind: str, message: str) -> None:
+    DIVERGED = "diverged"
+    OUT_OF_MEMORY = "out of memory"
+    TIMEOUT = "timeout"
+    CRASHED = "crashed"
+    LOST = "lost"
+    BAD_DATA = "bad data"
+
+
+class TrainingError(CspnasError):
+    """A training that ended early."""
+
+    def __init__(self, kind: FailureKind, message: str) -> None:
         super().__init__(message)
         self.kind = kind

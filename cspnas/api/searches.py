@@ -133,7 +133,7 @@ def _telling(session: Session, on_event: Callable[[SearchEvent], None] | None) -
         if on_event is None:
             return
         # of an epoch its accuracy, else what is known of a training
-        told = {"accuracy": detail} if kind == "epoch" else dict(detail or {})
+        told = {"accuracy": detail} if kind == RunEvent.EPOCH else dict(detail or {})
         failure = told.get("failure")
         on_event(
             SearchEvent(

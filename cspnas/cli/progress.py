@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+from cspnas.errors import FailureKind
 from cspnas.io.steps import PER_SECOND, on_terminal
 from cspnas.objectives.objectives import format_objective
+from cspnas.runners.protocol import RunEvent
 from cspnas.searching.run import Session
 from cspnas.study.failures import MAX_ATTEMPTS, quarantined
+from cspnas.study.states import Outcome
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -40,9 +43,9 @@ class Progress:
 
     def __call__(self, kind: str, work: Any, detail: Any) -> None:
         """One event of the runner."""
-        if kind in ("finished", "crashed"):
+        if kind in (RunEvent.FINISHED, RunEvent.CRASHED):
             self._say(self._finished(kind, work, detail))
-        if kind == "reused":
+        if kind == RunEvent.REUSED:
             accuracy = format_objective("accuracy", detail["accuracy"])
             self._say(f"reused: {accuracy}, network {detail['digest'][:12]}, not trained again")
         if time.monotonic() - self._drawn >= 1 / PER_SECOND:  # of hundreds of workers each epoch is an event
@@ -95,7 +98,9 @@ class Progress:
         best = format_objective("accuracy", front[0].accuracy) if front else "-"
         failed = [f"{self.ledger.failed} failed"] if self.ledger.failed else []
         others = [
-            f"{number} {outcome}" for outcome, number in sorted(self.driver.outcomes.items()) if outcome != "training"
+            f"{number} {outcome}"
+            for outcome, number in sorted(self.driver.outcomes.items())
+            if outcome != Outcome.TRAINING
         ]
         return [f"front {len(front)}", f"hypervolume {self.ledger.hypervolume():.4f}", f"best {best}", *failed, *others]
 
@@ -169,7 +174,7 @@ def _duration(minutes: float) -> str:
 
 def _failed(event: str, failure: dict[str, Any]) -> str:
     kind = failure["kind"]
-    if event != "crashed":
+    if event != RunEvent.CRASHED:
         return f"failed ({kind} {MAX_ATTEMPTS} times: quarantined)" if quarantined(kind) else f"failed ({kind})"
-    how = "alone and in smaller parts" if kind == "out of memory" else "again"
+    how = "alone and in smaller parts" if kind == FailureKind.OUT_OF_MEMORY else "again"
     return f"failed ({kind}, trying {how})"

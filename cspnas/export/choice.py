@@ -12,6 +12,7 @@ from cspnas.objectives.objectives import parse_constraint
 from cspnas.objectives.pareto import knee, losses
 from cspnas.storage.open_study import OpenStudy
 from cspnas.study.results import NetworkRecord
+from cspnas.study.states import State
 
 PICKS = ("knee", "most-accurate", "smallest")
 LEAST_DIGITS = 4  # of a digest's beginning
@@ -115,7 +116,7 @@ def _measured(network: NetworkRecord, named: str, where: str) -> NetworkRecord:
 
 
 def _has_ended(network: NetworkRecord) -> bool:
-    return any(row["state"] != "in_flight" for row in network.evaluations)
+    return any(row["state"] != State.IN_FLIGHT for row in network.evaluations)
 
 
 def _ranges(numbers: list[int]) -> str:

@@ -12,6 +12,7 @@ from cspnas.storage.engine import undamaged
 from cspnas.storage.open_study import OpenStudy
 from cspnas.study.failures import quarantined
 from cspnas.study.results import NetworkRecord, StudyResults
+from cspnas.study.states import State
 from cspnas.study.verdict import Estimates, verdict
 
 
@@ -164,7 +165,7 @@ def _summary(opened: OpenStudy) -> dict[str, Any]:
 
 def failures(opened: OpenStudy) -> list[dict[str, Any]]:
     """Every training that failed, oldest first: why, and the last lines of its worker's log, where there are some."""
-    rows = [(n, row) for n in opened.ledger.networks.values() for row in n.evaluations if row["state"] == "failed"]
+    rows = [(n, row) for n in opened.ledger.networks.values() for row in n.evaluations if row["state"] == State.FAILED]
     found = []
     for network, row in sorted(rows, key=lambda pair: int(pair[1]["id"])):
         result = opened.database.result(row["id"])

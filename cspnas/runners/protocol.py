@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-from cspnas.errors import InputError
+from cspnas.errors import FailureKind, InputError
 from cspnas.io.did_you_mean import nearest
 from cspnas.study.failures import AGAIN, MAX_ATTEMPTS, micro_batch
 from cspnas.study.suggestion import Suggestion
@@ -41,7 +42,7 @@ class Work:
         """The next try after a failure; None where this was the last one."""
         if kind in AGAIN and self.attempt < MAX_ATTEMPTS:
             return replace(self, attempt=self.attempt + 1)
-        if kind == "out of memory" and self.micro_batch is None:
+        if kind == FailureKind.OUT_OF_MEMORY and self.micro_batch is None:
             return self.smaller(micro_batch(self.unit["recipe"]["batch_size"]))
         return None
 
@@ -78,7 +79,19 @@ class WorkSource(Protocol):
 
 
 # crashed: it ended and is tried again; tick: nothing happened for a second; reused: another study had the result.
-RunEvent = Literal["started", "epoch", "finished", "crashed", "tick", "reused"]
+class RunEvent(StrEnum):
+    """`CRASHED`: a training ended and is tried again; `TICK`: nothing happened for a second; `REUSED`: another study had the
+    result of a training.
+    """
+
+    STARTED = "started"
+    EPOCH = "epoch"
+    FINISHED = "finished"
+    CRASHED = "crashed"
+    TICK = "tick"
+    REUSED = "reused"
+
+
 OnEvent = Callable[[RunEvent, Work | None, Any], None]
 
 

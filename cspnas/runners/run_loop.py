@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from cspnas.errors import CspnasError
+from cspnas.errors import CspnasError, FailureKind
 from cspnas.io.atomic_write import remove
 from cspnas.runners.interrupts import interrupts
-from cspnas.runners.protocol import Done, OnEvent, Wait, Work, WorkSource, checkpoint_of
+from cspnas.runners.protocol import Done, OnEvent, RunEvent, Wait, Work, WorkSource, checkpoint_of
 from cspnas.runners.runner import Began, Ended, EpochDone, Placed, Runner, RunnerEvent, Stillborn
 from cspnas.study.failures import failure, validated_result
 
@@ -76,7 +76,7 @@ class _Loop:
 
     def _start(self, slot: int, work: Work) -> None:
         self._submit(slot, work)
-        self._on_event("started", work, None)
+        self._on_event(RunEvent.STARTED, work, None)
 
     def _submit(self, slot: int, work: Work) -> None:
         self._running[slot] = work
@@ -91,12 +91,12 @@ class _Loop:
         for event in events:
             self._hear(event)
         if not events:
-            self._on_event("tick", None, None)
+            self._on_event(RunEvent.TICK, None, None)
         for slot in [slot for slot, deadline in self._deadlines.items() if before > deadline + LATE_SECONDS]:
             del self._deadlines[slot]
             work = self._running[slot]
             message = f"no result after {work.seconds:.0f} s (search.timeout); its worker was replaced"
-            self._runner.cancel(work, failure("timeout", message)["failure"])
+            self._runner.cancel(work, failure(FailureKind.TIMEOUT, message)["failure"])
 
     def _now(self) -> float:
         return self._clock() - self._stood_still
@@ -115,7 +115,7 @@ class _Loop:
                 self._stillborn = 0
                 self._expect(slot, work, 0.0)
             case EpochDone(work, accuracy):
-                self._on_event("epoch", work, accuracy)
+                self._on_event(RunEvent.EPOCH, work, accuracy)
             case Ended(work, result):
                 self._end(slot, work, validated_result(result))
             case Stillborn():
@@ -146,4 +146,4 @@ class _Loop:
         if final:
             remove(checkpoint_of(self._runner.folder, work))
         if final is not None:
-            self._on_event("finished" if final else "crashed", work, result)
+            self._on_event(RunEvent.FINISHED if final else RunEvent.CRASHED, work, result)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cspnas.errors import InputError
-from cspnas.study.failures import BAD_DATA
+from cspnas.errors import FailureKind, InputError
 
 ENOUGH = 2  # networks that fail of bad data: one may have met a disk that was away for a moment
 
@@ -20,7 +19,7 @@ class DataFaults:
 
     def note(self, digest: str, failure: Mapping[str, Any] | None) -> None:
         """How a training ended."""
-        if failure and failure["kind"] == BAD_DATA:
+        if failure and failure["kind"] == FailureKind.BAD_DATA:
             self._found[digest] = failure["message"]
 
     def ends(self, *, under_way: bool) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from cspnas.errors import ArchitectureError
+from cspnas.errors import ArchitectureError, FailureKind
 from cspnas.runners.protocol import Done, Wait, Work
 from cspnas.samplers.protocol import Sampler
 from cspnas.searching.confirmation import to_confirm
@@ -26,8 +26,9 @@ from cspnas.storage.load_results import load_results, study_rows
 from cspnas.storage.transactions import Row
 from cspnas.study.candidates import Candidate, admitted, candidate
 from cspnas.study.evaluation_key import evaluation_key, final_columns, unit_of
-from cspnas.study.failures import BAD_DATA, MAX_ATTEMPTS, quarantined, validated_result
+from cspnas.study.failures import MAX_ATTEMPTS, quarantined, validated_result
 from cspnas.study.settings import Study
+from cspnas.study.states import Outcome, State
 from cspnas.study.suggestion import CONFIRM, Suggestion
 
 ANY_IMAGES = 60_000  # in a study that does not say how many it trains on
@@ -62,7 +63,9 @@ class Driver:
         self._bad_data = DataFaults(study.recipe.dataset)
         self._data_checksum: str | None = row["facts"].get("data", {}).get("checksum")
         with database.step(self.study_id) as shared:  # nobody writes while it is read
-            database.reopen(self.study_id, BAD_DATA, driver_id)  # the data were read just now, and are mended
+            database.reopen(
+                self.study_id, FailureKind.BAD_DATA, driver_id
+            )  # the data were read just now, and are mended
             self.ledger = load_results(database, row)
             self._others = OtherDrivers(study, database, self.ledger, driver_id)
             suggestions = self._load()
@@ -194,7 +197,7 @@ class Driver:
         try:
             drawn = candidate(self.study, genotype)
         except ArchitectureError as error:
-            self._record(suggestion, "rejected", None, reason=str(error))
+            self._record(suggestion, Outcome.REJECTED, None, reason=str(error))
             self._teacher.nothing(suggestion)
             return None
         return self._consider(suggestion, drawn)
@@ -204,14 +207,14 @@ class Driver:
     def _consider(self, suggestion: Suggestion, drawn: Candidate) -> Work | None:
         """The training to start; None: rejected, attached or reused."""
         if not admitted(self.study, drawn.costs):
-            self._record(suggestion, "rejected", drawn.digest, costs=drawn.costs)
+            self._record(suggestion, Outcome.REJECTED, drawn.digest, costs=drawn.costs)
             self._teacher.rejected(suggestion, drawn.costs)
             return None
         known = self.ledger.networks.get(drawn.digest)
         if known is None:
             return self._start(suggestion, drawn.row(), 0)
         first = known.evaluations[0]
-        outcome = "attached" if first["state"] == "in_flight" else "reused"
+        outcome = Outcome.ATTACHED if first["state"] == State.IN_FLIGHT else Outcome.REUSED
         self._record(suggestion, outcome, drawn.digest, evaluation_id=first["id"])
         self._teacher.nothing(suggestion)
         return None
@@ -222,12 +225,12 @@ class Driver:
         A reused result is recorded with its suggestion and the front: nothing between them can be cut short.
         """
         evaluation = self._evaluation(architecture["digest"], repeat)
-        reused = evaluation["state"] != "in_flight"
+        reused = evaluation["state"] != State.IN_FLIGHT
         row = dict(evaluation)
         network = self.ledger.add(architecture, row, suggestion.source, suggestion.genotype)
         front = self.ledger.snapshot() if reused else None
         parts = {"architecture": architecture, "evaluation": evaluation, "front": front}
-        row["id"] = self._record(suggestion, "reused" if reused else "training", network.digest, parts)
+        row["id"] = self._record(suggestion, Outcome.REUSED if reused else Outcome.TRAINING, network.digest, parts)
         if not reused:
             return Work(row["id"], network.digest, 1, unit_of(self.study, network, repeat), suggestion)
         self._teacher.ended(suggestion, network)
@@ -237,14 +240,14 @@ class Driver:
         """A new row: in flight, or with the result that another study has."""
         key = evaluation_key(self.study, self.recipe_digest, digest, repeat)
         row = {**key, "study_id": self.study_id, "repeat": repeat, "attempt": 1, "driver_id": self.driver_id}
-        row |= {"started": time.time(), "state": "in_flight", "accuracy": None, "failure_kind": None}
+        row |= {"started": time.time(), "state": State.IN_FLIGHT, "accuracy": None, "failure_kind": None}
         found = self._reuse(key)
-        return row if found is None else {**row, **final_columns(found, "reused")}
+        return row if found is None else {**row, **final_columns(found, State.REUSED)}
 
     def _record(
         self,
         suggestion: Suggestion,
-        outcome: str,
+        outcome: Outcome,
         digest: str | None,
         parts: Mapping[str, Any] | None = None,
         *,
@@ -293,7 +296,7 @@ class Driver:
         if failure and quarantined(failure["kind"]):
             failure["quarantined"] = f"{failure['kind']} {MAX_ATTEMPTS} times: this network is not trained again"
         self._bad_data.note(work.digest, failure)
-        changes = final_columns(result, "trained")
+        changes = final_columns(result, State.TRAINED)
         network = self.ledger.finish(work.digest, work.evaluation_id, changes)
         self.database.finish(work.evaluation_id, changes, self.ledger.snapshot())
         self._teacher.ended(work.suggestion, network)

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Collection, Container
 from typing import Any
 
+from cspnas.errors import FailureKind
 from cspnas.runners.protocol import Work
 from cspnas.searching.resume import work_again
 from cspnas.storage.database import Database
 from cspnas.storage.transactions import Row
-from cspnas.study.failures import BAD_DATA
 from cspnas.study.results import NetworkRecord, StudyResults
 from cspnas.study.settings import Study
+from cspnas.study.states import State
 
 
 class OtherDrivers:
@@ -62,8 +63,8 @@ class OtherDrivers:
         """The network of a training that somebody else has ended."""
         network = self._ledger.networks[row["digest"]]
         known = next(other for other in network.evaluations if other["id"] == row["id"])
-        mended = known["failure_kind"] == BAD_DATA and row["failure_kind"] != BAD_DATA
-        if known["state"] != "in_flight" and not mended:
+        mended = known["failure_kind"] == FailureKind.BAD_DATA and row["failure_kind"] != FailureKind.BAD_DATA
+        if known["state"] != State.IN_FLIGHT and not mended:
             return None
         changes = {
             key: row[key]

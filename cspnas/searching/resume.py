@@ -12,6 +12,7 @@ from cspnas.study.candidates import Candidate, baseline_curves
 from cspnas.study.evaluation_key import unit_of
 from cspnas.study.results import NetworkRecord, StudyResults
 from cspnas.study.settings import Study
+from cspnas.study.states import Outcome, State
 from cspnas.study.suggestion import CONFIRM, Suggestion
 
 
@@ -25,7 +26,7 @@ def cut_short(study: Study, ledger: StudyResults, rows: list[Row]) -> list[Work]
         work_again(study, network, row, first[row["id"]])
         for network in ledger.networks.values()
         for row in network.evaluations
-        if row["state"] == "in_flight"
+        if row["state"] == State.IN_FLIGHT
     ]
 
 
@@ -58,5 +59,5 @@ def since_last_training(rows: Iterable[Mapping[str, Any]], before: int = 0) -> i
     """How many suggestions of new networks came since one was trained, in `rows` after `before` of them."""
     for row in rows:
         if row["source"] != CONFIRM:
-            before = 0 if row["outcome"] == "training" else before + 1
+            before = 0 if row["outcome"] == Outcome.TRAINING else before + 1
     return before

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cspnas.errors import InputError
 from cspnas.io.steps import Step, silent
+from cspnas.runners.protocol import RunEvent
 from cspnas.searching.reuse import Reuse, other_study, reuser
 from cspnas.storage.database import Database
 from cspnas.storage.engine import UnreachableError, undamaged
@@ -25,7 +26,7 @@ from cspnas.study.undecided_objectives import undecided
 from cspnas.training.recipe import recipe_digest
 
 if TYPE_CHECKING:
-    from cspnas.runners.protocol import OnEvent, RunEvent, RunnerOptions
+    from cspnas.runners.protocol import OnEvent, RunnerOptions
     from cspnas.runners.runner import Runner
 
 
@@ -104,7 +105,7 @@ def _drive(
     def take_over(key: dict[str, Any]) -> dict[str, Any] | None:
         found = reuse(key)
         if found is not None:
-            show("reused", None, {**key, **found})
+            show(RunEvent.REUSED, None, {**key, **found})
         return found
 
     left = record_left(spool, database, row["id"])
@@ -132,7 +133,7 @@ def _telling(database: Database, presence: Heartbeat, projection: Any, show: OnE
     def on_event(kind: RunEvent, work: Any, detail: Any) -> None:
         try:
             presence.show()
-            if kind == "finished":
+            if kind == RunEvent.FINISHED:
                 projection.update()
         except UnreachableError:
             if not database.shared:

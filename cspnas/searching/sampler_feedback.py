@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cspnas.errors import FailureKind
 from cspnas.objectives.objectives import MEASURED
 from cspnas.samplers.protocol import Sampler
 from cspnas.storage.transactions import Row
 from cspnas.study.candidates import violations
 from cspnas.study.results import NetworkRecord, StudyResults
 from cspnas.study.settings import Study
+from cspnas.study.states import Outcome, State
 from cspnas.study.suggestion import CONFIRM, Suggestion
 
-TEACHING_FAILURES = ("diverged", "out of memory", "timeout")  # these say something about the network itself
+TEACHING_FAILURES = (
+    FailureKind.DIVERGED,
+    FailureKind.OUT_OF_MEMORY,
+    FailureKind.TIMEOUT,
+)  # these say something about the network itself
 
 
 class SamplerFeedback:
@@ -52,9 +58,14 @@ class SamplerFeedback:
     def _restore(self, row: Row, first: bool) -> None:
         note, network = row["note"] or {}, self.ledger.networks.get(row["digest"])
         suggestion = Suggestion(row["number"], row["source"], row["genotype"], note.get("state"))
-        if row["outcome"] == "rejected" and "costs" in note:
+        if row["outcome"] == Outcome.REJECTED and "costs" in note:
             self.rejected(suggestion, note["costs"])
-        elif row["outcome"] != "rejected" and first and network and network.evaluations[0]["state"] != "in_flight":
+        elif (
+            row["outcome"] != Outcome.REJECTED
+            and first
+            and network
+            and network.evaluations[0]["state"] != State.IN_FLIGHT
+        ):
             self.ended(suggestion, network)
         else:
             self._tell(suggestion, None, {})

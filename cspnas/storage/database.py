@@ -21,6 +21,7 @@ from cspnas.storage.tables import (
     suggestions_table,
 )
 from cspnas.storage.transactions import Row, Transactions, canonical_json
+from cspnas.study.states import State
 
 
 class Database(Transactions):
@@ -96,7 +97,7 @@ class Database(Transactions):
         table = evaluations_table
         columns = (table.c.id, table.c.digest, table.c.repeat, table.c.attempt, table.c.driver_id)
         micro_batch = table.c.result["micro_batch"].as_integer().label("micro_batch")
-        flying = (table.c.study_id == study_id) & (table.c.state == "in_flight")
+        flying = (table.c.study_id == study_id) & (table.c.state == State.IN_FLIGHT)
         return self.rows(sa.select(*columns, micro_batch).where(flying).order_by(table.c.id))
 
     def evaluations(self, study_id: int, *, after: int = 0, among: list[int] | None = None) -> list[Row]:
@@ -223,15 +224,21 @@ class Database(Transactions):
             connection.execute(
                 evaluations_table.update()
                 .where(evaluations_table.c.id == evaluation_id)
-                .values(attempt=attempt, driver_id=driver_id, state="in_flight", started=time.time(), result=result)
+                .values(attempt=attempt, driver_id=driver_id, state=State.IN_FLIGHT, started=time.time(), result=result)
             )
 
     def reopen(self, study_id: int, kind: str, driver_id: int) -> None:
         """What failed of this kind is in flight again, for this driver."""
         table = evaluations_table
-        fresh = {"state": "in_flight", "failure_kind": None, "finished": None, "result": None, "driver_id": driver_id}
+        fresh = {
+            "state": State.IN_FLIGHT,
+            "failure_kind": None,
+            "finished": None,
+            "result": None,
+            "driver_id": driver_id,
+        }
         with self.transaction() as connection:
-            of_kind = (table.c.study_id == study_id) & (table.c.state == "failed") & (table.c.failure_kind == kind)
+            of_kind = (table.c.study_id == study_id) & (table.c.state == State.FAILED) & (table.c.failure_kind == kind)
             connection.execute(table.update().where(of_kind).values(fresh))
 
     def keep_late(self, evaluation_id: int, driver_id: int, result: Row) -> None:

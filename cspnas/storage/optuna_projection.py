@@ -22,7 +22,7 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from cspnas.errors import StorageError
+from cspnas.errors import FailureKind, StorageError
 from cspnas.io.failpoints import hit
 from cspnas.objectives.objectives import OBJECTIVES
 from cspnas.space.search_space import SearchSpace
@@ -42,8 +42,8 @@ from cspnas.storage.optuna_rows import (
     numbers_by_id,
     value_rows,
 )
-from cspnas.study.failures import BAD_DATA
 from cspnas.study.results import NetworkRecord, StudyResults
+from cspnas.study.states import State
 
 STEP_ON_OPTUNA = -1  # less the study's id: a turn of its own, so that suggestions need not wait for it
 
@@ -177,7 +177,7 @@ class Projection:
     def _order(self, digest: str) -> tuple[float, float, int]:
         """By the number it is to have, then as results came: a study that is projected anew has its numbers again."""
         evaluations = self._ledger.networks[digest].evaluations
-        first = min((row["finished"], row["id"]) for row in evaluations if row["state"] != "in_flight")
+        first = min((row["finished"], row["id"]) for row in evaluations if row["state"] != State.IN_FLIGHT)
         return (self._numbers.get(digest, inf), *first)
 
     def _trial(self, network: NetworkRecord, ended: int, curves: Curves) -> FrozenTrial:
@@ -225,7 +225,9 @@ class Projection:
 
 def _ended(network: NetworkRecord) -> int:
     """Trainings that a trial shows. What failed of bad data is trained when they are mended, and shown as it ended then."""
-    return sum(row["state"] != "in_flight" and row["failure_kind"] != BAD_DATA for row in network.evaluations)
+    return sum(
+        row["state"] != State.IN_FLIGHT and row["failure_kind"] != FailureKind.BAD_DATA for row in network.evaluations
+    )
 
 
 def _attributes(network: NetworkRecord, ended: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from cspnas.errors import StorageError
 from cspnas.storage.database import Database
 from cspnas.storage.transactions import Row
 from cspnas.study.evaluation_key import final_columns
+from cspnas.study.states import State
 
 FORMAT = "cspnas-spool/1"
 KEY = ("digest", "recipe_digest", "seed", "fidelity")
@@ -62,8 +63,8 @@ def record_left(spool: Spool, database: Database, study_id: int) -> int:
     for path, entry in left:
         with database.step(study_id):
             row = database.evaluation(study_id, {name: entry["key"][name] for name in KEY})
-            if row is not None and row["state"] == "in_flight":
-                database.finish(row["id"], final_columns(entry["result"], "trained"), None)
+            if row is not None and row["state"] == State.IN_FLIGHT:
+                database.finish(row["id"], final_columns(entry["result"], State.TRAINED), None)
             elif row is not None:
                 database.keep_late(row["id"], entry["driver_id"], entry["result"])
         path.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from cspnas.study.results import NetworkRecord
 from cspnas.study.settings import Study
+from cspnas.study.states import State
 from cspnas.training.recipe import training_seed
 
 
@@ -24,11 +25,11 @@ def unit_of(study: Study, network: NetworkRecord, repeat: int) -> dict[str, Any]
     return {"architecture": network.document, "recipe": asdict(study.recipe), "seed": seed}
 
 
-def final_columns(result: Mapping[str, Any], state: str) -> dict[str, Any]:
+def final_columns(result: Mapping[str, Any], state: State) -> dict[str, Any]:
     """An evaluation's columns once its result is there; `state` where it is no failure."""
     failure = result.get("failure")
     return {
-        "state": "failed" if failure else state,
+        "state": State.FAILED if failure else state,
         "accuracy": None if failure else float(result["accuracy"]),
         "result": dict(result),
         "failure_kind": failure["kind"] if failure else None,

@@ -6,18 +6,16 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
-KINDS = ("diverged", "out of memory", "timeout", "crashed", "lost", "bad data")
-AGAIN = (
-    "crashed",
-    "lost",
-)  # say something about a worker or a node first, and about the network only if they come back
-BAD_DATA = "bad data"  # says nothing about the network, and what failed of it is trained when the data are mended
+from cspnas.errors import FailureKind
+
+# These say something about a worker or a node first, and about the network only if they come back.
+AGAIN = (FailureKind.CRASHED, FailureKind.LOST)
 MAX_ATTEMPTS = 3  # of a network whose worker or node goes; after the last one it is quarantined
 MICRO = 4  # a batch that did not fit is computed in about this many parts
 LOG_CHARACTERS = 2000  # of a worker's log that a failure keeps
 
 
-def failure(kind: str, message: str) -> dict[str, Any]:
+def failure(kind: FailureKind, message: str) -> dict[str, Any]:
     """A result that says only what went wrong."""
     return {"failure": {"kind": kind, "message": message}}
 
@@ -31,12 +29,20 @@ def validated_result(result: Mapping[str, Any]) -> dict[str, Any]:
         return clean | {"accuracy": None}
     accuracy = result.get("accuracy")
     if not isinstance(accuracy, int | float) or isinstance(accuracy, bool):
-        return clean | {"accuracy": None} | failure("crashed", f"found accuracy {accuracy!r}, expected a fraction")
+        return (
+            clean
+            | {"accuracy": None}
+            | failure(FailureKind.CRASHED, f"found accuracy {accuracy!r}, expected a fraction")
+        )
     if not 0 <= accuracy <= 1:  # NaN is not
-        return clean | {"accuracy": None} | failure("diverged", f"found accuracy {accuracy}, expected 0 to 1")
+        return clean | {"accuracy": None} | failure(FailureKind.DIVERGED, f"found accuracy {accuracy}, expected 0 to 1")
     latency = result.get("latency")
     if latency is not None and not (isinstance(latency, int | float) and latency > 0 and isfinite(latency)):
-        return clean | {"accuracy": None} | failure("crashed", f"found latency {latency!r}, expected seconds above 0")
+        return (
+            clean
+            | {"accuracy": None}
+            | failure(FailureKind.CRASHED, f"found latency {latency!r}, expected seconds above 0")
+        )
     return clean
 
 

@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from cspnas.errors import InputError
+from cspnas.errors import FailureKind, InputError
 from cspnas.network.architecture import Architecture
 from cspnas.network.serialization import architecture_from
 from cspnas.objectives.incremental_pareto import IncrementalFront
 from cspnas.objectives.objectives import MEASURED
 from cspnas.objectives.pareto import HypervolumeReference, hypervolume, knee, losses
 from cspnas.space.search_space import Genotype
-from cspnas.study.failures import BAD_DATA, quarantined
+from cspnas.study.failures import quarantined
 from cspnas.study.row_validation import check_costs, check_genotype, check_training, damaged
+from cspnas.study.states import State
 
 BASELINE_KINDS = ("plain", "csp")  # kinds of curves
 
@@ -169,7 +170,7 @@ class StudyResults:
             self._again[digest] = self.networks[digest]
         self.networks[digest].evaluations.append(evaluation)
         self._counts[evaluation["repeat"] == 0, evaluation["state"]] += 1
-        if evaluation["state"] != "in_flight":
+        if evaluation["state"] != State.IN_FLIGHT:
             self.changed.append(digest)
             self._note_bad_data(evaluation)
         return self.networks[digest]
@@ -195,7 +196,7 @@ class StudyResults:
         return network
 
     def _note_bad_data(self, row: dict[str, Any]) -> None:
-        if row["failure_kind"] == BAD_DATA:
+        if row["failure_kind"] == FailureKind.BAD_DATA:
             self.bad_data.add(row["id"])
         else:
             self.bad_data.discard(row.get("id", 0))
@@ -218,32 +219,32 @@ class StudyResults:
     @property
     def trainings(self) -> int:
         """Trainings ended or in flight; reused results are none."""
-        return self._count("trained", "failed", "in_flight")
+        return self._count(State.TRAINED, State.FAILED, State.IN_FLIGHT)
 
     @property
     def finished(self) -> int:
         """Trainings ended, failed ones included."""
-        return self._count("trained", "failed")
+        return self._count(State.TRAINED, State.FAILED)
 
     @property
     def failed(self) -> int:
         """Trainings that failed."""
-        return self._count("failed")
+        return self._count(State.FAILED)
 
     @property
     def in_flight(self) -> int:
         """Trainings under way."""
-        return self._count("in_flight")
+        return self._count(State.IN_FLIGHT)
 
     @property
     def explored(self) -> int:
         """Trainings of networks that had not been evaluated before, ended or in flight."""
-        return self._count("trained", "failed", "in_flight", first=(True,))
+        return self._count(State.TRAINED, State.FAILED, State.IN_FLIGHT, first=(True,))
 
     @property
     def confirmations(self) -> int:
         """Evaluations of networks that had been evaluated before: ended, in flight, reused."""
-        return self._count("trained", "failed", "in_flight", "reused", first=(False,))
+        return self._count(State.TRAINED, State.FAILED, State.IN_FLIGHT, State.REUSED, first=(False,))
 
     # The front -----------------------------------------------------------------------------------------------------
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from cspnas.errors import InputError, StorageError
 from cspnas.objectives.objectives import EXACT, GREATEST
+from cspnas.study.states import State
 
-WITH_ACCURACY, WITHOUT = ("trained", "reused"), ("failed", "in_flight")  # states of an evaluation
+WITH_ACCURACY, WITHOUT = (State.TRAINED, State.REUSED), (State.FAILED, State.IN_FLIGHT)  # states of an evaluation
 NUMBERS = (int, float)  # as JSON and the tables give them: true and false are none
 _NAMES = frozenset(EXACT)
 LATER = ("evenness",)  # a cost that studies from before it had a name do not have

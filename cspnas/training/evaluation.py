@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from cspnas.data import datasets
-from cspnas.errors import CspnasError, TrainingError
+from cspnas.errors import CspnasError, FailureKind, TrainingError
 from cspnas.io.code_version import code_version
 from cspnas.network.serialization import architecture_from
 from cspnas.network.wiring import wire
@@ -55,7 +55,9 @@ class Evaluator:
             lines = "".join(traceback.format_exception(error)[-3:])[-2000:]
             enough = not is_out_of_memory(error)
             result["failure"] = (
-                {"kind": "crashed", "message": lines} if enough else {"kind": "out of memory", "message": str(error)}
+                {"kind": FailureKind.CRASHED, "message": lines}
+                if enough
+                else {"kind": FailureKind.OUT_OF_MEMORY, "message": str(error)}
             )
         if self.device.type == "cuda":
             torch.cuda.empty_cache()  # a training that is tried again alone needs what idle neighbours hold
@@ -87,9 +89,9 @@ class Evaluator:
             try:
                 found = datasets.load(name)
             except CspnasError as error:
-                raise TrainingError("bad data", str(error)) from None
+                raise TrainingError(FailureKind.BAD_DATA, str(error)) from None
             if checksum not in (None, found.checksum):
-                raise TrainingError("bad data", str(datasets.changed(name, found.checksum, checksum)))
+                raise TrainingError(FailureKind.BAD_DATA, str(datasets.changed(name, found.checksum, checksum)))
             self._data[name] = InMemoryBatches(found, self.device)
         return self._data[name]
 

@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from cspnas.errors import TrainingError
+from cspnas.errors import FailureKind, TrainingError
 from cspnas.io.quantities import format_quantity
 from cspnas.network.cost import cost_of
 from cspnas.network.graph import Graph
@@ -26,7 +26,7 @@ def check_fits(graph: Graph, batch_size: int, device: torch.device) -> None:
     if needed > there:
         weights = cost.training_memory(0)
         raise TrainingError(
-            "out of memory",
+            FailureKind.OUT_OF_MEMORY,
             f"a network of {format_quantity(cost.flops, '')} FLOPs and {format_quantity(cost.params, '')} parameters needs "
             f"{format_quantity(needed, 'bytes')} to train at batch {batch_size} "
             f"({format_quantity(weights, 'bytes')} for weights, gradients and optimiser, "

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from torch import Tensor, nn
 
-from cspnas.errors import TrainingError
+from cspnas.errors import FailureKind, TrainingError
 from cspnas.training.batches import Batch, Batches
 from cspnas.training.recipe import Recipe
 
@@ -167,7 +167,7 @@ def _gradients(network: nn.Module, images: Tensor, labels: Tensor, recipe: Recip
             loss = loss * (len(truth) / len(labels))
         value = loss.item()
         if not np.isfinite(value):
-            raise TrainingError("diverged", f"loss {value} in epoch {place}")
+            raise TrainingError(FailureKind.DIVERGED, f"loss {value} in epoch {place}")
         total += value
         loss.backward()
     return total
@@ -176,7 +176,7 @@ def _gradients(network: nn.Module, images: Tensor, labels: Tensor, recipe: Recip
 def _check_loss(loss: float, classes: int, epoch: int) -> None:
     bound = DIVERGED * math.log(max(classes, 2))
     if not loss <= bound:
-        raise TrainingError("diverged", f"mean loss {loss:.3g} in epoch {epoch}, more than {bound:.4g}")
+        raise TrainingError(FailureKind.DIVERGED, f"mean loss {loss:.3g} in epoch {epoch}, more than {bound:.4g}")
 
 
 def learning_rate(step: int, steps: int, recipe: Recipe) -> float:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from cspnas.errors import FailureKind
 from cspnas.runners.local.worker import worker_main
 from cspnas.runners.oom_kills import MemoryKills
 from cspnas.runners.protocol import Work
@@ -86,8 +87,10 @@ class WorkerHandle:
         self.process.join(5)
         code = self.process.exitcode
         if code == -signal.SIGKILL and self.memory_kills.explain(self.kills):
-            return self.told(failure("out of memory", "the kernel killed the worker process for want of memory"))
-        return self.told(failure("crashed", f"the worker process ended {_how(code)}"))
+            return self.told(
+                failure(FailureKind.OUT_OF_MEMORY, "the kernel killed the worker process for want of memory")
+            )
+        return self.told(failure(FailureKind.CRASHED, f"the worker process ended {_how(code)}"))
 
     def told(self, result: dict[str, Any]) -> dict[str, Any]:
         """`result` with what the worker printed during this work, if it failed."""

@@ -13,6 +13,8 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
+from cspnas.errors import FailureKind
+
 # placed: a worker is to begin; began; kept: the bytes of a checkpoint; finished: the result; failed: the failure with
 # what `began` said (None where nothing began); each with its ticket. ended, "", why
 Event = tuple[str, str, Any]
@@ -168,6 +170,6 @@ def training_failure(text: str) -> dict[str, Any]:
     """
     found = re.search(OUT_OF_MEMORY, text)
     if found:
-        return {"kind": "out of memory", "message": text[found.start() :].strip()[:MESSAGE_CHARACTERS]}
+        return {"kind": FailureKind.OUT_OF_MEMORY, "message": text[found.start() :].strip()[:MESSAGE_CHARACTERS]}
     gone = re.search(r"node (has )?(died|was terminated)|unavailable|unreachable|preempt", text, re.IGNORECASE)
-    return {"kind": "lost" if gone else "crashed", "message": text.strip()[-MESSAGE_CHARACTERS:]}
+    return {"kind": FailureKind.LOST if gone else FailureKind.CRASHED, "message": text.strip()[-MESSAGE_CHARACTERS:]}

@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from cspnas.errors import CspnasError, StorageError
+from cspnas.errors import CspnasError, FailureKind, StorageError
 from cspnas.io.atomic_write import write_whole
 from cspnas.runners.protocol import Work, checkpoint_of
 from cspnas.runners.ray.capacity import Slots
@@ -200,8 +200,8 @@ class RayRunner:
         from cspnas.runners.ray.worker import last_words
 
         about = found["began"]
-        arguments = about["log"], about["pid"] if found["kind"] == "timeout" else None
-        if found["kind"] == "lost":
+        arguments = about["log"], about["pid"] if found["kind"] == FailureKind.TIMEOUT else None
+        if found["kind"] == FailureKind.LOST:
             answer = quiet_ray().put(None)
         elif about["node"] == self._node and not self._away:
             answer = quiet_ray().put(last_words(*arguments))
@@ -228,8 +228,11 @@ class RayRunner:
                 printed, kills = "", 0
             if about["shared"]:
                 printed = tail(Path(about["log"]))
-            if found["kind"] == "crashed" and kills > about["kills"]:
-                found |= {"kind": "out of memory", "message": "the kernel killed the worker process for want of memory"}
+            if found["kind"] == FailureKind.CRASHED and kills > about["kills"]:
+                found |= {
+                    "kind": FailureKind.OUT_OF_MEMORY,
+                    "message": "the kernel killed the worker process for want of memory",
+                }
             result = {"failure": found | ({"log": printed} if printed else {})}
             events.append(Ended(self._in_flight.pop(ticket), result))
         return events

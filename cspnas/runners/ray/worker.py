@@ -22,6 +22,7 @@ from typing import Any
 import ray
 from ray import tune
 
+from cspnas.errors import FailureKind
 from cspnas.runners.oom_kills import memory_kills
 from cspnas.runners.ray.messages import RESULT
 from cspnas.runners.worker_log import print_to, tail
@@ -91,7 +92,12 @@ def _evaluated(evaluate: Evaluate, unit: dict[str, Any]) -> dict[str, Any]:
     except Exception as error:
         traceback.print_exc()
         lines = "".join(traceback.format_exception(error)[-3:])[-2000:]
-        return {"failure": {"kind": "out of memory" if _wants_memory(error) else "crashed", "message": lines}}
+        return {
+            "failure": {
+                "kind": FailureKind.OUT_OF_MEMORY if _wants_memory(error) else FailureKind.CRASHED,
+                "message": lines,
+            }
+        }
 
 
 def _wants_memory(error: Exception) -> bool:
