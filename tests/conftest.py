@@ -37,10 +37,8 @@ def seeded() -> None:
 
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refusal is one line however busy the machine is: no command that runs in this process tells what it is doing.
-    `test_terminal.py` starts processes of their own.
-    """
-    monkeypatch.setattr("cspnas.io.steps.PATIENCE", float("inf"))
+    """A refusal is one line however busy the machine is: no command tells what it is doing, but for `test_terminal.py`."""
+    monkeypatch.setenv("CSPNAS_QUIET", "1")
 
 
 @pytest.fixture(scope="session")

@@ -52,8 +52,8 @@ class Repeating(Driver):
 
 def choice(networks: list[NetworkRecord], reference: HypervolumeReference, count: int) -> list[NetworkRecord]:
     """By first seeds alone, so that it stays the same while more come; evenly spaced in each stratum."""
-    known = [one for one in networks if one.evaluations[0]["accuracy"] is not None]
-    first = [[one.evaluations[0]["accuracy"], *(one.costs[c] for c in reference.objectives[1:])] for one in known]
+    known = [one for one in networks if one.evaluations[0].accuracy is not None]
+    first = [[one.evaluations[0].accuracy, *(one.costs[c] for c in reference.objectives[1:])] for one in known]
     ranked = [known[n] for n in by_layers(losses(np.array(first), reference))]
     found: list[NetworkRecord] = []
     low = taken = 0

@@ -73,7 +73,7 @@ class Progress:
         network = self.ledger.networks[work.digest]
         failure = result.get("failure")
         outcome = _failed(kind, failure) if failure else format_objective("accuracy", result["accuracy"])
-        repeat = next(row["repeat"] for row in network.evaluations if row["id"] == work.evaluation_id)
+        repeat = next(one.repeat for one in network.evaluations if one.id == work.evaluation_id)
         source = network.source if not repeat else f"seed {repeat + 1} of {network.source}"
         trial = self.ledger.trials.get(work.digest)
         source += "" if trial is None else f", trial {trial}"

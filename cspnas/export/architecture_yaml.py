@@ -45,5 +45,5 @@ def _latency(opened: OpenStudy, network: NetworkRecord) -> dict[str, Any]:
     """Seconds and the device that they were measured on; nothing for a study of before it was measured."""
     if not network.values("latency"):
         return {}
-    device = next(filter(None, (opened.database.result(row["id"]).get("device") for row in network.evaluations)), None)
+    device = next(filter(None, (opened.database.result(one.id).get("device") for one in network.evaluations)), None)
     return {"latency_seconds": network.value("latency"), "latency_device": device}

@@ -12,7 +12,6 @@ from cspnas.objectives.objectives import parse_constraint
 from cspnas.objectives.pareto import knee, losses
 from cspnas.storage.open_study import OpenStudy
 from cspnas.study.results import NetworkRecord
-from cspnas.study.states import State
 
 PICKS = ("knee", "most-accurate", "smallest")
 LEAST_DIGITS = 4  # of a digest's beginning
@@ -108,7 +107,7 @@ def _measured(network: NetworkRecord, named: str, where: str) -> NetworkRecord:
     """The network itself. Raises InputError where it has no accuracy."""
     if network.accuracies:
         return network
-    kinds = sorted({row["failure_kind"] for row in network.evaluations if row["failure_kind"]})
+    kinds = sorted({one.failure_kind for one in network.evaluations if one.failure_kind})
     state, hint = f"failed ({', '.join(kinds)})", "see cspnas front STUDY --failed"
     if not _has_ended(network):
         state, hint = "is still in training", "wait for it, or choose another"
@@ -116,7 +115,7 @@ def _measured(network: NetworkRecord, named: str, where: str) -> NetworkRecord:
 
 
 def _has_ended(network: NetworkRecord) -> bool:
-    return any(row["state"] != State.IN_FLIGHT for row in network.evaluations)
+    return any(not one.under_way for one in network.evaluations)
 
 
 def _ranges(numbers: list[int]) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 STARTED = time.monotonic()  # `cli` imports this module first: nearly when the command was typed
 PATIENCE = 1.0  # seconds of silence, from the start of the command, before the first line
 LEAST = 0.3  # seconds that a step lasts before it is worth the first line: what is refused sooner stays one line
+QUIET = "CSPNAS_QUIET"  # set in the environment: steps are not told
 AGAIN = 5.0  # seconds between two lines on one step
 PER_SECOND = 4.0  # most redraws of a terminal
 
@@ -74,11 +75,11 @@ class Steps:
             shown[0].stop()
 
     def _tell_later(self) -> None:
-        wait = max(LEAST, STARTED + PATIENCE - time.monotonic())
-        if wait < threading.TIMEOUT_MAX:
-            self._timer = threading.Timer(wait, self._first)
-            self._timer.daemon = True
-            self._timer.start()
+        if os.environ.get(QUIET):
+            return
+        self._timer = threading.Timer(max(LEAST, STARTED + PATIENCE - time.monotonic()), self._first)
+        self._timer.daemon = True
+        self._timer.start()
 
     def _first(self) -> None:
         with self._lock:

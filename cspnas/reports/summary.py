@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cspnas.errors import FailureKind
 from cspnas.reports.stage_notation import chosen_ratios, wiring
 from cspnas.storage.engine import undamaged
 from cspnas.storage.open_study import OpenStudy
@@ -51,10 +52,10 @@ class TrainingSummary:
     digest: str
     seed: int
     repeat: int
-    state: str
+    state: State
     accuracy: float | None
     latency_seconds: float | None
-    failure_kind: str | None
+    failure_kind: FailureKind | None
     attempts: int
     micro_batch: int | None
     started: float
@@ -111,23 +112,23 @@ def members(opened: OpenStudy) -> list[NetworkSummary]:
 
 def trainings_of(opened: OpenStudy) -> list[TrainingSummary]:
     """Every training, oldest first."""
-    rows = (row for network in opened.ledger.networks.values() for row in network.evaluations)
+    known = (one for network in opened.ledger.networks.values() for one in network.evaluations)
     return [
         TrainingSummary(
-            trial=opened.ledger.trials.get(row["digest"]),
-            digest=row["digest"],
-            seed=row["seed"],
-            repeat=row["repeat"],
-            state=row["state"],
-            accuracy=row["accuracy"],
-            latency_seconds=row.get("latency"),
-            failure_kind=row["failure_kind"],
-            attempts=row["attempt"],
-            micro_batch=row.get("micro_batch"),
-            started=row["started"],
-            finished=row["finished"],
+            trial=opened.ledger.trials.get(one.digest),
+            digest=one.digest,
+            seed=one.seed,
+            repeat=one.repeat,
+            state=one.state,
+            accuracy=one.accuracy,
+            latency_seconds=one.measured.get("latency"),
+            failure_kind=one.failure_kind,
+            attempts=one.attempt,
+            micro_batch=one.micro_batch,
+            started=one.started,
+            finished=one.finished,
         )
-        for row in sorted(rows, key=lambda row: int(row["id"]))
+        for one in sorted(known, key=lambda one: one.id)
     ]
 
 
@@ -165,24 +166,23 @@ def _summary(opened: OpenStudy) -> dict[str, Any]:
 
 def failures(opened: OpenStudy) -> list[dict[str, Any]]:
     """Every training that failed, oldest first: why, and the last lines of its worker's log, where there are some."""
-    rows = [(n, row) for n in opened.ledger.networks.values() for row in n.evaluations if row["state"] == State.FAILED]
+    failed = [(n, one) for n in opened.ledger.networks.values() for one in n.evaluations if one.state == State.FAILED]
     found = []
-    for network, row in sorted(rows, key=lambda pair: int(pair[1]["id"])):
-        result = opened.database.result(row["id"])
-        told = result.get("failure") or {}
+    for network, one in sorted(failed, key=lambda pair: pair[1].id):
+        told = opened.database.result(one.id).get("failure") or {}
         found.append(
             {
                 "trial": opened.ledger.trials.get(network.digest),
                 "digest": network.digest,
                 "wiring": _wiring(opened.ledger, network, opened.row["identity"]),
                 "source": network.source,
-                "seed": row["seed"],
-                "kind": row["failure_kind"],
+                "seed": one.seed,
+                "kind": one.failure_kind,
                 "message": told.get("message", ""),
                 "log": told.get("log"),
-                "attempts": row["attempt"],
-                "micro_batch": row.get("micro_batch"),
-                "quarantined": quarantined(row["failure_kind"]),
+                "attempts": one.attempt,
+                "micro_batch": one.micro_batch,
+                "quarantined": quarantined(one.failure_kind),
             }
         )
     return found

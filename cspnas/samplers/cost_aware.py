@@ -21,7 +21,6 @@ from cspnas.samplers.hyperparameters import KernelHyperparameters, to_target
 from cspnas.space.search_space import Genotype
 from cspnas.study.results import StudyResults
 from cspnas.study.settings import Study
-from cspnas.study.states import State
 
 Array = npt.NDArray[Any]
 BLOCK = 8  # suggestions that choose from the same candidates, so that many slots can be filled at once
@@ -135,7 +134,7 @@ class CostAwareSampler:
 
     def _in_flight(self) -> Points:
         networks = self._ledger.networks.values()
-        flying = [n for n in networks if not n.accuracies and n.evaluations[0]["state"] == State.IN_FLIGHT]
+        flying = [n for n in networks if not n.accuracies and n.evaluations[0].under_way]
         return self._draws().points(flying)
 
 

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from cspnas.study.results import NetworkRecord, StudyResults
-from cspnas.study.states import State
 from cspnas.study.verdict import curve_weights
 
 
@@ -51,4 +50,4 @@ def _worth(ledger: StudyResults, curve: list[NetworkRecord]) -> list[tuple[Netwo
 
 def _free(networks: Iterable[NetworkRecord]) -> Iterator[NetworkRecord]:
     """Those that are not under way and may be trained."""
-    return (n for n in networks if not n.quarantined and all(row["state"] != State.IN_FLIGHT for row in n.evaluations))
+    return (n for n in networks if not n.quarantined and not any(one.under_way for one in n.evaluations))

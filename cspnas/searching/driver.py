@@ -214,8 +214,8 @@ class Driver:
         if known is None:
             return self._start(suggestion, drawn.row(), 0)
         first = known.evaluations[0]
-        outcome = Outcome.ATTACHED if first["state"] == State.IN_FLIGHT else Outcome.REUSED
-        self._record(suggestion, outcome, drawn.digest, evaluation_id=first["id"])
+        outcome = Outcome.ATTACHED if first.under_way else Outcome.REUSED
+        self._record(suggestion, outcome, drawn.digest, evaluation_id=first.id)
         self._teacher.nothing(suggestion)
         return None
 
@@ -226,13 +226,14 @@ class Driver:
         """
         evaluation = self._evaluation(architecture["digest"], repeat)
         reused = evaluation["state"] != State.IN_FLIGHT
-        row = dict(evaluation)
-        network = self.ledger.add(architecture, row, suggestion.source, suggestion.genotype)
+        network = self.ledger.add(architecture, evaluation, suggestion.source, suggestion.genotype)
         front = self.ledger.snapshot() if reused else None
         parts = {"architecture": architecture, "evaluation": evaluation, "front": front}
-        row["id"] = self._record(suggestion, Outcome.REUSED if reused else Outcome.TRAINING, network.digest, parts)
+        identifier = self._record(suggestion, Outcome.REUSED if reused else Outcome.TRAINING, network.digest, parts)
+        assert identifier is not None
+        self.ledger.recorded(network.digest, identifier)
         if not reused:
-            return Work(row["id"], network.digest, 1, unit_of(self.study, network, repeat), suggestion)
+            return Work(identifier, network.digest, 1, unit_of(self.study, network, repeat), suggestion)
         self._teacher.ended(suggestion, network)
         return None
 

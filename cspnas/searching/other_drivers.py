@@ -6,6 +6,7 @@ All of it happens within the driver's step, so that nobody else writes meanwhile
 from __future__ import annotations
 
 from collections.abc import Collection, Container
+from dataclasses import replace
 from typing import Any
 
 from cspnas.errors import FailureKind
@@ -15,7 +16,6 @@ from cspnas.storage.database import Database
 from cspnas.storage.transactions import Row
 from cspnas.study.results import NetworkRecord, StudyResults
 from cspnas.study.settings import Study
-from cspnas.study.states import State
 
 
 class OtherDrivers:
@@ -28,7 +28,7 @@ class OtherDrivers:
 
     def load(self) -> None:
         """The ledger was read anew just now."""
-        ids = (row["id"] for network in self._ledger.networks.values() for row in network.evaluations)
+        ids = (one.id for network in self._ledger.networks.values() for one in network.evaluations)
         self._last = max(ids, default=0)
         self._flying = {row["id"]: row for row in self._database.in_flight(self._ledger.study_id)}
 
@@ -53,7 +53,7 @@ class OtherDrivers:
     def _add(self, row: Row, first: dict[int, Row]) -> None:
         digest = row["digest"]
         known = self._ledger.networks.get(digest)
-        if known is not None and any(other["id"] == row["id"] for other in known.evaluations):
+        if known is not None and any(one.id == row["id"] for one in known.evaluations):
             return  # our own
         architecture = {"digest": digest, "document": row.pop("document"), "costs": row.pop("costs")}
         made = first[row["id"]]
@@ -62,9 +62,9 @@ class OtherDrivers:
     def _finish(self, row: Row) -> NetworkRecord | None:
         """The network of a training that somebody else has ended."""
         network = self._ledger.networks[row["digest"]]
-        known = next(other for other in network.evaluations if other["id"] == row["id"])
-        mended = known["failure_kind"] == FailureKind.BAD_DATA and row["failure_kind"] != FailureKind.BAD_DATA
-        if known["state"] != State.IN_FLIGHT and not mended:
+        known = next(one for one in network.evaluations if one.id == row["id"])
+        mended = known.failure_kind == FailureKind.BAD_DATA and row["failure_kind"] != FailureKind.BAD_DATA
+        if not known.under_way and not mended:
             return None
         changes = {
             key: row[key]
@@ -89,4 +89,7 @@ class OtherDrivers:
     def _again(self, row: dict[str, Any]) -> Work:
         made = self._database.suggestion_for(self._ledger.study_id, row["id"])
         row["driver_id"] = self._driver_id
-        return work_again(self._study, self._ledger.networks[row["digest"]], row, made)
+        network = self._ledger.networks[row["digest"]]
+        known = next(one for one in network.evaluations if one.id == row["id"])
+        tried = replace(known, attempt=row["attempt"], micro_batch=row["micro_batch"])
+        return work_again(self._study, network, tried, made)

@@ -9,10 +9,11 @@ from typing import Any
 from cspnas.runners.protocol import Work
 from cspnas.storage.transactions import Row
 from cspnas.study.candidates import Candidate, baseline_curves
+from cspnas.study.evaluation import Evaluation
 from cspnas.study.evaluation_key import unit_of
 from cspnas.study.results import NetworkRecord, StudyResults
 from cspnas.study.settings import Study
-from cspnas.study.states import Outcome, State
+from cspnas.study.states import Outcome
 from cspnas.study.suggestion import CONFIRM, Suggestion
 
 
@@ -23,18 +24,18 @@ def cut_short(study: Study, ledger: StudyResults, rows: list[Row]) -> list[Work]
     """
     first = {row["evaluation_id"]: row for row in reversed(rows)}
     return [
-        work_again(study, network, row, first[row["id"]])
+        work_again(study, network, evaluation, first[evaluation.id])
         for network in ledger.networks.values()
-        for row in network.evaluations
-        if row["state"] == State.IN_FLIGHT
+        for evaluation in network.evaluations
+        if evaluation.under_way
     ]
 
 
-def work_again(study: Study, network: NetworkRecord, row: Mapping[str, Any], made: Row) -> Work:
-    """The training of an evaluation's `row` that the suggestion `made` began, as the attempt that it was."""
-    unit = unit_of(study, network, row["repeat"])
-    work = Work(row["id"], network.digest, row["attempt"], unit, suggestion_of(made))
-    return work if row["micro_batch"] is None else work.smaller(row["micro_batch"])
+def work_again(study: Study, network: NetworkRecord, evaluation: Evaluation, made: Row) -> Work:
+    """The training of an evaluation that the suggestion `made` began, as the attempt that it was."""
+    unit = unit_of(study, network, evaluation.repeat)
+    work = Work(evaluation.id, network.digest, evaluation.attempt, unit, suggestion_of(made))
+    return work if evaluation.micro_batch is None else work.smaller(evaluation.micro_batch)
 
 
 def suggestion_of(row: Row) -> Suggestion:

@@ -12,7 +12,7 @@ from cspnas.storage.transactions import Row
 from cspnas.study.candidates import violations
 from cspnas.study.results import NetworkRecord, StudyResults
 from cspnas.study.settings import Study
-from cspnas.study.states import Outcome, State
+from cspnas.study.states import Outcome
 from cspnas.study.suggestion import CONFIRM, Suggestion
 
 TEACHING_FAILURES = (
@@ -60,12 +60,7 @@ class SamplerFeedback:
         suggestion = Suggestion(row["number"], row["source"], row["genotype"], note.get("state"))
         if row["outcome"] == Outcome.REJECTED and "costs" in note:
             self.rejected(suggestion, note["costs"])
-        elif (
-            row["outcome"] != Outcome.REJECTED
-            and first
-            and network
-            and network.evaluations[0]["state"] != State.IN_FLIGHT
-        ):
+        elif row["outcome"] != Outcome.REJECTED and first and network and not network.evaluations[0].under_way:
             self.ended(suggestion, network)
         else:
             self._tell(suggestion, None, {})
@@ -82,9 +77,9 @@ class SamplerFeedback:
     def _values(self, network: NetworkRecord) -> dict[str, float] | None:
         """The first training's objectives; their worst where the network itself failed; None where it taught nothing."""
         first = network.evaluations[0]
-        if first["accuracy"] is not None:
-            return network.costs | {name: first[name] for name in MEASURED if first.get(name) is not None}
-        return self._worst(network.costs) if first["failure_kind"] in TEACHING_FAILURES else None
+        if first.accuracy is not None:
+            return {**network.costs, **first.measured}
+        return self._worst(network.costs) if first.failure_kind in TEACHING_FAILURES else None
 
     def _worst(self, costs: Mapping[str, float]) -> dict[str, float]:
         reference = self.ledger.reference

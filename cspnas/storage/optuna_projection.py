@@ -43,7 +43,6 @@ from cspnas.storage.optuna_rows import (
     value_rows,
 )
 from cspnas.study.results import NetworkRecord, StudyResults
-from cspnas.study.states import State
 
 STEP_ON_OPTUNA = -1  # less the study's id: a turn of its own, so that suggestions need not wait for it
 
@@ -177,7 +176,7 @@ class Projection:
     def _order(self, digest: str) -> tuple[float, float, int]:
         """By the number it is to have, then as results came: a study that is projected anew has its numbers again."""
         evaluations = self._ledger.networks[digest].evaluations
-        first = min((row["finished"], row["id"]) for row in evaluations if row["state"] != State.IN_FLIGHT)
+        first = min((one.finished or 0.0, one.id) for one in evaluations if not one.under_way)
         return (self._numbers.get(digest, inf), *first)
 
     def _trial(self, network: NetworkRecord, ended: int, curves: Curves) -> FrozenTrial:
@@ -194,9 +193,10 @@ class Projection:
             intermediate_values=curves.get(network.digest, {}),
         )
         trial.number = self._numbers.get(network.digest, -1)
-        first = network.evaluations[0]  # a confirmation long after it would stretch the trial
-        trial.datetime_start = datetime.fromtimestamp(first["started"])
-        trial.datetime_complete = datetime.fromtimestamp(first["finished"])
+        # a confirmation long after it would stretch the trial
+        first = network.evaluations[0]
+        trial.datetime_start = datetime.fromtimestamp(first.started)
+        trial.datetime_complete = datetime.fromtimestamp(first.finished or first.started)
         return trial
 
     def _add(self, trials: Mapping[str, FrozenTrial]) -> None:
@@ -225,18 +225,16 @@ class Projection:
 
 def _ended(network: NetworkRecord) -> int:
     """Trainings that a trial shows. What failed of bad data is trained when they are mended, and shown as it ended then."""
-    return sum(
-        row["state"] != State.IN_FLIGHT and row["failure_kind"] != FailureKind.BAD_DATA for row in network.evaluations
-    )
+    return sum(not one.under_way and one.failure_kind != FailureKind.BAD_DATA for one in network.evaluations)
 
 
 def _attributes(network: NetworkRecord, ended: int) -> dict[str, Any]:
     """What a trial says beside its values: one attribute each, so that a dashboard can sort and plot by it."""
-    failures = sorted({row["failure_kind"] for row in network.evaluations if row["failure_kind"]})
+    failures = sorted({one.failure_kind for one in network.evaluations if one.failure_kind})
     return {
         "digest": network.digest,
         "source": network.source,
-        "outcome": network.evaluations[0]["state"],
+        "outcome": network.evaluations[0].state,
         "failures": failures,
         "trainings": ended,
         "accuracies": network.accuracies,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from math import fsum, sqrt
 from typing import Any
 
@@ -17,6 +18,7 @@ from cspnas.objectives.incremental_pareto import IncrementalFront
 from cspnas.objectives.objectives import MEASURED
 from cspnas.objectives.pareto import HypervolumeReference, hypervolume, knee, losses
 from cspnas.space.search_space import Genotype
+from cspnas.study.evaluation import Evaluation, evaluation_from
 from cspnas.study.failures import quarantined
 from cspnas.study.row_validation import check_costs, check_genotype, check_training, damaged
 from cspnas.study.states import State
@@ -34,7 +36,7 @@ class NetworkRecord:
     stored: dict[str, Any] | str
     costs: dict[str, float]
     source: str
-    evaluations: list[dict[str, Any]] = field(default_factory=list)
+    evaluations: list[Evaluation] = field(default_factory=list)
 
     @property
     def document(self) -> dict[str, Any]:
@@ -60,11 +62,11 @@ class NetworkRecord:
     @property
     def quarantined(self) -> bool:
         """Whether its workers died so often that it is not trained again."""
-        return any(quarantined(row.get("failure_kind")) for row in self.evaluations)
+        return any(quarantined(one.failure_kind) for one in self.evaluations)
 
     def values(self, name: str) -> list[float]:
         """Of a measured objective, one a seed that was trained to the end."""
-        return [row[name] for row in self.evaluations if row["accuracy"] is not None and row.get(name) is not None]
+        return [one.measured[name] for one in self.evaluations if one.accuracy is not None and name in one.measured]
 
     def value(self, name: str) -> float:
         """Of an objective: the exact cost, or the mean over seeds of what was measured; NaN where it is not known."""
@@ -74,7 +76,7 @@ class NetworkRecord:
     @property
     def accuracies(self) -> list[float]:
         """One a seed that was trained to the end."""
-        return [row["accuracy"] for row in self.evaluations if row["accuracy"] is not None]
+        return [one.accuracy for one in self.evaluations if one.accuracy is not None]
 
     @property
     def accuracy(self) -> float:
@@ -140,9 +142,9 @@ class StudyResults:
     def add(
         self, architecture: dict[str, Any], evaluation: dict[str, Any], source: str, genotype: Genotype | None
     ) -> NetworkRecord:
-        """One more training of a network, known or new; `evaluation` is the ledger's own from here on."""
+        """One more training of a network, known or new, from the rows that the tables get."""
         network = self._enter(architecture, evaluation, source, genotype)
-        if evaluation["accuracy"] is not None:
+        if network.evaluations[-1].accuracy is not None:
             self._measure(network)
         return network
 
@@ -150,11 +152,10 @@ class StudyResults:
         self, architecture: dict[str, Any], evaluation: dict[str, Any], source: str, genotype: Genotype | None
     ) -> NetworkRecord:
         digest = architecture["digest"]
-        result = evaluation.pop("result", None) or {}  # bulky: only what was measured stays in memory
-        for name in MEASURED:
-            evaluation.setdefault(name, result.get(name))
+        # Of the result, which is bulky, only what was measured stays in memory.
+        row = _with_measured(evaluation)
         try:
-            check_training(evaluation)
+            check_training(row)
             if digest not in self.networks:
                 check_costs(architecture["costs"], self.reference.objectives)
                 check_genotype(genotype)
@@ -168,38 +169,43 @@ class StudyResults:
                 self._baselines.append(self.networks[digest])
         elif not self.networks[digest].source.startswith("baseline:"):
             self._again[digest] = self.networks[digest]
-        self.networks[digest].evaluations.append(evaluation)
-        self._counts[evaluation["repeat"] == 0, evaluation["state"]] += 1
-        if evaluation["state"] != State.IN_FLIGHT:
+        entered = evaluation_from(row)
+        self.networks[digest].evaluations.append(entered)
+        self._counts[entered.repeat == 0, entered.state] += 1
+        if not entered.under_way:
             self.changed.append(digest)
-            self._note_bad_data(evaluation)
+            self._note_bad_data(entered)
         return self.networks[digest]
+
+    def recorded(self, digest: str, evaluation_id: int) -> None:
+        """The newest training of a network has this id in the tables."""
+        evaluations = self.networks[digest].evaluations
+        evaluations[-1] = replace(evaluations[-1], id=evaluation_id)
 
     def finish(self, digest: str, evaluation_id: int, changes: dict[str, Any]) -> NetworkRecord:
         """Take over a training's result."""
         network = self.networks[digest]
-        row = next(row for row in network.evaluations if row["id"] == evaluation_id)
-        result = changes.get("result") or {}
-        new = {name: result.get(name) for name in MEASURED}
-        new |= {key: value for key, value in changes.items() if key != "result"}
+        number, before = next((n, one) for n, one in enumerate(network.evaluations) if one.id == evaluation_id)
+        known = {field.name: getattr(before, field.name) for field in fields(before) if field.name != "measured"}
+        row = _with_measured({**known, **changes})
         try:
-            check_training({**row, **new})
+            check_training(row)
         except InputError as error:
             raise damaged(digest, error, self._place) from None
-        self._counts[row["repeat"] == 0, row["state"]] -= 1
-        row.update(new)
-        self._counts[row["repeat"] == 0, row["state"]] += 1
+        ended = network.evaluations[number] = evaluation_from(row)
+        self._counts[before.repeat == 0, before.state] -= 1
+        self._counts[ended.repeat == 0, ended.state] += 1
         self.changed.append(digest)
-        self._note_bad_data(row)
-        if row["accuracy"] is not None:
+        self._note_bad_data(ended)
+        if ended.accuracy is not None:
             self._measure(network)
         return network
 
-    def _note_bad_data(self, row: dict[str, Any]) -> None:
-        if row["failure_kind"] == FailureKind.BAD_DATA:
-            self.bad_data.add(row["id"])
+    def _note_bad_data(self, evaluation: Evaluation) -> None:
+        if evaluation.failure_kind == FailureKind.BAD_DATA:
+            self.bad_data.add(evaluation.id)
         else:
-            self.bad_data.discard(row.get("id", 0))
+            self.bad_data.discard(evaluation.id)
 
     def _measure(self, network: NetworkRecord) -> None:
         """Its mean accuracy is new."""
@@ -334,6 +340,12 @@ class StudyResults:
             seeds[self._rows[digest]] += freedom
         lifted[:, self.reference.objectives.index("accuracy")] -= error / np.sqrt(seeds) / (1 - self.reference.chance)
         return np.union1d(self._front.members, self._front.undominated(lifted))
+
+
+def _with_measured(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with each measured objective as a column: its own, else that of its result; None where neither has one."""
+    result = row.get("result") or {}
+    return {name: result.get(name) for name in MEASURED} | {key: row[key] for key in row if key != "result"}
 
 
 def _column(networks: list[NetworkRecord], name: str) -> list[float]:

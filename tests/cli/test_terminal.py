@@ -35,6 +35,12 @@ STATE = re.compile(r"front \d+  hypervolume \d\.\d{4}  best \S+")
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
+@pytest.fixture(autouse=True)
+def telling(unhurried: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here commands say what they are doing."""
+    monkeypatch.delenv("CSPNAS_QUIET")
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "tiny.yaml").write_text(SPACE)

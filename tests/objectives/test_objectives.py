@@ -347,7 +347,7 @@ def test_the_gaussian_process_is_told_logarithms_of_times_and_fractions_as_they_
 def test_what_was_never_measured_counts_as_the_worst(start: Start) -> None:
     run = start()
     driver = run.go()
-    failed = next(n for n in driver.ledger.networks.values() if n.evaluations[0]["failure_kind"] == "diverged")
+    failed = next(n for n in driver.ledger.networks.values() if n.evaluations[0].failure_kind == "diverged")
     told = driver._teacher._values(failed)
     assert told is not None
     assert (told["accuracy"], told["latency"]) == (0.1, 10.0)
@@ -356,7 +356,7 @@ def test_what_was_never_measured_counts_as_the_worst(start: Start) -> None:
     measured = driver.ledger.measured()[0]
     told = driver._teacher._values(measured)
     assert told is not None
-    assert told["latency"] == measured.evaluations[0]["latency"]
+    assert told["latency"] == measured.evaluations[0].measured["latency"]
 
 
 def test_summary_table_and_export_have_the_figures(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
@@ -414,7 +414,7 @@ def test_a_study_from_before_is_shown_exported_and_continued(start: Start, capsy
     run.study = replace(run.study, trials=16)
     driver = run.go()
     assert driver.ledger.finished == 16
-    assert all(math.isnan(n.value("evenness")) or n.evaluations[0]["id"] > 12 for n in driver.ledger.measured())
+    assert all(math.isnan(n.value("evenness")) or n.evaluations[0].id > 12 for n in driver.ledger.measured())
     assert members(run.opened)[-1].latency_seconds is not None
 
 
@@ -440,12 +440,12 @@ def test_a_result_is_reused_for_its_latency_only_where_it_was_measured_on_the_sa
     start: Start, tmp_path: Path
 ) -> None:
     run = start(trials=6)
-    driver = run.go()
+    run.go()
     from cspnas.storage.locations import StudyLocation
 
     other = other_study(StudyLocation(f"sqlite:///{tmp_path / 'studies.db'}", "small"))
     assert other is not None
-    row = driver.ledger.measured()[0].evaluations[0]
+    row = run.evaluations[0]
     key = {name: row[name] for name in ("digest", "recipe_digest", "seed", "fidelity")}
     for device, found in ((None, True), ("cpu X", True), ("NVIDIA H100", False)):
         assert (finder(other, device)(key) is not None) == found

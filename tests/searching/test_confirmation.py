@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from time import process_time
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from driven import SPACE, Run, Start, train
 
+from cspnas.errors import FailureKind
 from cspnas.objectives.objectives import EXACT
 from cspnas.objectives.pareto import HypervolumeReference
 from cspnas.runners.protocol import Work
@@ -103,7 +105,7 @@ def test_a_baseline_under_way_or_quarantined_is_passed_over() -> None:
     assert of_baselines(told.ledger) is left
     told.baseline("plain", 1e4, None)
     assert of_baselines(told.ledger) is right
-    right.evaluations[0]["failure_kind"] = "crashed"
+    right.evaluations[0] = replace(right.evaluations[0], failure_kind=FailureKind.CRASHED)
     assert of_baselines(told.ledger) is None
 
 

@@ -127,5 +127,5 @@ def test_another_driver_hears_what_becomes_of_a_mended_training(start: Start) ->
     if run.database.shared:
         first.suggest()
     assert ledger.failed == second.ledger.failed == 0 and not ledger.bad_data
-    known = {(r["id"], r["accuracy"]) for n in ledger.networks.values() for r in n.evaluations if r["accuracy"]}
+    known = {(one.id, one.accuracy) for n in ledger.networks.values() for one in n.evaluations if one.accuracy}
     assert known == {(row["id"], row["accuracy"]) for row in run.evaluations if row["accuracy"]} and len(known) == 3

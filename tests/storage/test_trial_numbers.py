@@ -10,7 +10,7 @@ import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from searches import PATIENCE
 from cspnas.errors import InputError
 from cspnas.export.choice import Choice, chosen
 from cspnas.reports.front_plot import front_page
-from cspnas.reports.summary import summarise
+from cspnas.reports.summary import members, summarise
 from cspnas.runners.protocol import Work
 from cspnas.storage.copy_study import copy_study
 from cspnas.storage.database import Database
@@ -93,12 +93,12 @@ def test_every_number_is_that_of_optunas_trial_wherever_it_is_read(finished: Run
     assert sorted(numbers.values()) == list(range(len(numbers)))
     study = opened(finished)
     assert study.ledger.trials == numbers and study.ledger.confirmations > 0 and study.ledger.failed > 0
-    assert list(numbers) != sorted(numbers, key=lambda digest: study.ledger.networks[digest].evaluations[0]["id"])
+    assert list(numbers) != sorted(numbers, key=lambda digest: study.ledger.networks[digest].evaluations[0].id)
     summary = summarise(study)
     rows = [*summary["front"], *summary["baselines"]["plain"], *summary["baselines"]["csp"], *summary["failures"]]
     assert rows and all(row["trial"] == numbers[row["digest"]] for row in rows)
-    page = front_page(summary)
-    assert all(f"trial {row['trial']}: " in page for row in summary["front"])
+    page = front_page(summary, [asdict(network) for network in members(study)])
+    assert all(f"trial {row['trial']}, network {row['digest'][:12]}" in page for row in summary["front"])
     for network in study.ledger.measured():
         assert chosen(study, Choice(trial=numbers[network.digest])) is network
 
