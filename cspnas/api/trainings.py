@@ -42,7 +42,8 @@ class TrainedNetwork:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """All that a training needs, opened and checked before it starts; `test` None: the data set has no test part."""
+    """All that a training needs, opened and checked before it starts; `test` None: the data set has no test part.
+    `measured_precision`: the recipe left its precision to a measurement."""
 
     file: ArchitectureFile
     recipe: Recipe
@@ -50,6 +51,7 @@ class Job:
     device: torch.device
     data: DataSet
     test: Split | None
+    measured_precision: bool = False
 
 
 def to_stderr(text: str) -> None:
@@ -123,12 +125,13 @@ def _job(
     data = datasets.load(recipe.dataset)
     _check_form(file, data)
     test = datasets.load_test(recipe.dataset) if datasets.has_test(recipe.dataset) else None
-    if recipe.precision == "auto":
+    measured = recipe.precision == "auto"
+    if measured:
         step("measuring which precision is faster")
         recipe = replace(recipe, precision=faster_precision(device))
     for note in _notes(file, recipe, data, test):
         say(note)
-    return Job(file, recipe, seed, device, data, test)
+    return Job(file, recipe, seed, device, data, test, measured)
 
 
 def _check_size(file: ArchitectureFile, recipe: Recipe, device: torch.device) -> None:
@@ -195,7 +198,7 @@ def run(
 
     from cspnas.network.wiring import wire
     from cspnas.training.batches import InMemoryBatches
-    from cspnas.training.checkpoint import Checkpointer, checkpoint_key
+    from cspnas.training.checkpoint import Checkpointer, checkpoint_key, kept_key
     from cspnas.training.evaluation import versions
     from cspnas.training.module import NetworkModule, initialise
     from cspnas.training.train import train as train_network
@@ -203,17 +206,26 @@ def run(
     network = NetworkModule(wire(job.file.architecture))
     initialise(network, job.seed)
     placed, keeper = InMemoryBatches(job.data, job.device), None
+    recipe = job.recipe
     if checkpoint is not None:
-        key = checkpoint_key(network.graph.digest(), placed, job.recipe, job.seed, None)
+
+        def key_at(recipe: Recipe) -> dict[str, Any]:
+            return checkpoint_key(network.graph.digest(), placed, recipe, job.seed, None)
+
+        # What was begun in one precision goes on in it, whatever a second measurement says.
+        begun = [replace(job.recipe, precision=precision) for precision in ("float32", "bfloat16")]
+        kept = kept_key(checkpoint) if job.measured_precision else None
+        recipe = next((other for other in begun if key_at(other) == kept), job.recipe)
+        key = key_at(recipe)
         keeper = Checkpointer(checkpoint, key, on_note, seconds=checkpoint_seconds)
     threads = (keeper.threads if keeper else None) or _threads(network)
     torch.set_num_threads(threads)
     with _failing_in_one_line(job.file.path):
-        trained = train_network(network, placed, job.recipe, job.seed, on_epoch, keeper=keeper)
-        accuracy, images = _tested(network, placed, job)
+        trained = train_network(network, placed, recipe, job.seed, on_epoch, keeper=keeper)
+        accuracy, images = _tested(network, placed, recipe, job.test)
     report = {
         "architecture": job.file.document | {"measured": None},
-        "recipe": asdict(job.recipe),
+        "recipe": asdict(recipe),
         "seed": job.seed,
         "validation_accuracy": trained.accuracy,
         "test_accuracy": accuracy,
@@ -227,13 +239,15 @@ def run(
     return TrainedNetwork(network, trained.accuracy, accuracy, images, trained.curve, report)
 
 
-def _tested(network: NetworkModule, placed: InMemoryBatches, job: Job) -> tuple[float | None, int]:
+def _tested(
+    network: NetworkModule, placed: InMemoryBatches, recipe: Recipe, test: Split | None
+) -> tuple[float | None, int]:
     """Accuracy on the test part, and its images."""
     from cspnas.training.train import VALIDATED_AT_ONCE, predict_correct
 
-    if job.test is None:
+    if test is None:
         return None, 0
-    correct = predict_correct(network, placed.of(job.test, VALIDATED_AT_ONCE), job.recipe)
+    correct = predict_correct(network, placed.of(test, VALIDATED_AT_ONCE), recipe)
     return float(correct.mean()), len(correct)
 
 

@@ -137,6 +137,16 @@ class Checkpointer:
         return about, tensors
 
 
+def kept_key(path: Path) -> dict[str, Any] | None:
+    """The key of the training whose checkpoint lies there; None where there is none that can be read."""
+    try:
+        with safe_open(path, "pt") as file:
+            key: dict[str, Any] = json.loads((file.metadata() or {})["cspnas"])["key"]
+    except (SafetensorError, OSError, ValueError, LookupError, TypeError):
+        return None
+    return key
+
+
 def _tensors(standing: TrainingState) -> Tensors:
     found = {f"network.{name}": tensor for name, tensor in standing.network.state_dict().items()}
     for number, parameter in enumerate(standing.optimizer.param_groups[0]["params"]):

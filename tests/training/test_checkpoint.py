@@ -29,7 +29,7 @@ RECIPE = Recipe(epochs=3, batch_size=20, precision="float32", shift=1)  # 10 ste
 DIGEST = wire(architecture()).digest()
 
 
-class Cut(BaseException):
+class CutError(BaseException):
     """The end of a process."""
 
 
@@ -42,7 +42,7 @@ class CutAt(Checkpointer):
         super().keep(standing)
         self.left -= 1
         if not self.left:
-            raise Cut
+            raise CutError
 
 
 def run(
@@ -66,7 +66,7 @@ def said(path: Path, **options: int) -> tuple[Checkpointer, list[str]]:
 def cut(path: Path, steps: int, micro_batch: int | None = None) -> None:
     keeper = CutAt(path, key(micro_batch=micro_batch), lambda text: None, seconds=0)
     keeper.left = steps
-    with pytest.raises(Cut):
+    with pytest.raises(CutError):
         run(keeper, micro_batch)
 
 
@@ -117,7 +117,7 @@ def test_it_is_written_when_it_is_time_and_not_before(tmp_path: Path) -> None:
 
 
 def test_a_damaged_checkpoint_is_said_and_the_training_starts_anew(tmp_path: Path, rng: random.Random) -> None:
-    """Cut short at any byte or with any bit flipped: never used, and never an error."""
+    """CutError short at any byte or with any bit flipped: never used, and never an error."""
     path = tmp_path / "a"
     cut(path, 13)
     whole = path.read_bytes()
@@ -167,7 +167,7 @@ def test_a_killed_train_command_goes_on_to_the_same_weights(tmp_path: Path) -> N
     from cspnas.network.architecture import Architecture, Stage, Stem
 
     small = Architecture("densenet", (1, 28, 28), 10, Stem(4, 3, 4), (Stage(1, 4, 4, 8),))
-    (tmp_path / "a.yaml").write_text(architecture_yaml(small))
+    (tmp_path / "a.yaml").write_text(architecture_yaml(small, {"recipe": {"precision": "float32"}}))
     common = [sys.executable, "-m", "cspnas", "train", "a.yaml", "--epochs", "1", "--device", "cpu", "-o"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     options = {"cwd": tmp_path, "env": environment, "text": True, "stderr": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -189,3 +189,33 @@ def test_a_killed_train_command_goes_on_to_the_same_weights(tmp_path: Path) -> N
     one, other = (load_file(tmp_path / f"{name}.safetensors") for name in ("whole", "killed"))
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
     assert not kept.exists() and not list(tmp_path.glob("*.new"))
+
+
+@pytest.mark.parametrize("begun", ["float32", "bfloat16"])
+def test_a_training_goes_on_in_the_precision_that_it_began_with(
+    begun: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which one is faster is measured, and on a busy machine a second measurement may say otherwise."""
+    from cspnas import train
+    from cspnas.documents.architecture_file import architecture_yaml
+    from cspnas.network.architecture import Architecture, Stage, Stem
+
+    small = Architecture("densenet", (1, 28, 28), 10, Stem(4, 3, 4), (Stage(1, 4, 4, 8),))
+    path = tmp_path / "a.yaml"
+    path.write_text(architecture_yaml(small))
+    monkeypatch.setattr("cspnas.training.train.faster_precision", lambda device: begun)
+
+    class CutError(Exception):
+        """Ends a training after its first epoch."""
+
+    def cut(epoch: Epoch) -> None:
+        raise CutError
+
+    kept, notes = tmp_path / "kept", list[str]()
+    with pytest.raises(CutError):
+        train(path, epochs=2, device="cpu", checkpoint=kept, checkpoint_seconds=0.0, on_epoch=cut)
+    other = {"float32": "bfloat16", "bfloat16": "float32"}[begun]
+    monkeypatch.setattr("cspnas.training.train.faster_precision", lambda device: other)
+    done = train(path, epochs=2, device="cpu", checkpoint=kept, on_note=notes.append)
+    assert any("going on from epoch" in note for note in notes)
+    assert done.report["recipe"]["precision"] == begun
