@@ -25,7 +25,7 @@ events = []
 space = cspnas.load_space("tiny.yaml", {"proxy.epochs": 1, "baselines.widths": 1})
 study = cspnas.search(space, trials=4, sampler="random", workers=1, device="cpu", on_event=events.append)
 print([event.kind for event in events if event.kind != "tick"], events[-1].trainings, study.reason)
-print(len(study.networks()), {training.state for training in study.trainings()})
+print(len(study.networks()), {str(training.state) for training in study.trainings()})
 """
 
 
