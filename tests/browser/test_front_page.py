@@ -14,6 +14,7 @@ from cspnas.reports.front_plot import front_page
 def row(number: int) -> dict[str, Any]:
     """A made-up network: the more parameters the more accurate, but for every third."""
     return {
+        "trial": number,
         "digest": f"{number:064x}",
         "accuracy": 0.5 + number / 1000 - (0.1 if number % 3 else 0.0),
         "accuracy_standard_error": 0.01,
