@@ -1,15 +1,18 @@
 """What the accuracy table says by itself: how far one seed, or an earlier epoch, ranks networks as another does, and what CSP
 does to accuracy at equal FLOPs.
+
+    python benchmarks/accuracy_table/report.py
 """
 
 from __future__ import annotations
 
+import json
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 from scipy.stats import kendalltau
-from table import Row
+from table import Row, load
 
 BOOTSTRAPS = 2000
 
@@ -132,3 +135,7 @@ def _genes(row: Row) -> list[dict[str, Any]]:
 
 def _wiring(stage: dict[str, Any]) -> str:
     return f"{stage['fusion']} {stage['split_ratio']:g}" if stage.get("csp") else "plain"
+
+
+if __name__ == "__main__":
+    print(json.dumps(report(*load()), indent=2))

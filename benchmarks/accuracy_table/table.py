@@ -1,7 +1,7 @@
 """The accuracy table: trained CSP-DenseNets of the shipped `densenet` space, with what made them.
 
     python benchmarks/accuracy_table/table.py export table    the study -> table.json.xz
-    python benchmarks/accuracy_table/table.py report          what the table says by itself
+    python benchmarks/accuracy_table/report.py                what the table says by itself
 
 The study is made by the product's own search, and continued by the same command from `study.db.xz` beside this file:
 
@@ -94,15 +94,9 @@ def main() -> None:
     """Parse, call, print; argparse says in one line what is wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("report", help="what the table says by itself")
     exporting = commands.add_parser("export", help=f"a study's trained networks into {FILE.name}")
     exporting.add_argument("study", help="NAME under studies/, FILE.db#NAME or URL#NAME")
     asked = parser.parse_args()
-    if asked.command == "report":
-        from report import report
-
-        print(json.dumps(report(*load()), indent=2))
-        return
     from cspnas.errors import CspnasError
 
     try:

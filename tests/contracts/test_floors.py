@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
+import graphlib
 import os
 import shutil
 import subprocess
@@ -51,6 +53,19 @@ def test_there_are_at_most_seven_floors_and_every_package_stands_on_one() -> Non
 def test_beside_its_packages_the_project_has_four_modules() -> None:
     modules = {path.stem for path in (ROOT / "cspnas").glob("*.py")}
     assert modules == {"__init__", "__main__", "errors", "version"}
+
+
+def test_no_benchmark_imports_one_that_imports_it() -> None:
+    """Benchmarks import each other by their file's name."""
+    files = {path.stem: path for path in (ROOT / "benchmarks").rglob("*.py")}
+    imports: dict[str, set[str]] = {}
+    for name, path in files.items():
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        named = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+        named |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+        imports[name] = {other for other in files if other in named}
+    assert any(imports.values())
+    assert list(graphlib.TopologicalSorter(imports).static_order())
 
 
 def test_an_upward_import_in_any_package_breaks_the_contract(scratch: Path) -> None:
