@@ -107,9 +107,9 @@ def test_macs_are_half_of_what_torch_counts_in_each_module(name: str) -> None:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(image)
     counted = {
-        row_at(rows_of(name), module.removeprefix("Network.")).name: sum(flops.values())
+        row_at(rows_of(name), module.removeprefix("NetworkModule.")).name: sum(flops.values())
         for module, flops in counter.get_flop_counts().items()
-        if module not in ("Global", "Network") and flops
+        if module not in ("Global", "NetworkModule") and flops
     }
     assert counted == {row.name: 2 * row.macs for row in rows_of(name).values() if row.macs}
 
