@@ -21,7 +21,9 @@ class InputError(CspnasError):
         message = f"{where}: " if where else ""
         message += f"found {found}, expected {expected}" if expected else found
         message += f"; {hint}" if hint else ""
-        super().__init__(" ".join(message.split()))
+        line = " ".join(message.split())
+        # what a file holds must not reach the terminal as a command to it
+        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in line))
 
 
 class ArchitectureError(InputError):

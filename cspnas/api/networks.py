@@ -7,6 +7,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cspnas.api.arguments import expect
 from cspnas.errors import InputError
 from cspnas.network.architecture import Architecture
 from cspnas.network.cost import Cost, cost_of
@@ -55,6 +56,7 @@ def build(architecture: Described, *, seed: int = 0, classes: int | None = None)
     <All keys matched successfully>
     >>> network.head.linear = torch.nn.Linear(network.head.linear.in_features, 3)
     """
+    expect("cspnas.build", seed=(seed, int, 0, 2**63 - 1))
     import torch
 
     from cspnas.training.memory_check import check_fits

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cspnas.api.arguments import expect
 from cspnas.api.spaces import space_to_search
 from cspnas.api.studies import StudyView, view_of
 from cspnas.errors import InputError
@@ -69,6 +70,14 @@ def search(
     Raises InputError for wrong arguments, files and data, with nothing written; StorageError where the database cannot be
     used; CspnasError where the work failed. KeyboardInterrupt ends a search with every finished training kept.
     """
+    expect("cspnas.search", study=(study, str), storage=(storage, str), reuse_from=(reuse_from, str))
+    expect("cspnas.search", trials=(trials, int, 1, 1_000_000), seed=(seed, int, 0, 2**63 - 1))
+    expect(
+        "cspnas.search", workers=(workers, int, 0, 4096), per_gpu=(per_gpu, int, 1, 4096), seconds=(seconds, float, 0)
+    )
+    expect("cspnas.search", runner=(runner, str), address=(address, str), device=(device, str))
+    if on_event is not None and not callable(on_event):
+        raise InputError(f"on_event={on_event!r}", expected="a function of one event", where="cspnas.search")
     chosen: dict[str, Any] = {
         "trials": trials,
         "sampler": sampler,
@@ -108,15 +117,6 @@ def run(
 
 def _check(settings: Study) -> None:
     """Raises InputError for values that a space file would be refused for."""
-    for name, value, least in (
-        ("trials", settings.trials, 1),
-        ("seed", settings.seed, 0),
-        ("workers", settings.workers, 0),
-    ):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise InputError(f"{name}={value!r}", expected=f"an integer of at least {least}", where="cspnas.search")
-    if settings.time_limit is not None and not settings.time_limit > 0:
-        raise InputError(f"seconds={settings.time_limit!r}", expected="a number above 0", where="cspnas.search")
     if not settings.recipe.dataset:
         found = f"space {settings.space_name} without a data set"
         hint = 'load_space(..., {"proxy.dataset": "folder:PATH"})'

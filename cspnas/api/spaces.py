@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cspnas.documents.space_file import find_space, read_space
+from cspnas.errors import InputError
 from cspnas.io.steps import Step, silent
 from cspnas.study.settings import Study
 
@@ -22,6 +23,9 @@ def load_space(space: str | Path, settings: Mapping[str, Any] | None = None, *, 
     >>> space.trials, space.space.size
     (12, 4446000)
     """
+    if not isinstance(settings or {}, Mapping):
+        found, expected = f"settings={settings!r}", 'a mapping as in {"proxy.epochs": 1}'
+        raise InputError(found, expected=expected, where="cspnas.load_space")
     return _read(space, settings or {}, training=False, on_step=on_step)
 
 

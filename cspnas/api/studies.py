@@ -27,7 +27,9 @@ def open_study(study: str, *, on_step: Step = silent) -> StudyView:
     >>> study = open_study("densenet")
     >>> [network.accuracy for network in study.front()]
     """
-    return view_of(existing_place(study), on_step)
+    if not isinstance(study, str):
+        raise InputError(f"study={study!r}", expected="a name, a database file or a URL", where="cspnas.open_study")
+    return view_of(existing_place(study, "study"), on_step)
 
 
 def view_of(place: StudyLocation, on_step: Step = silent, *, reason: str | None = None) -> StudyView:
@@ -41,6 +43,10 @@ class StudyView:
 
     opened: OpenStudy
     reason: str | None = None
+
+    def __repr__(self) -> str:
+        ledger = self.opened.ledger
+        return f"<study {self.name!r}: {ledger.finished} trainings, {len(ledger.measured())} networks>"
 
     @property
     def name(self) -> str:
@@ -76,6 +82,8 @@ class StudyView:
 
     def to_frame(self, rows: Literal["networks", "front", "trainings"] = "networks") -> pandas.DataFrame:
         """The same as a pandas DataFrame, a column a field. Raises InputError where pandas is not installed."""
+        if rows not in ("networks", "front", "trainings"):
+            raise InputError(f"rows={rows!r}", expected="networks, front or trainings", where="to_frame")
         try:
             import pandas
         except ImportError:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cspnas.api.arguments import expect
 from cspnas.errors import CspnasError, InputError, TrainingError
 from cspnas.io.steps import Step, silent
 from cspnas.training.recipe import Recipe
@@ -66,7 +67,7 @@ def train(
     epochs: int | None = None,
     seed: int = 0,
     device: str = "auto",
-    checkpoint: Path | None = None,
+    checkpoint: str | Path | None = None,
     checkpoint_seconds: float = 60.0,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     on_step: Step = silent,
@@ -83,6 +84,9 @@ def train(
     """
     from cspnas.documents.architecture_file import find_architecture, read_architecture
 
+    expect("cspnas.train", epochs=(epochs, int, 1, 10_000), seed=(seed, int, 0, 2**63 - 1), dataset=(dataset, str))
+    expect("cspnas.train", device=(device, str), checkpoint_seconds=(checkpoint_seconds, float, 0))
+    checkpoint = None if checkpoint is None else Path(checkpoint)
     file = read_architecture(find_architecture(str(architecture)))
     job = prepare(file, dataset=dataset, epochs=epochs, seed=seed, device=device, on_step=on_step, on_note=on_note)
     return run(job, checkpoint, checkpoint_seconds, on_epoch, on_note)

@@ -87,6 +87,9 @@ def _close(found: StudyView, target: str) -> None:
 
     summary = found.summary()
     print_summary(summary)
+    if not summary["trainings"]:
+        sys.stderr.write("no training was begun; give the search more --time or --trials\n")
+        return
     if not summary["front"]:
         sys.stderr.write(f"no training gave a result; next: cspnas front {target} --failed\n")
         raise SystemExit(1)

@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from cspnas.errors import CspnasError
+from cspnas.errors import CspnasError, StorageError
 from cspnas.io.steps import Step, silent
 from cspnas.storage.database import Database
 from cspnas.storage.engine import undamaged
@@ -20,6 +20,8 @@ def listing(storage: str | None, *, as_json: bool, step: Step = silent) -> str:
     if storage is not None:
         place = server_place(storage)
         rows = _studies_in(place.url, place.shown, step)
+        if len(rows) == 1 and "study" not in rows[0]:
+            raise StorageError(rows[0]["error"])
     else:
         rows = [
             row for path in sorted(FOLDER.glob("*.db")) for row in _studies_in(f"sqlite:///{path}", str(path), step)

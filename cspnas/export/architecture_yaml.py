@@ -6,12 +6,21 @@ from typing import Any
 
 import numpy as np
 
+from cspnas.storage.engine import undamaged
 from cspnas.storage.open_study import OpenStudy
 from cspnas.study.results import NetworkRecord
 
 
 def take_away(opened: OpenStudy, network: NetworkRecord) -> dict[str, Any]:
-    """The parts of an exported file beside the architecture: costs, what was measured, data, recipe, origin."""
+    """The parts of an exported file beside the architecture: costs, what was measured, data, recipe, origin.
+
+    Raises StorageError where the study is damaged.
+    """
+    with undamaged(opened.database.shown_url):
+        return _parts(opened, network)
+
+
+def _parts(opened: OpenStudy, network: NetworkRecord) -> dict[str, Any]:
     error = opened.ledger.standard_error(network)
     recipe = {
         key.removeprefix("proxy."): value for key, value in opened.row["identity"].items() if key.startswith("proxy.")

@@ -158,6 +158,7 @@ def _summary(opened: OpenStudy) -> dict[str, Any]:
         },
         "seed_standard_deviation": None if not deviation[1] else deviation[0],
         "seed_degrees_of_freedom": deviation[1],
+        "confirmed_networks": sum(len(network.accuracies) > 1 for network in ledger.confirmed()),
         "seed_networks": sum(len(network.accuracies) > 1 for network in measured),
         "between_network_standard_deviation": between,
         "won_at_equal_flops": {kind: won_at_equal_flops(ledger, curve) for kind, curve in curves.items()},

@@ -7,7 +7,7 @@ from typing import Any
 
 from cspnas.io.wrapping import width, wrapped
 from cspnas.network.families import family_of
-from cspnas.objectives.objectives import format_objective, with_unit
+from cspnas.objectives.objectives import OBJECTIVES, format_objective, with_unit
 
 TITLES = {"flops": "FLOPs"}  # of costs whose names would not head a column well
 EXTRA = ("accuracy", "flops", "params", "peak_memory")  # shown where there is room, if they are no objectives
@@ -54,7 +54,7 @@ def front_table(summary: dict[str, Any], room: int, *, wide: bool = False) -> li
     """
     rows = [("knee" if row["knee"] else "", row) for row in summary["front"]]
     rows += [(kind, row) for kind, curve in summary["baselines"].items() for row in curve]
-    columns = _columns(summary, rows)
+    columns = _columns(summary, rows, wide=wide)
     kept = columns if wide else _fitting(columns, room)
     left = [column for column in columns if column not in kept and not column.optional]
     stages = _stages_heading(summary)
@@ -81,9 +81,11 @@ def _print(text: str, style: str | None = None) -> None:
     Console(soft_wrap=True).print(text, style=style, markup=False, highlight=False)
 
 
-def _columns(summary: dict[str, Any], rows: list[tuple[str, dict[str, Any]]]) -> list[Column]:
-    """All of them; the objectives come in the study's order."""
+def _columns(summary: dict[str, Any], rows: list[tuple[str, dict[str, Any]]], *, wide: bool) -> list[Column]:
+    """The objectives come in the study's order, then `EXTRA`, or (`wide`) every other cost that is known."""
     networks = [row for _, row in rows]
+    others = [name for name in OBJECTIVES if any(row.get(with_unit(name)) is not None for row in networks)]
+    extra = [*EXTRA, *(name for name in others if name not in EXTRA)] if wide else EXTRA
     numbers = (
         [Column(("trial",), [_plain(row.get("trial")) for row in networks])] if "trial" in (networks or [{}])[0] else []
     )
@@ -93,7 +95,7 @@ def _columns(summary: dict[str, Any], rows: list[tuple[str, dict[str, Any]]]) ->
         *(_figures(name, networks) for name in summary["objectives"]),
         Column(("± s.e.",), [_points(row["accuracy_standard_error"]) for row in networks]),
         Column(("seeds",), [str(row["seeds"]) for row in networks]),
-        *(_figures(name, networks, optional=True) for name in EXTRA if name not in summary["objectives"]),
+        *(_figures(name, networks, optional=True) for name in extra if name not in summary["objectives"]),
     ]
 
 
@@ -166,7 +168,7 @@ def sentences(summary: dict[str, Any]) -> list[str]:
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(summary["suggestions"].items()))
     lines = [
         f"{summary['trainings']} trainings ({summary['confirmations']} confirmations, {summary['failed']} failed) "
-        f"of {summary['networks']} networks; suggestions: {counts}; hypervolume {summary['hypervolume']:.4f}",
+        f"of {summary['networks']} networks; suggestions: {counts or 'none'}; hypervolume {summary['hypervolume']:.4f}",
         f"front members confirmed by a second seed: {summary['front_confirmed']} of {len(summary['front'])}",
     ]
     seed, between = summary["seed_standard_deviation"], summary["between_network_standard_deviation"]
@@ -176,10 +178,18 @@ def sentences(summary: dict[str, Any]) -> list[str]:
             f"{100 * between:.2f} points between networks"
         )
     for kind, won in summary["won_at_equal_flops"].items():
-        lines.append(
-            f"against the {kind} baseline at equal FLOPs: {_won(won) if won else 'no confirmed network in its range'}"
-        )
+        told = _won(won) if won else f"no verdict: {_no_verdict(summary, kind)}"
+        lines.append(f"against the {kind} baseline at equal FLOPs: {told}")
     return lines
+
+
+def _no_verdict(summary: dict[str, Any], kind: str) -> str:
+    """Why there is none, and what would give one."""
+    if len(summary["baselines"][kind]) < 2:
+        return "fewer than two baselines have an accuracy (more trials, or baselines.widths of 2 or more)"
+    if not summary["confirmed_networks"]:
+        return "no network that the search found was trained again (more trials, or a larger search.confirm)"
+    return "the networks that were trained again have fewer or more FLOPs than every baseline"
 
 
 def _basis(summary: dict[str, Any]) -> str:

@@ -75,7 +75,8 @@ def run_search(
             study = replace(study, recipe=replace(study.recipe, precision=row["facts"]["precision"]))
             for found in undecided(study, sample):
                 _say(found.message, "warning")
-            on_step(f"starting {len(runner.devices)} workers and reading the study")
+            count = len(runner.devices)
+            on_step(f"starting {count} worker{'s' * (count != 1)} and reading the study")
             spool = Spool(place.folder / "spool", row)
             runner.start()
             return _drive(study, database, row, runner, reuse, on_open, spool)

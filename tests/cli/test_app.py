@@ -79,6 +79,7 @@ REFUSED = {
     "study name with a slash": (["search", "tiny.yaml", "--study", "a/b"], "no '/'"),
     "study name that climbs": (["search", "tiny.yaml", "--study", ".."], "no '..'"),
     "unknown study in a file": (["front", "sqlite:///studies/tiny.db#other"], "other"),
+    "studies of a storage that is not there": (["studies", "--storage", "nosuch.db"], "nosuch.db"),
     "storage of another kind": (["search", "tiny.yaml", "--storage", "mysql://u:secret@h/d"], "sqlite:///PATH"),
     "storage below a file": (["search", "tiny.yaml", "--storage", "sqlite:///tiny.yaml/x/s.db"], "--storage"),
     "storage that is a folder": (["search", "tiny.yaml", "--storage", "sqlite:///studies"], "a folder"),

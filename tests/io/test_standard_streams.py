@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from searches import SPACE
 
 COMMAND = f"{sys.executable} -m cspnas cost csdarknet53"
 
@@ -47,3 +48,11 @@ def test_a_terminal_of_ascii_gets_a_replacement(tmp_path: Path) -> None:
     run = shell(f"{sys.executable} -m cspnas cost é.yaml", tmp_path, PYTHONIOENCODING="ascii", PYTHONUTF8="1")
     assert run.returncode == 2
     assert b"?.yaml" in run.stderr and run.stderr.count(b"\n") == 1
+
+
+def test_a_search_with_a_closed_stderr_trains(tmp_path: Path) -> None:
+    """Its workers are processes of their own, which get the streams that it has."""
+    (tmp_path / "tiny.yaml").write_text(SPACE)
+    words = "--trials 1 --epochs 1 --workers 1 --device cpu --sampler random --set baselines.widths=0"
+    run = shell(f"{sys.executable} -m cspnas search tiny.yaml {words} 2>&-", tmp_path)
+    assert run.returncode == 0 and b"1 trainings" in run.stdout

@@ -10,6 +10,8 @@ import pytest
 import sqlalchemy as sa
 from small_studies import driver_of, result_of, small_study
 
+from cspnas.errors import StorageError
+from cspnas.export.architecture_yaml import take_away
 from cspnas.reports.summary import summarise
 from cspnas.runners.protocol import Work
 from cspnas.storage.database import Database
@@ -94,3 +96,9 @@ def test_a_search_killed_as_it_made_its_tables_is_no_obstacle_to_the_next(tmp_pa
     with opened(study, place, {}) as (database, row):
         assert row["name"] == "small" and database.studies() == [row]
     assert version(path) == SCHEMA_VERSION
+
+
+def test_what_an_earlier_study_does_not_say_is_one_line_when_a_network_is_exported(old: Path) -> None:
+    study = open_study(Database(f"sqlite:///{old}", read_only=True), "small")
+    with pytest.raises(StorageError, match="precision"):
+        take_away(study, study.ledger.measured()[0])

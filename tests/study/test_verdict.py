@@ -121,10 +121,19 @@ def test_the_sentences_say_the_interval_and_what_the_deviation_is_known_from(tmp
     start = f"against the plain baseline at equal FLOPs: {gain} points (95 % interval {low} to {high}, 1 network)"
     assert plain == f"{start}, not distinguishable"
     sure = {"won_at_equal_flops": {"plain": won | {"distinguishable": True}, "csp": None}}
-    assert sentences(stated | sure)[3:] == [
-        start,
-        "against the csp baseline at equal FLOPs: no confirmed network in its range",
-    ]
+    told = sentences(stated | sure)[3:]
+    assert told[0] == start
+    assert told[1].startswith(
+        "against the csp baseline at equal FLOPs: no verdict: the networks that were trained again"
+    )
+
+
+def test_where_there_is_no_verdict_the_sentence_says_why_and_what_to_do(tmp_path: Path) -> None:
+    stated = next(verdicts(tmp_path, trainings=12)) | {"won_at_equal_flops": {"plain": None}}
+    alone = stated | {"baselines": {"plain": stated["baselines"]["plain"][:1]}}
+    assert sentences(alone)[3].endswith("(more trials, or baselines.widths of 2 or more)")
+    unconfirmed = sentences(stated | {"confirmed_networks": 0})[3]
+    assert unconfirmed.endswith("trained again (more trials, or a larger search.confirm)")
 
 
 ENOUGH = {"seed_degrees_of_freedom": 9}
