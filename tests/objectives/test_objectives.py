@@ -445,7 +445,7 @@ def test_a_result_is_reused_for_its_latency_only_where_it_was_measured_on_the_sa
 
     other = other_study(StudyLocation(f"sqlite:///{tmp_path / 'studies.db'}", "small"))
     assert other is not None
-    row = run.evaluations[0]
+    row = run.database.evaluations(run.row["id"])[0]
     key = {name: row[name] for name in ("digest", "recipe_digest", "seed", "fidelity")}
     for device, found in ((None, True), ("cpu X", True), ("NVIDIA H100", False)):
         assert (finder(other, device)(key) is not None) == found
