@@ -129,7 +129,9 @@ def test_a_search_killed_meanwhile_leaves_all_as_it_was_or_all_changed(tmp_path:
     killed = 0
     for number in range(1, 20):
         words = [sys.executable, "-c", KILLED, str(tmp_path), database.url, str(number)]
-        run = subprocess.run(words, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+        run = subprocess.run(
+            words, cwd=Path(__file__).parents[1] / "support", capture_output=True, text=True, check=False
+        )
         assert rows(database) in (before, expected)
         if run.returncode == 0:
             break
