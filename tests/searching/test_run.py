@@ -501,12 +501,10 @@ def test_an_output_never_replaces_the_study(cspnas: Run) -> None:
 
 
 def test_an_early_interrupt_says_that_everything_is_kept(cspnas: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cspnas.documents import space_file as space_document
-
     def interrupt(*arguments: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(space_document, "read_space", interrupt)
+    monkeypatch.setattr("cspnas.documents.space_settings.read_space", interrupt)
     assert cspnas("search", "space.yaml") == (
         130,
         "",
