@@ -501,7 +501,7 @@ def test_an_output_never_replaces_the_study(cspnas: Run) -> None:
 
 
 def test_an_early_interrupt_says_that_everything_is_kept(cspnas: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*arguments: Any) -> None:
+    def interrupt(*arguments: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("cspnas.documents.space_settings.read_space", interrupt)
