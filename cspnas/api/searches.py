@@ -70,21 +70,10 @@ def search(
     Raises InputError for wrong arguments, files and data, with nothing written; StorageError where the database cannot be
     used; CspnasError where the work failed. KeyboardInterrupt ends a search with every finished training kept.
     """
-    expect("cspnas.search", study=(study, str), storage=(storage, str), reuse_from=(reuse_from, str))
-    expect("cspnas.search", trials=(trials, int, 1, 1_000_000), seed=(seed, int, 0, 2**63 - 1))
-    expect(
-        "cspnas.search", workers=(workers, int, 0, 4096), per_gpu=(per_gpu, int, 1, 4096), seconds=(seconds, float, 0)
-    )
-    expect("cspnas.search", runner=(runner, str), address=(address, str), device=(device, str))
-    if on_event is not None and not callable(on_event):
-        raise InputError(f"on_event={on_event!r}", expected="a function of one event", where="cspnas.search")
-    chosen: dict[str, Any] = {
-        "trials": trials,
-        "sampler": sampler,
-        "seed": seed,
-        "workers": workers,
-        "time_limit": seconds,
-    }
+    texts = {"study": study, "storage": storage, "reuse_from": reuse_from, "address": address}
+    _check_arguments({**texts, "runner": runner, "device": device}, trials, seed, workers, per_gpu, seconds, on_event)
+    chosen: dict[str, Any] = {"trials": trials, "sampler": sampler, "seed": seed, "workers": workers}
+    chosen["time_limit"] = seconds
     settings = space_to_search(space, on_step)
     settings = replace(settings, **{key: value for key, value in chosen.items() if value is not None})
     _check(settings)
@@ -97,6 +86,17 @@ def search(
         on_open=lambda session: _telling(session, on_event),
         on_step=on_step,
     )
+
+
+def _check_arguments(
+    texts: dict[str, Any], trials: Any, seed: Any, workers: Any, per_gpu: Any, seconds: Any, on_event: Any
+) -> None:
+    where = "cspnas.search"
+    expect(where, **{name: (value, str) for name, value in texts.items()})
+    expect(where, trials=(trials, int, 1, 1_000_000), seed=(seed, int, 0, 2**63 - 1), seconds=(seconds, float, 0))
+    expect(where, workers=(workers, int, 0, 4096), per_gpu=(per_gpu, int, 1, 4096))
+    if on_event is not None and not callable(on_event):
+        raise InputError(f"on_event={on_event!r}", expected="a function of one event", where=where)
 
 
 def run(

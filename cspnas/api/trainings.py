@@ -202,7 +202,7 @@ def run(
 
     from cspnas.network.wiring import wire
     from cspnas.training.batches import InMemoryBatches
-    from cspnas.training.checkpoint import Checkpointer, checkpoint_key, kept_key
+    from cspnas.training.checkpoint import Checkpointer
     from cspnas.training.evaluation import versions
     from cspnas.training.module import NetworkModule, initialise
     from cspnas.training.train import train as train_network
@@ -212,15 +212,7 @@ def run(
     placed, keeper = InMemoryBatches(job.data, job.device), None
     recipe = job.recipe
     if checkpoint is not None:
-
-        def key_at(recipe: Recipe) -> dict[str, Any]:
-            return checkpoint_key(network.graph.digest(), placed, recipe, job.seed, None)
-
-        # What was begun in one precision goes on in it, whatever a second measurement says.
-        begun = [replace(job.recipe, precision=precision) for precision in ("float32", "bfloat16")]
-        kept = kept_key(checkpoint) if job.measured_precision else None
-        recipe = next((other for other in begun if key_at(other) == kept), job.recipe)
-        key = key_at(recipe)
+        recipe, key = _begun(job, placed, network.graph.digest(), checkpoint)
         keeper = Checkpointer(checkpoint, key, on_note, seconds=checkpoint_seconds)
     threads = (keeper.threads if keeper else None) or _threads(network)
     torch.set_num_threads(threads)
@@ -241,6 +233,16 @@ def run(
         "versions": versions(),
     }
     return TrainedNetwork(network, trained.accuracy, accuracy, images, trained.curve, report)
+
+
+def _begun(job: Job, placed: InMemoryBatches, digest: str, checkpoint: Path) -> tuple[Recipe, dict[str, Any]]:
+    """Recipe and key of a training: what was begun in one precision goes on in it, whatever a second measurement says."""
+    from cspnas.training.checkpoint import checkpoint_key, kept_key
+
+    kept = kept_key(checkpoint) if job.measured_precision else None
+    others = [replace(job.recipe, precision=precision) for precision in ("float32", "bfloat16")] if kept else []
+    keys = [(recipe, checkpoint_key(digest, placed, recipe, job.seed, None)) for recipe in (*others, job.recipe)]
+    return next((pair for pair in keys if pair[1] == kept), keys[-1])
 
 
 def _tested(
