@@ -24,8 +24,11 @@ def to_confirm(ledger: StudyResults) -> NetworkRecord | None:
 def of_front(ledger: StudyResults) -> NetworkRecord | None:
     """On or near the front, the one with the fewest seeds; members of the front first, then the most accurate."""
     front = {network.digest for network in ledger.front()}
-    key = lambda n: (len(n.evaluations), n.digest not in front, -n.accuracy, n.digest)  # noqa: E731
-    return min(_free(ledger.near()), key=key, default=None)
+
+    def order(network: NetworkRecord) -> tuple[int, bool, float, str]:
+        return len(network.evaluations), network.digest not in front, -network.accuracy, network.digest
+
+    return min(_free(ledger.near()), key=order, default=None)
 
 
 def of_baselines(ledger: StudyResults) -> NetworkRecord | None:
