@@ -72,6 +72,17 @@ class Slow(Sleeper):
     seconds = 0.3
 
 
+class Announced(Sleeper):
+    """A file `training` stands in the working folder for as long as a training runs."""
+
+    def work(self, share: float) -> None:
+        """Long enough to be stopped in the middle by who has seen the file."""
+        mark = Path("training")
+        mark.touch()
+        time.sleep(0.6)
+        mark.unlink()
+
+
 class Brief(Sleeper):
     """About what a search of 2 workers trains in a second: 13."""
 
