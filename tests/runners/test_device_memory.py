@@ -19,7 +19,7 @@ from cspnas.errors import InputError
 from cspnas.runners.device_memory import DeviceBudget, check_budget
 from cspnas.runners.factory import open_runner
 from cspnas.runners.local import devices
-from cspnas.runners.local.devices import devices_for, free_memory, own_memory
+from cspnas.runners.local.devices import devices_for
 from cspnas.runners.protocol import RunnerOptions
 
 GIB, MIB = 1 << 30, 1 << 20
@@ -119,22 +119,6 @@ assert (devices.devices_for("auto", 2, None, lambda: 1), devices.devices_for("cp
 assert "torch" in sys.modules and devices.own_memory() < 2 << 30
 """
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_free_memory_is_the_machines_or_the_containers(tmp_path: Path) -> None:
-    (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    4096 kB\n")
-    assert free_memory(tmp_path / "meminfo", tmp_path) == 4 * MIB
-    (tmp_path / "memory.current").write_text("1048576\n")
-    for bound, free in (("max", 4 * MIB), (str(3 * MIB), 2 * MIB), ("5", 0), (str(GIB), 4 * MIB)):
-        (tmp_path / "memory.max").write_text(f"{bound}\n")
-        assert free_memory(tmp_path / "meminfo", tmp_path) == free
-    assert 0 < free_memory() <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def test_own_memory_is_seen_to_grow() -> None:
-    before = own_memory()
-    held = torch.ones(16 << 20)  # 64 MiB
-    assert 60 * MIB < own_memory() - before < 80 * MIB and held.numel()
 
 
 def test_workers_started_for_a_driver_that_cannot_be_made_are_ended(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cspnas.errors import InputError
+from cspnas.io.machine_memory import free_memory, own_memory
 from cspnas.io.steps import Step, silent
 from cspnas.runners.device_memory import DeviceBudget, check_budget
 from cspnas.runners.local.gpu_probe import probe
@@ -16,7 +17,6 @@ from cspnas.runners.local.gpu_probe import probe
 MOST_PER_CORE = 4
 MOST_PER_GPU = 64
 AMPLE = 2 << 30  # bytes, more than a worker's process takes
-CGROUP = Path("/sys/fs/cgroup")
 
 
 def devices_for(
@@ -66,24 +66,6 @@ def _cpu_workers(workers: int, training: Callable[[], int]) -> int:
     budget = DeviceBudget("this machine", free_memory(), own_memory(), training(), cores)
     check_budget(workers, budget, "--workers")
     return workers or budget.together
-
-
-def own_memory() -> int:
-    """Bytes that only this process has (resident and anonymous)."""
-    found = re.search(r"^RssAnon:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
-    return int(found[1]) << 10 if found else 0
-
-
-def free_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = CGROUP) -> int:
-    """Bytes that this machine can still give, and its container (cgroup version 2), if it has a bound."""
-    found = re.search(r"^MemAvailable:\s+(\d+) kB$", meminfo.read_text(), re.MULTILINE)
-    free = int(found[1]) << 10 if found else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        bound = (cgroup / "memory.max").read_text().strip()
-        used = int((cgroup / "memory.current").read_text())
-    except (OSError, ValueError):
-        return free
-    return min(free, max(0, int(bound) - used)) if bound.isdecimal() else free
 
 
 def gpu_count() -> int:
