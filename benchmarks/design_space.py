@@ -83,7 +83,8 @@ def _step(architecture: Architecture, seed: int) -> None:
     images = torch.randn(2, *architecture.input_shape, generator=torch.Generator().manual_seed(seed))
     network(images).square().sum().backward()
     for name, parameter in network.named_parameters():
-        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), (seed, name, architecture)
+        assert parameter.grad is not None, (seed, name, architecture)
+        assert torch.isfinite(parameter.grad).all(), (seed, name, architecture)
 
 
 def run(check: Callable[[str, int], int], name: str, count: int) -> Iterator[int]:

@@ -248,12 +248,12 @@ def workers() -> dict[str, Any]:
     whole: dict[str, list[float]] = {"1": [], "2": []}
     steady: dict[str, list[float]] = {"1": [], "2": []}
     for _ in range(2):
-        for count in whole:
+        for count, rates in whole.items():
             with tempfile.TemporaryDirectory() as folder:
                 words = f"search densenet --trials 12 --sampler random --workers {count}".split()
                 start = time.perf_counter()
                 subprocess.run([sys.executable, "-m", "cspnas", *words], check=True, cwd=folder, capture_output=True)
-                whole[count].append(60 * 12 / (time.perf_counter() - start))
+                rates.append(60 * 12 / (time.perf_counter() - start))
                 steady[count].append(60 * 12 / _training_seconds(Path(folder) / "studies" / "densenet.db"))
     figures = {"whole_commands": whole, "while_training": steady}
     ratios = {name: statistics.median(rates["2"]) / statistics.median(rates["1"]) for name, rates in figures.items()}
@@ -272,8 +272,7 @@ def _training_seconds(file: Path) -> float:
 
 def on_server(started: Any, chosen: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """`chosen` on a database of the server; between its studies the tables go."""
-    global URL
-    URL = started.url(started.new_database())
+    globals()["URL"] = started.url(started.new_database())
     return chosen()
 
 

@@ -1,4 +1,4 @@
-"""What a network's accuracy is in the comparison. Two truths:
+"""What a network's accuracy is in the comparison, one of two truths.
 
 `Rows`: the accuracy table itself; only its networks exist, a training gives the accuracy that was measured, and a network's
 true accuracy is the mean over its seeds.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol
@@ -163,12 +164,7 @@ def true_front(study: Study, truth: Model, reference: HypervolumeReference) -> n
                 found.append(one)
         return found
 
-    drawn: list[Candidate] = []
-    for one in valid_candidates(study, Random(1)):
-        if admitted(study, one.costs):
-            drawn.append(one)
-        if len(drawn) == RANDOM:
-            break
+    drawn = list(islice((one for one in valid_candidates(study, Random(1)) if admitted(study, one.costs)), RANDOM))
     members, front = drawn, points(drawn)
     while drawn:
         keep = non_dominated(losses(front, reference))

@@ -15,7 +15,7 @@ from cspnas.storage.open_study import OpenStudy
 from cspnas.storage.open_study import open_study as open_in
 
 if TYPE_CHECKING:
-    import pandas
+    import pandas as pd
 
 
 def open_study(study: str, *, on_step: Step = silent) -> StudyView:
@@ -80,13 +80,13 @@ class StudyView:
             raise InputError(f"{len(found)} networks of digest {digest!r}", expected="one", where=f"study {self.name}")
         return found[0].architecture
 
-    def to_frame(self, rows: Literal["networks", "front", "trainings"] = "networks") -> pandas.DataFrame:
+    def to_frame(self, rows: Literal["networks", "front", "trainings"] = "networks") -> pd.DataFrame:
         """The same as a pandas DataFrame, a column a field. Raises InputError where pandas is not installed."""
         if rows not in ("networks", "front", "trainings"):
             raise InputError(f"rows={rows!r}", expected="networks, front or trainings", where="to_frame")
         try:
-            import pandas
+            import pandas as pd
         except ImportError:
             hint = "install it: pip install pandas"
             raise InputError("no pandas", expected="pandas 2.2 or later", where="to_frame", hint=hint) from None
-        return pandas.DataFrame([asdict(row) for row in getattr(self, rows)()])
+        return pd.DataFrame([asdict(row) for row in getattr(self, rows)()])

@@ -44,7 +44,8 @@ class TrainedNetwork:
 @dataclass(frozen=True, slots=True)
 class Job:
     """All that a training needs, opened and checked before it starts; `test` None: the data set has no test part.
-    `measured_precision`: the recipe left its precision to a measurement."""
+    `measured_precision`: the recipe left its precision to a measurement.
+    """
 
     file: ArchitectureFile
     recipe: Recipe

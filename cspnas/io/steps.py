@@ -24,7 +24,8 @@ PER_SECOND = 4.0  # most redraws of a terminal
 class Step(Protocol):
     """Hears `text` when a step begins, and again with the `share` of it (0 to 1) that is done."""
 
-    def __call__(self, text: str, share: float | None = None) -> None: ...
+    def __call__(self, text: str, share: float | None = None) -> None:
+        """Hear it."""
 
 
 def silent(text: str, share: float | None = None) -> None:

@@ -215,7 +215,7 @@ def _bias_bytes(convolutions: list[OperationSpec]) -> int:
 
 def _held_peak(live: list[int], last_use: int, entry: int) -> int:
     """The greatest of `live` bytes where the input of `entry` bytes stays alive after its last use."""
-    return max(max(live[: last_use + 1]), entry + max(live[last_use + 1 :], default=-entry))
+    return max(*live[: last_use + 1], entry + max(live[last_use + 1 :], default=-entry))
 
 
 def _composed(costed: list[_Costed], image: int) -> Cost:

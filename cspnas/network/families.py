@@ -71,7 +71,7 @@ def all_families() -> Mapping[str, Family]:
         )
         try:
             row = point.load()
-        except Exception as error:  # whatever a foreign package raises when it is imported
+        except Exception as error:  # noqa: BLE001 (a foreign package raises whatever it likes when it is imported)
             raise InputError(f"{type(error).__name__}: {error}", expected="a family", where=place, hint=hint) from None
         if not isinstance(row, Family) or row.name in rows:
             found = f"family {row.name!r} again" if isinstance(row, Family) else f"a {type(row).__name__}"

@@ -95,7 +95,7 @@ def whole(parts: list[PartCosts]) -> PartCosts:
 
 def part_name(operation: str) -> str:
     """`stem`, `stageN` or `head`: where the operation of that name stands."""
-    first = operation.split(".")[0]
+    first = operation.partition(".")[0]
     return "stem" if first.startswith("stem") else first
 
 

@@ -39,6 +39,8 @@ class Column:
 class Below(str):
     """A line of a table that goes on with the line above."""
 
+    __slots__ = ()
+
 
 def print_summary(summary: dict[str, Any], *, wide: bool = False) -> None:
     """The front with its knee, the baselines beside it, and what the search won."""

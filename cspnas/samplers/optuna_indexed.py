@@ -69,9 +69,11 @@ class Nsga2(optuna.samplers.NSGAIISampler):
         return GENERATION
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """All genes of more than one choice: Optuna would read every trial to find them."""
         return self._genes
 
     def get_trial_generation(self, study: optuna.Study, trial: FrozenTrial) -> int:
+        """The one that the trial has; a new trial is in the newest, or begins the next where that one is full."""
         if GENERATION in trial.system_attrs:
             return int(trial.system_attrs[GENERATION])
         newest, members = self._told.newest_generation()
@@ -80,9 +82,11 @@ class Nsga2(optuna.samplers.NSGAIISampler):
         return generation
 
     def get_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
+        """The trials of the generation."""
         return self._told.of_generation(generation)
 
     def get_parent_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
+        """The trials from which the generation descends: selected once, then known."""
         if generation == 0:
             return []
         parents = self._told.parents

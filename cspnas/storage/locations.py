@@ -102,7 +102,7 @@ def new_place(name: str, storage: str | None) -> StudyLocation:
 def _path_of(url: str, where: str, expected: str) -> str:
     """The file of a SQLite URL. Raises InputError for another database's URL and for options after the path."""
     if not url.startswith(SQLITE):
-        kind, hint = url.split("://")[0], "other databases are not supported"
+        kind, hint = url.partition("://")[0], "other databases are not supported"
         raise InputError(f"{_short(kind)[1:-1]}://...", expected=expected, where=where, hint=hint)
     path = url.removeprefix(SQLITE)
     if "?" in path or re.search("%[0-9A-Fa-f]{2}", path):

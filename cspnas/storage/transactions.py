@@ -199,4 +199,5 @@ def hung_seconds() -> float:
 
 
 def canonical_json(value: Any) -> str:
+    """The same text for equal values with the same order of keys, without white space."""
     return json.dumps(value, separators=(",", ":"))

@@ -125,7 +125,7 @@ def _less_in(study: Study, place: str) -> str:
 
 
 def rank_correlation(first: Array, second: Array) -> float:
-    """Spearman's, ties at their mean rank; 0 where one of the two never varies. (scipy's takes half a second to import.)"""
+    """Spearman's, ties at their mean rank; 0 where one of the two never varies. scipy's takes half a second to import."""
     ranks = [_ranks(values) for values in (first, second)]
     if min(float(np.ptp(rank)) for rank in ranks) == 0:
         return 0.0

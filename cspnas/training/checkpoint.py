@@ -124,7 +124,7 @@ class Checkpointer:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
             text = metadata.get("cspnas", "")
             if metadata.get("sha256") != _checksum(text, tensors):
-                raise ValueError("its checksum does not agree")
+                raise ValueError("its checksum does not agree")  # noqa: TRY301 (a damage like the others)
             about: dict[str, Any] = json.loads(text)
         except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]

@@ -50,7 +50,7 @@ class Evaluator:
             result |= self._train(work, progress)
         except TrainingError as error:
             result["failure"] = {"kind": error.kind, "message": str(error)}
-        except Exception as error:  # the worker lives on; the last lines say where
+        except Exception as error:  # noqa: BLE001 (the worker lives on; the last lines say where)
             traceback.print_exception(error)  # into the worker's log
             lines = "".join(traceback.format_exception(error)[-3:])[-2000:]
             enough = not is_out_of_memory(error)

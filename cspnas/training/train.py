@@ -141,10 +141,10 @@ def _epoch(
     for number, (images, labels) in enumerate(batches, start=standing.step):
         rate = learning_rate(standing.epoch * steps + number, recipe.epochs * steps, recipe)
         standing.optimizer.param_groups[0]["lr"] = rate
-        images, parts = augment(images, recipe, standing.generator), _parts(len(labels), micro_batch)
+        augmented, parts = augment(images, recipe, standing.generator), _parts(len(labels), micro_batch)
         standing.optimizer.zero_grad(set_to_none=True)
         place = f"{standing.epoch + 1}, step {number + 1}"
-        standing.losses += _gradients(standing.network, images, labels, recipe, parts, place)
+        standing.losses += _gradients(standing.network, augmented, labels, recipe, parts, place)
         standing.optimizer.step()
         standing.step, standing.seconds = number + 1, time.monotonic() - start
         if keeper is not None:

@@ -32,7 +32,9 @@ print(len(study.networks()), {str(training.state) for training in study.training
 def python(folder: Path, code: str) -> subprocess.CompletedProcess[str]:
     """A script as users write them: no guard around what it does."""
     (folder / "script.py").write_text(code)
-    return subprocess.run([sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        [sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, timeout=300, check=False
+    )
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ import socket
 import sys
 import tarfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,24 +34,25 @@ from cspnas.training.recipe import DATASET_FORMS
 
 ABOUT = json.loads((data.PACKAGED / "fashion-mnist-mini.json").read_text())
 UNREACHABLE = "http://127.0.0.1:9/"
-_opened: list[str] | None = None
+_listeners: list[list[str]] = []
 
 
 def _note_open(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "open" and _opened is not None:
-        _opened.append(str(arguments[0]))
+    if event == "open":
+        for heard in _listeners:
+            heard.append(str(arguments[0]))
 
 
 sys.addaudithook(_note_open)  # cannot be removed again, so it is added once and off by default
 
 
 @pytest.fixture
-def opened():
+def opened() -> Iterator[list[str]]:
     """The names of the files opened during the test."""
-    global _opened
-    _opened = []
-    yield _opened
-    _opened = None
+    names: list[str] = []
+    _listeners.append(names)
+    yield names
+    _listeners.remove(names)
 
 
 @pytest.fixture(scope="module")
@@ -309,7 +311,7 @@ def test_missing_data_says_where_it_was_looked_for_and_leaves_nothing(
 
 
 @pytest.fixture
-def served(tmp_path: Path):
+def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """A folder and the address under which a server on this machine gives its files."""
     folder = tmp_path / "served"
     folder.mkdir()

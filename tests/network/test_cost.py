@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import random
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -119,7 +121,7 @@ class _PoolTraffic(TorchFunctionMode):
         super().__init__()
         self.elements = 0
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+    def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         if func in (functional.avg_pool2d, functional.max_pool2d, functional.adaptive_avg_pool2d):
             self.elements += args[0].numel() + result.numel()

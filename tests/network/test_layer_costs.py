@@ -473,7 +473,7 @@ def test_against_plain_as_text(
     assert "gradient paths 4 -> 5" in computation
     assert "evenness 50.04% -> 47.25%" in bottleneck
     assert "peak memory 4.25KiB -> 4.75KiB (+11.8%)" in memory
-    assert " ".join(text.split()).endswith(" ".join(" ".join((computation, bottleneck, memory)).split()))
+    assert " ".join(text.split()).endswith(" ".join(f"{computation} {bottleneck} {memory}".split()))
 
 
 def test_the_authors_csdarknet53_made_plain_is_their_darknet53() -> None:

@@ -529,7 +529,7 @@ def graphs(draw: st.DrawFn, functions: tuple[str, ...], *, through_a_convolution
     return Graph(operations, draw(st.one_of(st.just(last), st.integers(first, last))))
 
 
-def property_test(examples: int):  # type: ignore[no-untyped-def]
+def property_test(examples: int) -> settings:
     """Hypothesis settings: the same examples in every run, no deadline (torch warms up in the first)."""
     return settings(
         max_examples=examples, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)

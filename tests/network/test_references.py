@@ -139,7 +139,8 @@ def test_trains_a_step_and_folds(name: str) -> None:
     steepness = sum(float(gradient.square().sum()) for gradient in gradients.values() if gradient is not None)
     with torch.no_grad():
         for weight in network.parameters():
-            weight -= 0.01 * before / steepness * weight.grad  # to first order, one per cent off the loss
+            # To first order, one per cent off the loss.
+            weight.sub_(0.01 * before / steepness * weight.grad)
         assert cross_entropy(network(images), labels) < before
         expected = network.eval()(images)
         torch.testing.assert_close(fold(network)(images), expected, rtol=0, atol=1e-4 * float(expected.abs().max()))

@@ -16,7 +16,7 @@ value = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, float("nan")])
 def front_of(loss: np.ndarray) -> set[int]:
     """By the definition, pair by pair."""
     rows = [row for row in range(len(loss)) if np.isfinite(loss[row]).all()]
-    beats = lambda a, b: (loss[a] <= loss[b]).all() and (loss[a] < loss[b]).any()  # noqa: E731
+    beats = lambda a, b: (loss[a] <= loss[b]).all() and (loss[a] < loss[b]).any()
     return {row for row in rows if not any(beats(other, row) for other in rows)}
 
 

@@ -125,7 +125,10 @@ def test_workers_started_for_a_driver_that_cannot_be_made_are_ended(tmp_path: Pa
     """They get ready while the driver is made. Oracle: the processes of the machine."""
     (tmp_path / "tiny.yaml").write_text(SPACE)
     study = read_space(tmp_path / "tiny.yaml", {"search.workers": 2})
-    with pytest.raises(KeyError), open_runner(RunnerOptions(device="cpu"), study, tmp_path / "logs") as runner:
+    with (  # noqa: PT012 (the fault comes after workers were started)
+        pytest.raises(KeyError),
+        open_runner(RunnerOptions(device="cpu"), study, tmp_path / "logs") as runner,
+    ):
         runner.start()
         workers = multiprocessing.active_children()
         assert len(workers) == 2 and all(worker.is_alive() for worker in workers)

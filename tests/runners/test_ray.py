@@ -94,7 +94,7 @@ def _started() -> Cluster:
     for _ in range(3):
         try:
             return Cluster()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (Ray has no class of its own for it)
             assert "timed out during startup" in str(error)
     raise AssertionError("Ray does not start")
 

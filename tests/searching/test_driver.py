@@ -256,8 +256,8 @@ class Killed(BaseException):
 def test_a_driver_that_dies_after_any_step_leaves_no_reused_result_under_way(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reuse = lambda key: {"accuracy": accuracy_of(key), "failure": None}  # noqa: E731
-    accuracy_of = lambda key: 0.3 + int(key["digest"][:4], 16) / 2**17 + key["seed"] % 97 / 1e4  # noqa: E731
+    reuse = lambda key: {"accuracy": accuracy_of(key), "failure": None}
+    accuracy_of = lambda key: 0.3 + int(key["digest"][:4], 16) / 2**17 + key["seed"] % 97 / 1e4
     whole = start(TINY, trials=20)
     whole.go(reuse=reuse)
     steps, parts, commit, left = 0, start(TINY, trials=20), Database.transaction, 0
@@ -336,7 +336,7 @@ def test_a_study_whose_every_training_is_known_ends_without_one(start: Start) ->
 
 def test_reused_confirmations_fill_the_quota_and_leave_their_trainings_to_new_networks(start: Start) -> None:
     run = start(trials=12)
-    again = lambda key: key["seed"] != training_seed(0, key["digest"], 0)  # noqa: E731
+    again = lambda key: key["seed"] != training_seed(0, key["digest"], 0)
     driver, reason, handed = run.go(reuse=lambda key: {"accuracy": 0.5, "failure": None} if again(key) else None)
     assert reason == "all 12 trainings are done" and len(handed) == 12 == driver.ledger.explored
     assert [row["state"] for row in run.evaluations if row["repeat"] > 0] == ["reused"] * 3
@@ -360,7 +360,7 @@ def test_the_quota_of_confirmations_is_one_whole_number(
 def test_a_resumed_sampler_has_learnt_from_reused_results(start: Start, sampler: str) -> None:
     run = start(sampler=sampler, trials=6)
     known = failing("diverged", lambda work: False)
-    half = lambda key: {"accuracy": 0.5, "failure": None} if int(key["digest"], 16) % 2 else None  # noqa: E731
+    half = lambda key: {"accuracy": 0.5, "failure": None} if int(key["digest"], 16) % 2 else None
     driver, _, _ = run.go(known, reuse=half)
 
     def learnt(of: Driver) -> list[tuple[Any, ...]]:

@@ -175,7 +175,7 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str, bool]] = {
         "light: found no images",
         False,
     ),
-    "a folder that is gone": (lambda f: shutil.rmtree(f), "images: no such folder", False),
+    "a folder that is gone": (shutil.rmtree, "images: no such folder", False),
     "one image in colour": (_recolour, "found other images or labels", True),
 }
 

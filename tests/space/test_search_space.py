@@ -118,9 +118,9 @@ def test_neighbours_differ_in_one_gene_and_its_dependants(space: SearchSpace, se
 def test_neighbourhood_is_symmetric(space: SearchSpace) -> None:
     listed = list(space.enumerate())[:60]
     around = {_key(genotype): {_key(n) for n in space.neighbours(genotype)} for genotype in listed}
-    for one in around:
-        for other in around:
-            assert (other in around[one]) == (one in around[other])
+    for one, beside_one in around.items():
+        for other, beside_other in around.items():
+            assert (other in beside_one) == (one in beside_other)
 
 
 @pytest.mark.parametrize("stage", [1, 2])

@@ -78,7 +78,7 @@ def test_counts_front_and_hypervolume_are_those_of_the_rows(steps: list[tuple[in
     assert ledger.confirmations == sum(row["repeat"] > 0 for row in rows.rows)
     mean = means(rows)
     flops = {row["digest"]: row["costs"]["flops"] for row in rows.evaluations()}
-    beats = lambda a, b: flops[a] <= flops[b] and mean[a] >= mean[b] and (flops[a], mean[a]) != (flops[b], mean[b])  # noqa: E731
+    beats = lambda a, b: flops[a] <= flops[b] and mean[a] >= mean[b] and (flops[a], mean[a]) != (flops[b], mean[b])
     front = {digest for digest in mean if not any(beats(other, digest) for other in mean)}
     assert {network.digest for network in ledger.front()} == front
     points = np.array([[flops[digest], mean[digest]] for digest in front]).reshape(-1, 2)

@@ -156,7 +156,7 @@ def forked(folder: Path, *arguments: Any, **options: Any) -> int:
         code = 11
         with suppress(OSError):
             print(f"cspnas: {error.filename or 'output'}: {error.strerror}", flush=True)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 (the process ends below, whatever came)
         with suppress(OSError):
             traceback.print_exc()
     finally:
@@ -348,7 +348,7 @@ def main() -> None:
     """Import what searches need once, then fork."""
     if os.environ.get("CSPNAS_TEST_GROUP"):
         Group(Path(os.environ["CSPNAS_TEST_GROUP"])).enter()  # what is imported counts there, too
-    import optuna  # noqa: F401
+    import optuna  # noqa: F401 (what is forked has it)
     import torch
 
     torch.set_num_threads(1)

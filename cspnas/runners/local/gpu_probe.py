@@ -47,7 +47,8 @@ def _measure(gpu: int) -> dict[str, int]:
     torch.cuda.mem_get_info(gpu)  # this process's own context is there before and after
     before = torch.cuda.mem_get_info(gpu)[0]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdin is not None and other.stdout is not None
+        assert other.stdin is not None
+        assert other.stdout is not None
         if other.stdout.readline() != "ready\n":
             raise RuntimeError("a second process could not open it")
         process = before - torch.cuda.mem_get_info(gpu)[0]

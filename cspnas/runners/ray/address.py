@@ -16,7 +16,7 @@ def reach(address: str) -> None:
     """Raises InputError where nobody answers at the address. `local` needs nobody."""
     known = address
     if address == "auto":
-        current = Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "ray_current_cluster"
+        current = Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "ray_current_cluster"  # noqa: S108 (where Ray writes it)
         known = os.environ.get("RAY_ADDRESS") or (current.read_text().strip() if current.is_file() else "")
     if known in ("local", ""):
         return

@@ -253,12 +253,13 @@ def _new_folder(folder: Path) -> Path:
         new = folder / (name if number == 1 else f"{name}-{number}")
         try:
             new.mkdir(parents=True)
-            return new
         except FileExistsError:
             number += 1
         except OSError as error:
             hint = "free some disk space, or choose another --storage"
             raise StorageError(f"{error.filename or folder}: {error.strerror}; {hint}") from None
+        else:
+            return new
 
 
 def _unpack(archive: bytes, folder: Path) -> None:

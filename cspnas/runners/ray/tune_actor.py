@@ -75,7 +75,7 @@ class Loop:
         except Stopped:
             if MAIL.staging is not None:
                 shutil.copytree(MAIL.staging, self._folder / self._name, dirs_exist_ok=True)
-        except Exception:
+        except Exception:  # noqa: BLE001 (whatever ends Tune, the search is told)
             MAIL.events.put(("ended", "", traceback.format_exc()[-2000:]))
 
     def _tuner(self, slots: Slots, home: Home) -> tune.Tuner:

@@ -89,7 +89,7 @@ def _evaluated(evaluate: Evaluate, unit: dict[str, Any]) -> dict[str, Any]:
     """The result; an evaluator that raises is a result that says so, and the worker lives on."""
     try:
         return evaluate(unit, lambda epoch: tune.report({"accuracy": epoch.accuracy}))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (the worker lives on, whatever the evaluator raises)
         traceback.print_exc()
         lines = "".join(traceback.format_exception(error)[-3:])[-2000:]
         return {
