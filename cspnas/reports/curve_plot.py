@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import Any
 
 from cspnas.storage.database import Database
@@ -19,13 +20,15 @@ class CurvePlot:
         self._database, self._study_id, self._name = database, study_id, name
         self._state: dict[str, Any] = {}
         self._attributes: dict[str, Any] = {}
+        self._lock = Lock()  # the dashboard answers several requests at once
 
     def attributes(self) -> dict[str, Any]:
         """System attributes of Optuna's study, as `save_plotly_graph_object` writes them."""
-        state = self._database.finished(self._study_id)
-        if state != self._state:
-            self._state, self._attributes = state, self._made()
-        return self._attributes
+        with self._lock:
+            state = self._database.finished(self._study_id)
+            if state != self._state:
+                self._state, self._attributes = state, self._made()
+            return self._attributes
 
     def _made(self) -> dict[str, Any]:
         import optuna

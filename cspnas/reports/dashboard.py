@@ -31,7 +31,8 @@ def serve(opened: OpenStudy, port: int) -> None:
 
 def _server(opened: OpenStudy, port: int) -> tuple[WSGIServer, str]:
     """It and the address of the study's page there."""
-    from wsgiref.simple_server import WSGIRequestHandler, make_server
+    from socketserver import ThreadingMixIn
+    from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
     import optuna
     from optuna.storages import RDBStorage
@@ -51,6 +52,11 @@ def _server(opened: OpenStudy, port: int) -> tuple[WSGIServer, str]:
                     study.system_attrs = {**study.system_attrs, **plot.attributes()}
             return studies
 
+    class Threaded(ThreadingMixIn, WSGIServer):
+        """A browser opens connections before it needs them: one that is idle keeps nobody else waiting."""
+
+        daemon_threads = True
+
     class Quiet(WSGIRequestHandler):
         def log_message(self, *arguments: Any) -> None:
             """No line a request."""
@@ -58,7 +64,8 @@ def _server(opened: OpenStudy, port: int) -> tuple[WSGIServer, str]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = FreshStorage(opened.database.dialect_url, engine_kwargs=opened.database.engine_options())
     try:
-        server = make_server("127.0.0.1", port, only_this_machine(wsgi(storage)), handler_class=Quiet)
+        application = only_this_machine(wsgi(storage))
+        server = make_server("127.0.0.1", port, application, server_class=Threaded, handler_class=Quiet)
     except OSError as error:
         raise InputError(f"port {port}: {error.strerror}", where="--port", hint="choose another port") from None
     return server, f"http://127.0.0.1:{server.server_port}/dashboard/studies/{_study_id(storage, opened.name)}"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from cspnas.errors import InputError
+from cspnas.errors import InputError, StorageError
 from cspnas.io.steps import Step, silent
 from cspnas.runners.protocol import RunEvent
 from cspnas.searching.reuse import Reuse, other_study, reuser
@@ -20,6 +20,7 @@ from cspnas.storage.locations import StudyLocation
 from cspnas.storage.locks import Heartbeat
 from cspnas.storage.result_spool import Spool, record_left
 from cspnas.storage.study_creation import check_data, known_row, opened
+from cspnas.storage.transactions import GoneError
 from cspnas.study.candidates import SAMPLE, Candidate, admitted_sample, reference_of
 from cspnas.study.settings import Study
 from cspnas.study.undecided_objectives import undecided
@@ -123,7 +124,7 @@ def _drive(
         reason = run_loop(runner, source, _telling(database, presence, projection, show))
     finally:
         presence.end()
-    projection.update()  # results that were reused after the last training ended
+    _project(projection)  # results that were reused after the last training ended
     database.end_driver(driver_id)
     return reason
 
@@ -135,7 +136,7 @@ def _telling(database: Database, presence: Heartbeat, projection: Any, show: OnE
         try:
             presence.show()
             if kind == RunEvent.FINISHED:
-                projection.update()
+                _project(projection)
         except UnreachableError:
             if not database.shared:
                 raise
@@ -143,6 +144,16 @@ def _telling(database: Database, presence: Heartbeat, projection: Any, show: OnE
         show(kind, work, detail)
 
     return on_event
+
+
+def _project(projection: Any) -> None:
+    """Bring Optuna's tables up to date; whoever changes them does not end the search, whose own tables are the truth."""
+    try:
+        projection.update()
+    except (UnreachableError, GoneError):
+        raise
+    except StorageError as error:
+        _say(f"{error}; the search goes on without them, and its next start makes them anew", "warning")
 
 
 def _say(text: str, kind: str = "note") -> None:

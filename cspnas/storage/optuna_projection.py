@@ -32,6 +32,7 @@ from cspnas.storage.learning_curves import Curves, learning_curves
 from cspnas.storage.optuna_rows import (
     ATTRIBUTES,
     INTERMEDIATE,
+    STUDIES,
     TRIALS,
     VALUES,
     add_trials,
@@ -72,22 +73,33 @@ class Projection:
         self._database, self._ledger, self._space = database, ledger, space
         self._objectives, self._numbers = ledger.reference.objectives, numbers or {}
         self._distributions = {gene.name: distribution_of(gene) for gene in space.genes()}
-        self._trials: dict[str, Shown] = {}
+        self._name = name
         with self._one_line():
-            self._study = self._opened(name)
-            self._read()
+            self._open()
             ids = {digest: shown.trial_id for digest, shown in self._trials.items()}
             with self._turn():
-                bring_up_to_date(database, ledger.study_id, self._study._study_id, self._distributions, ids)
+                bring_up_to_date(database, ledger.study_id, self._optuna_id, self._distributions, ids)
 
-    def _opened(self, name: str) -> optuna.Study:
-        """Optuna's study, made where it is missing. Raises StorageError for one of other directions."""
+    def _open(self) -> None:
+        self._trials: dict[str, Shown] = {}
+        self._optuna_id = self._opened(self._name)
+        self._read()
+
+    def _opened(self, name: str) -> int:
+        """The id of Optuna's study, made where it is missing. Raises StorageError for one of other directions."""
+        with self._database.opening() if self._database.shared else nullcontext():  # Optuna makes its tables, too
+            storage = RDBStorage(self._database.dialect_url, engine_kwargs=self._database.engine_options())
+            try:
+                return self._checked(storage, name)
+            finally:
+                storage.remove_session()
+                storage.engine.dispose()
+
+    def _checked(self, storage: RDBStorage, name: str) -> int:
         directions = [
             StudyDirection.MAXIMIZE if OBJECTIVES[o].maximise else StudyDirection.MINIMIZE for o in self._objectives
         ]
-        with self._database.opening() if self._database.shared else nullcontext():  # Optuna makes its tables, too
-            storage = RDBStorage(self._database.dialect_url, engine_kwargs=self._database.engine_options())
-            study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
+        study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
         if study.directions != directions:
             raise StorageError(
                 f"{self._database.shown_url}: Optuna's study {name!r} is not this one's (it has "
@@ -97,7 +109,7 @@ class Projection:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 study.set_metric_names(list(self._objectives))
-        return study
+        return int(study._study_id)
 
     def _turn(self) -> AbstractContextManager[bool]:
         return self._database.step(STEP_ON_OPTUNA - self._ledger.study_id)
@@ -114,7 +126,7 @@ class Projection:
         rows = self._database.rows(
             sa.select(TRIALS.c.trial_id, TRIALS.c.number, *texts)
             .select_from(together)
-            .where(TRIALS.c.study_id == self._study._study_id)
+            .where(TRIALS.c.study_id == self._optuna_id)
             .where(digest.c.key == "digest", trainings.c.key == "trainings")
             .where(sa.true() if only is None else only)
             .order_by(TRIALS.c.number.desc())
@@ -146,13 +158,23 @@ class Projection:
             ) from None
 
     def _update(self) -> None:
-        changed = list(dict.fromkeys(self._ledger.changed))
-        if changed:
+        if self._ledger.changed:
+            self._follow_study()
+            changed = list(dict.fromkeys(self._ledger.changed))
             with self._turn() as shared:
                 if shared:  # other drivers project as well
                     self._read(self._news(changed))
                 self._write(changed)
         self._ledger.changed = []
+
+    def _follow_study(self) -> None:
+        """Make the trials anew, with their numbers, where somebody deleted or renamed Optuna's study meanwhile."""
+        named = sa.select(STUDIES.c.study_name).where(STUDIES.c.study_id == self._optuna_id)
+        if [row["study_name"] for row in self._database.rows(named)] != [self._name]:
+            self._numbers = dict(self._ledger.trials)
+            self._open()
+            ended = [network.digest for network in self._ledger.networks.values() if _ended(network)]
+            self._ledger.changed = [*ended, *self._ledger.changed]
 
     def _news(self, changed: list[str]) -> sa.ColumnElement[bool]:
         """Trials that others may have made or rewritten since, by their ids: these grow, and have an index."""
@@ -202,7 +224,7 @@ class Projection:
     def _add(self, trials: Mapping[str, FrozenTrial]) -> None:
         """Trials by digest, in the order of their numbers."""
         with self._database.transaction() as connection:
-            identifiers = add_trials(connection, self._study._study_id, trials.values())
+            identifiers = add_trials(connection, self._optuna_id, trials.values())
             numbers = numbers_by_id(connection, identifiers)
         for identifier, (digest, trial) in zip(identifiers, trials.items(), strict=True):
             self._trials[digest] = Shown(identifier, trial.user_attrs["trainings"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,8 +13,18 @@ SQLITE = "sqlite:///"
 
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:
-    """SQLite on exactly this file; mode rwc makes it where it is missing, rw does not."""
-    return sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", uri=True, timeout=30, check_same_thread=False)
+    """SQLite on exactly this file; mode rwc makes it where it is missing, rw does not, `read_mode` gives those to read."""
+    name = quote(os.fsencode(path))
+    return sqlite3.connect(f"file:{name}?mode={mode}", uri=True, timeout=30, check_same_thread=False)
+
+
+def read_mode(path: Path) -> str:
+    """The mode in which to read: rw, for a connection of mode ro leaves -wal and -shm behind, where that may be."""
+    if os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK):
+        return "rw"
+    wal = Path(f"{path}-wal")
+    # Without rows in a -wal the file is whole, and whoever cannot write beside it cannot make one.
+    return "ro" if wal.exists() and wal.stat().st_size else "ro&immutable=1"
 
 
 def sqlite_path(url: str) -> Path | None:
@@ -37,6 +49,16 @@ def read_settings(connection: Any, record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
+def into_file(path: Path) -> None:
+    """Move what the -wal holds into the database's own file, so that a copy of that alone is the whole study.
+
+    What a reader or a full disk keeps from it stays in the -wal, where SQLite finds it.
+    """
+    with suppress(sqlite3.Error), closing(connect(path, "rw")) as connection:
+        connection.execute("PRAGMA busy_timeout=1000")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
 def reason_of(error: Exception) -> str:
     """What the database's own library says, on one line."""
     return " ".join(str(getattr(error, "orig", error)).split())
@@ -47,7 +69,10 @@ def advice_on(reason: str) -> str:
     for sign, advice in (
         ("full", "free some disk space and type the command again"),
         ("readonly", "make the file and its folder writable"),
-        ("unable to open", "check that the folder exists and can be written"),
+        (
+            "unable to open",
+            "check that its folder exists and can be written, or copy the file with its -wal to one that can",
+        ),
         ("malformed", "the file is damaged: restore it from a backup"),
         ("not a database", "the file is damaged or no database: restore it from a backup"),
         ("locked", "another program holds it: close that and try again"),

@@ -16,7 +16,7 @@ from cspnas.io.failpoints import hit
 from cspnas.storage import postgresql
 from cspnas.storage.engine import dialect_url, engine_options, shown, translated, url_object
 from cspnas.storage.migrations import check_schema, make_tables
-from cspnas.storage.sqlite import read_settings, sqlite_files, sqlite_path, write_settings
+from cspnas.storage.sqlite import into_file, read_mode, read_settings, sqlite_files, sqlite_path, write_settings
 
 Row = dict[str, Any]
 HEARTBEAT = "CSPNAS_HEARTBEAT"  # the environment variable with the seconds after which a driver counts as hung
@@ -38,7 +38,10 @@ class Transactions:
         self.url = url
         self.path = sqlite_path(url)
         self.shown_url = shown(url)
-        self._mode = "rwc" if create else "rw"  # even to read: a connection of mode ro leaves -wal and -shm behind
+        self._read_only = read_only
+        self._mode = "rwc" if create else "rw"
+        if read_only and self.path is not None:
+            self._mode = read_mode(self.path)
         self._file: tuple[int, int] | None = None
         self._session: sa.Connection | None = None
         self.hung_seconds = hung_seconds()
@@ -52,7 +55,7 @@ class Transactions:
             if create:
                 make_tables(connection)
             check_schema(connection, self.shown_url, write=not read_only)
-        self._mode = "rw"
+        self._mode = "rw" if create else self._mode
         self._file = self._identity()
 
     @property
@@ -153,7 +156,9 @@ class Transactions:
         return canonical_json(value)
 
     def close(self) -> None:
-        """Release the connections."""
+        """Release the connections; what was written is in the database's own file then."""
+        if self.path is not None and not self._read_only and self._identity() == self._file:
+            into_file(self.path)
         self.engine.dispose()
 
     def rows(self, statement: sa.Select[Any]) -> list[Row]:

@@ -274,3 +274,30 @@ def check_params(params: dict[str, Any], genotype: dict[str, Any]) -> None:
             assert param["param_internal_value"] == genotype[name] == float(param["param_external_value"])
         else:
             assert found["type"] == "CategoricalDistribution" and param["param_external_value"] == str(genotype[name])
+
+
+@pytest.mark.parametrize("done", ["deleted", "renamed"])
+def test_trials_are_made_anew_with_their_numbers_where_somebody_took_optunas_study_away(
+    start: Start, done: str
+) -> None:
+    """In the dashboard, while the search goes on."""
+    run = start(trials=12)
+    driver = run.driver()
+    shown = Projection(run.database, "small", run.study.space, driver.ledger)
+    flight = [driver.suggest() for _ in range(2)]
+    for _ in range(5):
+        driver.finish(flight[-1], result(flight.pop()))
+        shown.update()
+        flight.append(driver.suggest())
+    before = of_optuna(run.database.url)
+    storage = RDBStorage(run.database.url)
+    if done == "deleted":
+        optuna.delete_study(study_name="small", storage=storage)
+    else:
+        optuna.copy_study(from_study_name="small", from_storage=storage, to_storage=storage, to_study_name="other")
+        optuna.delete_study(study_name="small", storage=storage)
+    driver.finish(flight[0], result(flight[0]))
+    shown.update()
+    after = of_optuna(run.database.url)
+    assert len(before) == 5 and len(after) == 6 and before.items() <= after.items()
+    assert driver.ledger.trials == after
