@@ -80,7 +80,7 @@ def test_a_dashboard_that_looks_on_does_not_keep_the_file_from_being_whole(tmp_p
     assert open_study(Database(f"sqlite:///{alone}", read_only=True), None).ledger.finished == driver.ledger.finished
 
 
-@pytest.mark.parametrize("file, folder", [(0o444, 0o555), (0o644, 0o555), (0o444, 0o777)])
+@pytest.mark.parametrize(("file", "folder"), [(0o444, 0o555), (0o644, 0o555), (0o444, 0o777)])
 def test_reading_needs_no_writing_and_leaves_nothing_behind(shelf: Path, file: int, folder: int) -> None:
     path, finished = searched(shelf)
     path.chmod(file)
