@@ -12,9 +12,9 @@ import io
 import json
 import lzma
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,17 +22,19 @@ import torch
 
 from cspnas.data import image_folder as folder
 from cspnas.data import public_datasets as sources
+from cspnas.data.folder_layout import find_layout
+from cspnas.data.folder_name import is_folder, path_of, readable
+from cspnas.data.summary import DataSummary
 from cspnas.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
 PACKAGED = Path(__file__).parent / "packaged"
 MINI = "fashion-mnist-mini"
 NAMES = (MINI, "fashion-mnist", "cifar10", "cifar100")
-FOLDER = "folder:"
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # tensors have no truth value for ==
@@ -58,12 +60,12 @@ class DataSet:
     std: tuple[float, ...]
     class_names: tuple[str, ...]
     checksum: str
+    summary: DataSummary
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of one image."""
-        channels, height, width = self.train.images.shape[1:]
-        return channels, height, width
+        return self.summary.shape
 
     @property
     def classes(self) -> int:
@@ -77,13 +79,19 @@ def load(name: str, *, root: Path | None = None) -> DataSet:
     Without `root` it is `$CSPNAS_DATA`, else ~/.cache/cspnas/data. Raises InputError for an unknown name and for data
     that is missing, damaged or of no use for training.
     """
-    with _readable(name):
+    with readable(name):
         if name == MINI:
             return _packaged()
-        if name.startswith(FOLDER):
-            return _assemble(name, *folder.read_folder(_path(name)))
+        if is_folder(name):
+            return _read_folder(name)
         official, class_names = _official(name, root, "train")
         return _assemble(name, *sources.hold_out(official), class_names)
+
+
+def _read_folder(name: str) -> DataSet:
+    found = folder.find_images(path_of(name))
+    train, validation = (folder.read_images(files, found.form) for files in (found.train, found.validation))
+    return _assemble(name, train, validation, found.class_names, found.skipped)
 
 
 def changed(name: str, found: str, expected: str, where: str = "") -> InputError:
@@ -98,26 +106,18 @@ def changed(name: str, found: str, expected: str, where: str = "") -> InputError
 
 def load_test(name: str, *, root: Path | None = None) -> Split:
     """The test part of the data set `name`, for the report at the end. Raises InputError as `load` does."""
-    with _readable(name):
+    with readable(name):
         if name == MINI:
             return _split(_unpack(_rows("test", _about())))
-        if name.startswith(FOLDER):
-            return _split(folder.read_test_folder(_path(name)))
+        if is_folder(name):
+            return _split(folder.read_test_folder(path_of(name)))
         return _split(_official(name, root, "test")[0])
 
 
 def has_test(name: str) -> bool:
-    """Whether the data set `name` has a test part: of folders of images only those with a folder `test`."""
-    return not name.startswith(FOLDER) or (_path(name) / "test").is_dir()
-
-
-@contextmanager
-def _readable(name: str) -> Iterator[None]:
-    """Folders without permission and the like are the user's to mend, so they get one line."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"cannot read the data set {name}: {error}") from None
+    """Whether the data set `name` has a test part: of folders of images only those with a test folder."""
+    with readable(name):
+        return not is_folder(name) or find_layout(path_of(name)).test is not None
 
 
 def _official(name: str, root: Path | None, part: str) -> tuple[sources.LabelledImages, tuple[str, ...]]:
@@ -135,14 +135,6 @@ def _known(name: str) -> str:
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.0)[0]
     expected = f"one of {', '.join(known)}"
     raise InputError(f"the data set name {name!r}", expected=expected, hint=f"did you mean {near}?")
-
-
-def _path(name: str) -> Path:
-    """PATH of `folder:PATH`."""
-    path = name.removeprefix(FOLDER)
-    if not path:
-        raise InputError("no path", expected="folder:PATH", where="data set")
-    return Path(path).expanduser()
 
 
 def _root(root: Path | None) -> Path:
@@ -193,14 +185,37 @@ def _split(part: sources.LabelledImages) -> Split:
 
 
 def _assemble(
-    name: str, train: sources.LabelledImages, validation: sources.LabelledImages, class_names: tuple[str, ...]
+    name: str,
+    train: sources.LabelledImages,
+    validation: sources.LabelledImages,
+    class_names: tuple[str, ...],
+    skipped: Mapping[str, int] = MappingProxyType({}),
 ) -> DataSet:
     parts = _split(train), _split(validation)
     mean, std = _moments(parts[0].images)
     if not any(std):
         raise InputError("one colour in all training pixels", expected="images that differ", where=name)
     std = tuple(deviation or 1.0 for deviation in std)  # an unused channel, as in two-colour microscopy, stays zero
-    return DataSet(name, *parts, mean, std, class_names, _checksum(parts))
+    summary = DataSummary(
+        len(train[1]), len(validation[1]), _shape(parts[0].images), class_names, _in_both(*parts), dict(skipped)
+    )
+    return DataSet(name, *parts, mean, std, class_names, _checksum(parts), summary)
+
+
+def _shape(images: torch.Tensor) -> tuple[int, int, int]:
+    """(C, H, W) of images (N, C, H, W)."""
+    channels, height, width = images.shape[1:]
+    return channels, height, width
+
+
+def _in_both(train: Split, validation: Split) -> int:
+    """How many validation images have the pixels of a training image."""
+    known = {_fingerprint(image) for image in train.images}
+    return sum(_fingerprint(image) in known for image in validation.images)
+
+
+def _fingerprint(image: torch.Tensor) -> bytes:
+    return hashlib.blake2b(image.numpy().data, digest_size=16).digest()
 
 
 def _moments(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

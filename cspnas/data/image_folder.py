@@ -1,111 +1,156 @@
-"""Folders of images as NumPy arrays: PATH/CLASS/*, or such class folders in PATH/train, validation (or val), test."""
+"""Folders of images as NumPy arrays: which files there are, what their headers say, and then their pixels."""
 
 from __future__ import annotations
 
-import struct
-import zlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
-from cspnas.data.public_datasets import LabelledImages, hold_out
+from cspnas.data.folder_layout import LAYOUT, ClassFolder, Layout, class_folders, find_layout, is_hidden
+from cspnas.data.image_files import ENDINGS, ImageHeader, Skipped, read_header, read_pixels, uses_greys_only
+from cspnas.data.public_datasets import LabelledImages, held_out
 from cspnas.errors import InputError
+from cspnas.io.machine_memory import free_memory
+from cspnas.io.quantities import format_quantity
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+KEPT = 0.9  # of the free memory: the rest stays for others
 
-IMAGE_ERRORS = (OSError, ValueError, SyntaxError, IndexError, EOFError, struct.error, zlib.error)
-EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
-RESERVED = frozenset({"train", "val", "validation", "test"})
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """A file to be read, the label of its class, and what its header says."""
+
+    path: Path
+    label: int
+    header: ImageHeader
+
+
+@dataclass(frozen=True, slots=True)
+class ImageForm:
+    """What all images are made equal to, as the training images fix it: (width, height) in pixels, and colours."""
+
+    size: tuple[int, int]
+    grey: bool
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return 1 if self.grey else 3, self.size[1], self.size[0]
 
 
 @dataclass(frozen=True)
-class _Layout:
-    """A folder data set as its training part fixes it: files with labels, class names, mode and (width, height)."""
+class FolderImages:
+    """The images of a folder by their headers. `skipped`: how many files were not read, by the reason."""
 
-    files: list[tuple[Path, int]]
-    names: tuple[str, ...]
-    mode: str
-    size: tuple[int, int]
+    train: list[ImageFile]
+    validation: list[ImageFile]
+    class_names: tuple[str, ...]
+    form: ImageForm
+    skipped: Counter[str] = field(default_factory=Counter)
 
 
-def read_folder(path: Path) -> tuple[LabelledImages, LabelledImages, tuple[str, ...]]:
-    """Training part, validation part and class names of the images in `path`; the test folder stays unopened.
+def find_images(path: Path) -> FolderImages:
+    """Training and validation images of the folder `path`, from their headers; the test folder stays unopened.
 
-    Reads path/train/CLASS/*, or path/CLASS/* where there is no `train`; path/validation or path/val, else holds a
-    sixth of each class out. All files "L" give one channel, else RGB. Raises InputError for what cannot be used.
+    Without a validation folder a sixth of each class is held out. All images grey give one channel, else RGB. Raises
+    InputError for what cannot be used, and for more images than the memory holds.
     """
-    layout = _layout(path)
-    train = _read_images(layout.files, layout)
-    given = [folder for folder in (path / "validation", path / "val") if folder.is_dir()]
-    if len(given) > 1:
-        raise InputError("both `validation` and `val`", expected="one of them", where=str(path))
-    if given:
-        return train, _read_images(_list_images(given[0], layout.names), layout), layout.names
-    lonely = [name for label, name in enumerate(layout.names) if (train[1] == label).sum() < 2]
-    if lonely:
-        hint = f"add images, or a folder {path / 'validation'}"
-        raise InputError(f"one image in the class {lonely[0]!r}", expected="two or more", where=str(path), hint=hint)
-    return *hold_out(train), layout.names
+    layout, skipped = find_layout(path), Counter[str]()
+    classes = _training_classes(layout)
+    names = tuple(one.name for one in classes)
+    train, validation = _list_images(classes, names, layout.train, skipped), list[ImageFile]()
+    _count_strays(path, layout, skipped)
+    if layout.validation is not None:
+        validation = _list_images(class_folders(layout.validation), names, layout.validation, skipped)
+    form = _form(train, validation, path)
+    if layout.validation is None:
+        train, validation = _hold_out(train, names, path)
+    return FolderImages(train, validation, names, form, skipped)
+
+
+def read_images(files: list[ImageFile], form: ImageForm) -> LabelledImages:
+    """The files decoded: images (N, C, H, W) and labels (N,). Raises InputError for a damaged one."""
+    images = np.empty((len(files), *form.shape), dtype=np.uint8)
+    for index, file in enumerate(files):
+        _check_size(file.path, file.header.size, form.size)
+        images[index] = read_pixels(file.path, grey=form.grey).transpose(2, 0, 1)
+    return images, np.array([file.label for file in files], dtype=np.int64)
 
 
 def read_test_folder(path: Path) -> LabelledImages:
-    """The images of path/test, in the mode and size of the training part. Raises InputError as `read_folder` does."""
-    layout = _layout(path)
-    return _read_images(_list_images(path / "test", layout.names), layout)
-
-
-def _layout(path: Path) -> _Layout:
-    """Reads the headers of the training images; all must have the size of the first."""
-    folder = path / "train" if (path / "train").is_dir() else path
-    skip = RESERVED if folder == path else frozenset()
-    names = tuple(_class_names(folder, skip))
-    if len(names) < 2:
-        found = f"one class only ({names[0]!r})" if names else "no images in folders of their class"
-        raise InputError(found, expected="CLASS/*.png for two or more classes", where=str(folder))
-    files = _list_images(folder, names, skip)
-    headers = [_open_image(file, lambda image: (image.mode, image.size)) for file, _ in files]
-    size = headers[0][1]
-    for (file, _), (_, other) in zip(files, headers, strict=True):
-        _check_size(file, other, size)
-    return _Layout(files, names, "L" if all(mode == "L" for mode, _ in headers) else "RGB", size)
-
-
-def _class_names(folder: Path, skip: frozenset[str]) -> list[str]:
-    """The names of the class folders in `folder`, sorted; names that start with a dot are no classes."""
+    """The images of the test folder in `path`, in the form of the training part. Raises InputError as `find_images`."""
+    folder = find_layout(path).test or path / "test"
     if not folder.is_dir():
-        raise InputError("no such folder", where=str(folder), hint="give a folder that holds CLASS/*.png")
-    return sorted(f.name for f in folder.iterdir() if f.is_dir() and f.name[0] != "." and f.name not in skip)
+        raise InputError("no such folder", where=str(folder), hint=f"give a folder that holds images as {LAYOUT}")
+    found = find_images(path)
+    return read_images(_list_images(class_folders(folder), found.class_names, folder, Counter()), found.form)
 
 
-def _list_images(folder: Path, names: tuple[str, ...], skip: frozenset[str] = frozenset()) -> list[tuple[Path, int]]:
-    """The image files of each class in `folder`, sorted, with the label: the position of the class in `names`."""
-    files = []
-    for name in _class_names(folder, skip):
-        if name not in names:
+def _training_classes(layout: Layout) -> list[ClassFolder]:
+    classes = class_folders(layout.train, layout)
+    if len(classes) < 2:
+        found = f"one class only ({classes[0].name!r})" if classes else "no images in folders of their class"
+        hint = f"give a folder that holds images as {LAYOUT}"
+        raise InputError(found, expected="two or more classes", where=str(layout.train), hint=hint)
+    return classes
+
+
+def _list_images(
+    classes: list[ClassFolder], names: tuple[str, ...], folder: Path, skipped: Counter[str]
+) -> list[ImageFile]:
+    """The images of the `classes` in `folder`, sorted; the label is the position of the class in `names`."""
+    files = list[ImageFile]()
+    for one in classes:
+        if one.name not in names:
             raise InputError(
-                f"the class {name!r}", expected=f"a class of training: {', '.join(names)}", where=str(folder)
+                f"the class {one.name!r}", expected=f"a class of training: {', '.join(names)}", where=str(folder)
             )
-        images = sorted(f for f in (folder / name).rglob("*") if f.suffix.lower() in EXTENSIONS and f.name[0] != ".")
+        headers = [(file, read_header(file)) for file in one.files()]
+        skipped.update(header.reason for _, header in headers if isinstance(header, Skipped))
+        label = names.index(one.name)
+        images = [ImageFile(file, label, header) for file, header in headers if isinstance(header, ImageHeader)]
         if not images:
-            raise InputError("no images", expected=", ".join(sorted(EXTENSIONS)), where=str(folder / name))
-        files += [(image, names.index(name)) for image in images]
+            raise InputError("no images", expected=", ".join(sorted(ENDINGS)), where=str(one.folders[0]))
+        files += images
     if not files:
         raise InputError("no images in folders of their class", expected="CLASS/*.png", where=str(folder))
     return files
 
 
-def _read_images(files: list[tuple[Path, int]], layout: _Layout) -> LabelledImages:
-    """The files as images (N, C, H, W) and labels (N,)."""
-    (width, height), channels = layout.size, 1 if layout.mode == "L" else 3
-    images = np.empty((len(files), channels, height, width), dtype=np.uint8)
-    for index, (file, _) in enumerate(files):
-        pixels = _open_image(file, lambda image: np.asarray(image.convert(layout.mode)))
-        _check_size(file, (pixels.shape[1], pixels.shape[0]), layout.size)
-        images[index] = pixels.reshape(height, width, channels).transpose(2, 0, 1)
-    return images, np.array([label for _, label in files], dtype=np.int64)
+def _hold_out(files: list[ImageFile], names: tuple[str, ...], path: Path) -> tuple[list[ImageFile], list[ImageFile]]:
+    """Training and validation files where no folder says which."""
+    labels = np.array([file.label for file in files])
+    lonely = [name for label, name in enumerate(names) if (labels == label).sum() < 2]
+    if lonely:
+        hint = f"add images, or a folder {path / 'validation'}"
+        raise InputError(f"one image in the class {lonely[0]!r}", expected="two or more", where=str(path), hint=hint)
+    held = held_out(labels)
+    kept = [file for file, out in zip(files, held, strict=True) if not out]
+    return kept, [file for file, out in zip(files, held, strict=True) if out]
+
+
+def _count_strays(path: Path, layout: Layout, skipped: Counter[str]) -> None:
+    """Images that lie where no split or class is."""
+    for folder in {path, layout.train}:
+        loose = [file for file in folder.iterdir() if file.suffix.lower() in ENDINGS and not is_hidden(file)]
+        skipped.update("in no class folder" for file in loose if file.is_file())
+    for name in layout.beside:
+        skipped.update(f"in {name}/, which is no split" for _ in ClassFolder(name, (path / name,)).files())
+
+
+def _form(train: list[ImageFile], validation: list[ImageFile], path: Path) -> ImageForm:
+    """The form that the images in `train` fix. All must have the size of the first, and fit into the memory."""
+    size, count = train[0].header.size, len(train) + len(validation)
+    for file in (*train, *validation):
+        _check_size(file.path, file.header.size, size)
+    grey = all(file.header.grey is not False for file in train)
+    _check_memory(count, ImageForm(size, grey), path)
+    if grey and not all(file.header.grey or uses_greys_only(file.path) for file in train):
+        grey = False
+        _check_memory(count, ImageForm(size, grey), path)
+    return ImageForm(size, grey)
 
 
 def _check_size(file: Path, found: tuple[int, int], expected: tuple[int, int]) -> None:
@@ -115,17 +160,14 @@ def _check_size(file: Path, found: tuple[int, int], expected: tuple[int, int]) -
         raise InputError(f"{found[0]} x {found[1]} pixels", expected=f"{width} x {height}", where=str(file), hint=hint)
 
 
-def _open_image(file: Path, use: Callable[[Any], Any]) -> Any:
-    """`use` of the opened image; InputError if it cannot be read or has more than 8 bits a channel."""
-    from PIL import Image
-
-    try:
-        with Image.open(file) as image:
-            mode = image.mode
-            if mode[0] not in "IF":
-                return use(image)
-    except (*IMAGE_ERRORS, Image.DecompressionBombError) as error:
+def _check_memory(count: int, form: ImageForm, path: Path) -> None:
+    """A training holds its whole data set, a byte for each channel of a pixel."""
+    channels, height, width = form.shape
+    needed, free = count * channels * height * width, free_memory()
+    if needed > KEPT * free:
         raise InputError(
-            f"an image that cannot be read ({error})", where=str(file), hint="delete or replace it"
-        ) from None
-    raise InputError(f"pixels of mode {mode}", expected="8 bits a channel", where=str(file), hint="convert the image")
+            f"{count:,} images x {height} x {width} pixels x {channels} channels = {format_quantity(needed, 'bytes')}",
+            expected=f"at most {KEPT:.0%} of the {format_quantity(free, 'bytes')} of memory that are free",
+            where=str(path),
+            hint="make the images smaller",
+        )

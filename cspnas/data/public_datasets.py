@@ -35,11 +35,17 @@ DOWNLOAD_ERRORS = (OSError, RuntimeError, http.client.HTTPException, tarfile.Tar
 
 
 def hold_out(part: LabelledImages) -> tuple[LabelledImages, LabelledImages]:
-    """`part` as training and validation: a sixth of each class, at least one image, is validation; always the same.
-
-    Both keep the order of the source. Raises ValueError if a class has one image only.
-    """
+    """`part` as training and validation, which is `held_out`. Both keep the order of the source."""
     images, labels = part
+    held = held_out(labels)
+    return (images[~held], labels[~held]), (images[held], labels[held])
+
+
+def held_out(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which images of these `labels` (N,) are validation: a sixth of each class, at least one image; always the same.
+
+    Raises ValueError if a class has one image only.
+    """
     random = np.random.RandomState(SEED)  # its stream is frozen across NumPy versions, a Generator's is not
     held = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
@@ -47,7 +53,7 @@ def hold_out(part: LabelledImages) -> tuple[LabelledImages, LabelledImages]:
         if len(members) < 2:
             raise ValueError(f"class {label} has one image: nothing can be held out")
         held[members[: max(1, len(members) // 6)]] = True
-    return (images[~held], labels[~held]), (images[held], labels[held])
+    return held
 
 
 def read_fashion_mnist(root: Path, part: str) -> tuple[LabelledImages, tuple[str, ...]]:

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from image_folders import draw, draw_classes
 from PIL import Image
 from torchvision import datasets
 
@@ -78,18 +79,6 @@ def message(call: Any, *arguments: Any, **options: Any) -> str:
 
 def rows(split: data.Split) -> set[bytes]:
     return {image.numpy().tobytes() for image in split.images}
-
-
-def draw(path: Path, size: tuple[int, int] = (8, 6), mode: str = "L", value: int = 0) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new(mode, size, value if mode == "L" else (value, 0, 0)).save(path)
-
-
-def draw_classes(folder: Path, count: int = 12, mode: str = "L") -> Path:
-    for label, name in enumerate(("cat", "dog")):
-        for index in range(count):
-            draw(folder / name / f"{index:02}.png", mode=mode, value=100 * label + index)
-    return folder
 
 
 # The packaged data set
@@ -492,7 +481,7 @@ def test_a_validation_class_unknown_to_training_is_named(tmp_path: Path) -> None
 def test_two_validation_folders_are_refused(tmp_path: Path) -> None:
     for part in ("train", "val", "validation"):
         draw_classes(tmp_path / part, 2)
-    assert "both `validation` and `val`" in message(data.load, f"folder:{tmp_path}")
+    assert "both `val` and `validation`" in message(data.load, f"folder:{tmp_path}")
 
 
 def test_images_without_any_contrast_are_refused_rather_than_divided_by_zero(tmp_path: Path) -> None:
