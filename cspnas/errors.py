@@ -5,6 +5,13 @@ from __future__ import annotations
 from enum import StrEnum
 
 
+def printable(text: str) -> str:
+    """`text` with escapes for control characters, line ends and marks of direction: what a file, a name or a database holds
+    must not reach the terminal as a command to it.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 class CspnasError(Exception):
     """The work failed: one line for the user. The command line exits with `exit_code`."""
 
@@ -21,9 +28,7 @@ class InputError(CspnasError):
         message = f"{where}: " if where else ""
         message += f"found {found}, expected {expected}" if expected else found
         message += f"; {hint}" if hint else ""
-        line = " ".join(message.split())
-        # what a file holds must not reach the terminal as a command to it
-        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in line))
+        super().__init__(printable(" ".join(message.split())))
 
 
 class ArchitectureError(InputError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,14 +67,15 @@ def _proxy(study: Study) -> dict[str, Any]:
 
 
 def _sizes(study: Study, numbers: dict[str, Any]) -> list[str]:
-    exact = "" if numbers["architectures_exact"] else "about "
-    how = "counted" if numbers["architectures_exact"] else "an estimate from random walks"
+    exact, draws = numbers["architectures_exact"], numbers["architectures_draws"]
+    networks = f"{numbers['architectures']:,}" if exact else f"about {Decimal(numbers['architectures']):.3g}"
+    how = "counted" if exact else f"an estimate from {draws:,} random genotypes"
     shape = numbers["input"]["shape"]
     told = f"of data set {study.recipe.dataset}" if study.recipe.dataset else "no data set named"
     return [
         f"images of {shown(shape)} in {study.space.classes:,} classes, {told}",
         f"{study.space_name}: {len(study.space.genes())} genes, {numbers['genotypes']:,} genotypes, "
-        f"{exact}{numbers['architectures']:,} distinct networks ({how})",
+        f"{networks} distinct networks ({how})",
         f"{100 * numbers['valid_share']:.1f}% of {'all' if numbers['whole'] else 'random'} genotypes are networks; "
         f"{', '.join(c.text for c in study.constraints) or 'no constraint'} admits "
         f"{100 * numbers['admitted_share']:.1f}% of them",

@@ -87,6 +87,7 @@ class _Costed:
 
 class CostTable:
     """Costs of many architectures that share stages and layers, each computed once; at most `size` of them are kept.
+    `operations` were costed so far, a measure of the work that is the same on every machine.
 
     A network's pieces meet in one value alone, so that `peak = max(stem, stage + image, head + image)`, exact where no
     piece begins with a norm that could fold into the convolution before it: with norms before the convolutions the whole
@@ -94,13 +95,15 @@ class CostTable:
     """
 
     def __init__(self, size: int = 100_000) -> None:
-        self.size = size
+        self.size, self.operations = size, 0
         self._known: dict[Any, _Costed] = {}
 
     def cost(self, architecture: Architecture) -> Cost:
         """The exact cost of `architecture`. Raises ArchitectureError where it cannot be wired."""
         if architecture.norm == "before":
-            return cost_of(wire(architecture))
+            graph = wire(architecture)
+            self.operations += len(graph.operations)
+            return cost_of(graph)
         return _composed(self._pieces_of(architecture), BYTES * prod(architecture.input_shape))
 
     def peaks(self, architecture: Architecture) -> dict[str, int]:
@@ -146,6 +149,7 @@ class CostTable:
         """The cost of what `network` has, found under `key` from now on."""
         if len(self._known) >= self.size:
             self._known.clear()
+        self.operations += len(network.forms)
         found = self._known[key] = _costed(network.forms, network.inputs, len(network.forms) - 1)
         return found
 

@@ -15,10 +15,11 @@ from cspnas.network.cost import CostTable, stage_costs
 from cspnas.objectives.objectives import EXACT, OBJECTIVES, with_unit
 from cspnas.space.counting import census
 from cspnas.space.search_space import Genotype, SearchSpace
-from cspnas.study.candidates import Candidate, admitted, admitted_sample, baseline_curves, candidate
+from cspnas.study.candidates import IN_VAIN, WORK, Candidate, admitted, admitted_sample, baseline_curves, candidate
 from cspnas.study.settings import Study
 from cspnas.study.undecided_objectives import peak_places, undecided
 
+WORK_EACH = 75  # operations that are costed for each network that is wanted, where this is more than `WORK`
 COMPARED = 500  # networks whose CSP stages are set beside plain ones
 TOLD = 50  # draws from one telling of the progress to the next
 
@@ -49,6 +50,7 @@ def statistics(study: Study, count: int, step: Step = silent) -> dict[str, Any]:
         "genotypes": study.space.size,
         "architectures": counted.architectures,
         "architectures_exact": counted.exact,
+        "architectures_draws": counted.draws,
         "whole": drawn.whole,
         "sampled": len(networks),
         "valid_share": drawn.valid,
@@ -63,7 +65,9 @@ def statistics(study: Study, count: int, step: Step = silent) -> dict[str, Any]:
 
 
 def draw(study: Study, count: int, table: CostTable, step: Step = silent) -> AdmittedNetworks:
-    """Every admitted network of a small space, or `count` random ones from at most 20 times as many draws."""
+    """Every admitted network of a small space, or `count` random ones from at most 20 times as many draws; fewer where
+    costing so many is too much work.
+    """
     small = study.space.size <= count
     drawn = _listed(study, table, step) if small else _sampled(study, count, table, step)
     # Where none was found the nearest are walked to, or the user learns how far they are.
@@ -84,10 +88,11 @@ def _listed(study: Study, table: CostTable, step: Step) -> AdmittedNetworks:
 
 def _sampled(study: Study, count: int, table: CostTable, step: Step) -> AdmittedNetworks:
     random, tried, valid = Random(0), 0, 0
+    work = max(WORK, WORK_EACH * count)
     kept: list[Candidate] = []
-    while len(kept) < count and tried < 20 * count:
+    while len(kept) < count and table.operations < work and tried < (20 if kept else IN_VAIN) * count:
         if tried % TOLD == 0:
-            step(f"drawing {count:,} admitted networks", max(len(kept) / count, tried / (20 * count)))
+            step(f"drawing {count:,} admitted networks", max(len(kept) / count, table.operations / work))
         tried += 1
         found = _valid(study, study.space.sample(random), table)
         if found is not None:

@@ -11,11 +11,19 @@ from typing import Any
 from cspnas.network.cost import CostTable
 from cspnas.samplers.features import raw_features
 from cspnas.space.search_space import Gene, Genotype, SearchSpace
-from cspnas.study.candidates import Candidate, admitted, admitted_candidate, admitted_sample, valid_candidates, walked
+from cspnas.study.candidates import (
+    WORK,
+    Candidate,
+    admitted,
+    admitted_candidate,
+    admitted_sample,
+    valid_candidates,
+    walked,
+)
 from cspnas.study.settings import Study
 
 BATCHES = 10  # a space of fewer genotypes than all of them hold is dealt out among as many as it needs
-SIZE = 1000  # random admitted candidates of a batch
+SIZE = 1000  # random admitted candidates of a batch; fewer where they are so deep that costing them is `WORK`
 DRAWS = 20  # at most so many draws for each of them
 STEPS = (1, 1, 2, 3)  # genes that a mutation changes, drawn evenly
 
@@ -59,7 +67,7 @@ class Pool:
 
     def _distinct(self, random: Random) -> Iterator[Candidate]:
         """Random ones; where draws bring nothing new any more, as where little is admitted, those around what is admitted."""
-        found, in_vain = dict[tuple[Any, ...], Candidate](), 0
+        found, in_vain, most = dict[tuple[Any, ...], Candidate](), 0, self._table.operations + WORK
         for drawn in islice(valid_candidates(self.study, random, self._table), DRAWS * SIZE):
             key = tuple(drawn.genotype.items())
             in_vain += 1
@@ -68,7 +76,8 @@ class Pool:
                 yield drawn
             if in_vain == SIZE:
                 break
-        for drawn in walked(self.study, self._start(found.values()), random, self._table):
+        left = most - self._table.operations
+        for drawn in walked(self.study, self._start(found.values()), random, self._table, left):
             if tuple(drawn.genotype.items()) not in found:
                 yield drawn
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -14,33 +15,44 @@ from cspnas.network.architecture import Stage, Stem
 from cspnas.network.wiring import wire
 from cspnas.space.search_space import SearchSpace
 
-COUNTED = 200_000  # resolved stages up to which the count is exact
-WALKS = 400  # of an estimate
+COUNTED = 120_000  # stages up to which the count is exact
+RESOLVED = 100_000  # stages of an estimate
+DRAWS = 4_000  # genotypes of an estimate, where so many stages are enough for them
+SHARES = 10**9  # parts of a whole: a number of networks may be too large to be a float
+TRIES = 200  # networks that are wired to learn whether a stem fits
+
+Variant = Mapping[str, tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """The number of distinct valid architectures; `exact`, or estimated by random walks."""
+    """The number of distinct valid architectures: exact, or estimated from `draws` random genotypes (0 where exact)."""
 
     architectures: int
-    exact: bool
+    draws: int = 0
+
+    @property
+    def exact(self) -> bool:
+        """Whether all were counted."""
+        return not self.draws
 
 
 def census(space: SearchSpace) -> Census:
     """Counts by channels: how a stage resolves depends on its genes and on the channels that it gets alone.
 
-    Stages multiply, so that few thousand stages count billions of networks. Where even the stages are too many, the mean
-    over random walks, each the product of the numbers of ways at its steps, is an unbiased estimate (Knuth, 1975).
+    Stages multiply, so that few thousand stages count billions of networks. Where even the stages are too many, a random
+    genotype counts as one network over the number of genotypes that round to the same one: the mean over genotypes is an
+    unbiased estimate of how many networks there are to a genotype.
     """
     stages = _Stages(space)
     stems = [stem for stem in space.stems if stages.fits(stem)]
     networks = len(space.activations) * len(space.norms)
     try:
-        return Census(networks * sum(stages.count(1, stem.out_channels) for stem in stems), True)
+        return Census(networks * sum(stages.count(1, stem.out_channels) for stem in stems))
     except _TooManyError:
-        random = Random(0)
-        total = sum(stages.walk(stem.out_channels, random) for stem in stems for _ in range(WALKS))
-        return Census(round(networks * total / WALKS), False)
+        genotypes = networks * len(stems) * prod(stage.size for stage in space.stages)
+        share, draws = stages.estimate(stems, Random(0))
+        return Census(genotypes * round(share * SHARES) // SHARES, draws)
 
 
 class _TooManyError(Exception):
@@ -52,15 +64,19 @@ class _Stages:
 
     def __init__(self, space: SearchSpace) -> None:
         self._space, self._resolved = space, 0
+        self._names = [[f"stage{n}.{field}" for field in one.fixed] for n, one in enumerate(space.stages, start=1)]
         self.count = cache(self._count)
-        self._ways = cache(self._distinct)
 
     def fits(self, stem: Stem) -> bool:
-        """Whether the maps that `stem` leaves are large enough for the stages: their sizes depend on no other gene."""
+        """Whether the maps that `stem` leaves are large enough for the stages: their sizes depend on no other gene, so that
+        shallow networks are tried first.
+        """
         random = Random(0)
-        for _ in range(200):
+        least = {f"stage{n}.depth": min(stage.depth) for n, stage in enumerate(self._space.stages, start=1)}
+        for number in range(TRIES):
+            genotype = {**self._space.sample(random), "stem": stem.label} | (least if number < TRIES / 2 else {})
             try:
-                wire(self._space.decode({**self._space.sample(random), "stem": stem.label}))
+                wire(self._space.decode(genotype))
             except ArchitectureError:
                 continue
             return True
@@ -70,32 +86,55 @@ class _Stages:
         """Ways to choose stage `number` and all after it."""
         if number > len(self._space.stages):
             return 1
-        self._resolved += prod(map(len, self._choices(number)))
+        self._resolved += self._space.stages[number - 1].size
         if self._resolved > COUNTED:
             raise _TooManyError
-        return sum(self.count(number + 1, stage.out) for stage in self._ways(number, channels))
+        return sum(self.count(number + 1, stage.out) for stage in set(self._all(number, channels)))
 
-    def walk(self, channels: int, random: Random) -> float:
-        """The product of the numbers of ways along one random choice of stages; 0 where it ends before the last."""
-        ways = 1.0
-        for number in range(1, len(self._space.stages) + 1):
-            stages = self._ways(number, channels)
-            if not stages:
-                return 0
-            ways *= len(stages)
-            channels = random.choice(stages).out
-        return ways
+    def _all(self, number: int, channels: int) -> Iterator[Stage]:
+        for variant in self._space.stages[number - 1].variants:
+            for values in product(*variant.values()):
+                stage = self._stage(number, channels, values)
+                if stage is not None:
+                    yield stage
 
-    def _choices(self, number: int) -> list[tuple[Any, ...]]:
-        choices = self._space.stages[number - 1]
-        return [getattr(choices, field) for field in choices.fixed]
+    def _stage(self, number: int, channels: int, values: tuple[Any, ...]) -> Stage | None:
+        try:
+            return self._space.stage(number, channels, dict(zip(self._names[number - 1], values, strict=True)))
+        except ArchitectureError:
+            return None
 
-    def _distinct(self, number: int, channels: int) -> list[Stage]:
-        names = [f"stage{number}.{field}" for field in self._space.stages[number - 1].fixed]
-        found: dict[Stage, None] = {}
-        for values in product(*self._choices(number)):
-            try:
-                found[self._space.stage(number, channels, dict(zip(names, values, strict=True)))] = None
-            except ArchitectureError:
+    def estimate(self, stems: list[Stem], random: Random) -> tuple[float, int]:
+        """(networks to a genotype, genotypes drawn); the more choices there are, the fewer are drawn."""
+        self._resolved, shares = 0, list[float]()
+        while stems and len(shares) < DRAWS and self._resolved < RESOLVED:
+            shares.append(self._share(random.choice(stems).out_channels, random))
+        return sum(shares) / max(1, len(shares)), len(shares)
+
+    def _share(self, channels: int, random: Random) -> float:
+        """1 over the number of genotypes that round to the network of a random one; 0 where that is no network."""
+        share = 1.0
+        for number, choices in enumerate(self._space.stages, start=1):
+            sizes = [prod(map(len, variant.values())) for variant in choices.variants]
+            variant = random.choices(choices.variants, sizes)[0]
+            values = tuple(map(random.choice, variant.values()))
+            stage = self._stage(number, channels, values)
+            if stage is None:
+                return 0.0
+            share /= self._alike(number, channels, variant, values)
+            channels = stage.out
+        return share
+
+    def _alike(self, number: int, channels: int, variant: Variant, values: tuple[Any, ...]) -> int:
+        """How many ways to choose give one stage: each number of it is rounded from one ratio and from what the stage says
+        itself, so that the ratios of each gene count for themselves.
+        """
+        stage, alike = self._stage(number, channels, values), 1
+        self._resolved += 1
+        for place, (field, choices) in enumerate(variant.items()):
+            if field in ("depth", "growth_rate", "width"):  # these stand in the stage as they are
                 continue
-        return list(found)
+            others = (self._stage(number, channels, (*values[:place], c, *values[place + 1 :])) for c in choices)
+            alike *= sum(other == stage for other in others)
+            self._resolved += len(choices)
+        return alike

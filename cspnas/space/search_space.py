@@ -83,16 +83,23 @@ class StageChoices:
         widths = product(insides, self.bottleneck_ratio)
         return {(inside if family.grouped_output else 0, bottleneck_of(ratio, inside)) for inside, ratio in widths}
 
+    @cached_property
+    def variants(self) -> tuple[dict[str, tuple[Any, ...]], ...]:
+        """Field to choices, once for each csp and fusion: of what has no effect there the first choice alone, so that the
+        products of all variants are every way to choose, once.
+        """
+        found = []
+        for csp in self.csp:
+            for fusion in self.fusion if csp else self.fusion[:1]:
+                values = {"csp": csp, "fusion": fusion}
+                said = {name: (values[name],) if name in values else getattr(self, name) for name in self.fixed}
+                found.append({name: c if self.exists(name, values) else c[:1] for name, c in said.items()})
+        return tuple(found)
+
     @property
     def size(self) -> int:
         """Number of ways to choose."""
-        total = 0
-        free = [f.name for f in fields(self) if getattr(self, f.name) and f.name not in ("csp", "fusion")]
-        for csp in self.csp:
-            for fusion in self.fusion if csp else (None,):
-                values = {"csp": csp, "fusion": fusion}
-                total += prod(len(getattr(self, name)) for name in free if self.exists(name, values))
-        return total
+        return sum(prod(map(len, variant.values())) for variant in self.variants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +115,12 @@ class Gene:
     def ordered(self) -> bool:
         """Whether the choices are numbers with an order."""
         return not isinstance(self.choices[0], bool | str)
+
+    def spread(self, most: int | None) -> tuple[Any, ...]:
+        """All choices, or `most` of them, evenly over their list."""
+        if most is None or len(self.choices) <= most:
+            return self.choices
+        return tuple(self.choices[place * (len(self.choices) - 1) // (most - 1)] for place in range(most))
 
 
 @dataclass(frozen=True)
@@ -157,21 +170,23 @@ class SearchSpace:
         """Each gene drawn evenly; the result may be an invalid or a rejected architecture."""
         return self.active({gene.name: random.choice(gene.choices) for gene in self.genes()})
 
-    def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
-        """Every genotype that differs in one gene; switching CSP on gives each ratio and fusion."""
+    def neighbours(self, genotype: Genotype, most: int | None = None) -> Iterator[Genotype]:
+        """Every genotype that differs in one gene; switching CSP on gives each ratio and fusion. With `most` (from 2) no more
+        choices of a gene than that: the first, the last and some between them.
+        """
         for gene in self.genes():
             if gene.name not in genotype:
                 continue
-            for choice in gene.choices:
+            for choice in gene.spread(most):
                 if choice != genotype[gene.name]:
-                    yield from self._completed({**genotype, gene.name: choice})
+                    yield from self._completed({**genotype, gene.name: choice}, most)
 
-    def _completed(self, partial: Genotype) -> Iterator[Genotype]:
+    def _completed(self, partial: Genotype, most: int | None = None) -> Iterator[Genotype]:
         """All ways to add the genes that `partial` needs and lacks, genes without effect taken away."""
         for gene in self.genes():
             if gene.name not in partial and self.exists(gene, partial):
-                for choice in gene.choices:
-                    yield from self._completed({**partial, gene.name: choice})
+                for choice in gene.spread(most):
+                    yield from self._completed({**partial, gene.name: choice}, most)
                 return
         yield self.active(partial)
 

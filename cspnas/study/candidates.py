@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from math import inf
 from random import Random
 from typing import Any
 
@@ -23,6 +24,9 @@ from cspnas.study.settings import Study
 
 SAMPLE = 1000  # random candidates that tell the admitted range of each cost
 FEW = 100  # fewer than these tell no range
+IN_VAIN = 2  # draws for each candidate that is wanted, after which it is walked to the first one that is admitted
+WORK = 150_000  # operations that are costed at most for a sample: about seven seconds of one core, however deep the networks
+COARSE = 3  # choices of a gene that a walk tries before it tries all
 
 
 @dataclass(slots=True)
@@ -74,10 +78,14 @@ def admitted_candidate(study: Study, genotype: Genotype, table: CostTable) -> Ca
     return drawn if admitted(study, drawn.costs) else None
 
 
-def walked(study: Study, start: Iterable[Candidate], random: Random, table: CostTable) -> Iterator[Candidate]:
+def walked(
+    study: Study, start: Iterable[Candidate], random: Random, table: CostTable, work: float = inf
+) -> Iterator[Candidate]:
     """`start`, then the admitted candidates that differ in one gene from one before them: each network once, until none is
-    left. Where constraints admit little of a large space, draws find next to nothing; but what is admitted lies together.
+    left, or `work` operations were costed. Where constraints admit little of a large space, draws find next to nothing; but
+    what is admitted lies together.
     """
+    most = table.operations + work
     found = {one.digest: one for one in start}
     yield from found.values()
     seen, parents = set(found), list(found.values())
@@ -85,6 +93,8 @@ def walked(study: Study, start: Iterable[Candidate], random: Random, table: Cost
         genotypes = list(study.space.neighbours(parents.pop(random.randrange(len(parents))).genotype))
         random.shuffle(genotypes)
         for genotype in genotypes:
+            if table.operations >= most:
+                return
             drawn = admitted_candidate(study, genotype, table)
             if drawn is not None and drawn.digest not in seen:
                 seen.add(drawn.digest)
@@ -93,9 +103,10 @@ def walked(study: Study, start: Iterable[Candidate], random: Random, table: Cost
 
 
 def valid_candidates(study: Study, random: Random, table: CostTable | None = None) -> Iterator[Candidate]:
-    """Random valid candidates for ever, admitted or not; ends after 10,000 invalid draws in a row."""
+    """Random valid candidates, admitted or not; ends after 10,000 invalid draws in a row, and after `WORK`."""
     failures, table = 0, table or CostTable()
-    while failures < 10_000:
+    most = table.operations + WORK
+    while failures < 10_000 and table.operations < most:
         try:
             yield candidate(study, study.space.sample(random), table)
             failures = 0
@@ -107,7 +118,8 @@ def admitted_sample(study: Study, count: int = SAMPLE) -> list[Candidate]:
     """Up to `count` admitted candidates from at most 20 times as many draws, the same ones for every call. Where draws find
     fewer than `FEW`, so many from there on by a walk.
 
-    Raises InputError where none is admitted, with how far the nearest candidate is.
+    Fewer where the networks are so deep that they are `WORK`. Raises InputError where none is admitted, with how far the
+    nearest candidate is.
     """
     random, found, best = Random(0), [], None
     for draws, drawn in enumerate(valid_candidates(study, random)):
@@ -115,12 +127,12 @@ def admitted_sample(study: Study, count: int = SAMPLE) -> list[Candidate]:
             found.append(drawn)
         elif not found and (best is None or _excess(study, drawn) < _excess(study, best)):
             best = drawn
-        if len(found) == count or draws >= 20 * count:
+        if len(found) == count or draws >= (20 if found else IN_VAIN) * count:
             break
     if not found and best is not None:
         found = [_descend(study, best)]
     if len(found) < min(count, FEW):
-        found = list(islice(walked(study, found, random, CostTable()), min(count, FEW)))
+        found = list(islice(walked(study, found, random, CostTable(), WORK), min(count, FEW)))
     return found
 
 
@@ -129,16 +141,14 @@ def _excess(study: Study, drawn: Candidate) -> float:
 
 
 def _descend(study: Study, start: Candidate) -> Candidate:
-    """Walk to the neighbour that breaks the constraints least until one is admitted or none is better."""
+    """Walk to the neighbour that breaks the constraints least until one is admitted, none is better or after `WORK`; by long
+    strides first, for most costs are least at the end of a list of choices.
+    """
     table = CostTable()
     while not admitted(study, start.costs):
-        nearer = []
-        for genotype in study.space.neighbours(start.genotype):
-            try:
-                nearer.append(candidate(study, genotype, table))
-            except ArchitectureError:
-                continue
-        best = min(nearer, key=lambda drawn: _excess(study, drawn), default=start)
+        best = _best_neighbour(study, start, table, COARSE)
+        if _excess(study, best) >= _excess(study, start):
+            best = _best_neighbour(study, start, table)
         if _excess(study, best) >= _excess(study, start):
             broken = [c for c in (*study.constraints, LARGEST) if c.violation(start.costs) > 0]
             costs = ", ".join(f"{c.name} {format_objective(c.name, start.costs[c.name])}" for c in broken)
@@ -150,6 +160,21 @@ def _descend(study: Study, start: Candidate) -> Candidate:
             )
         start = best
     return start
+
+
+def _best_neighbour(study: Study, start: Candidate, table: CostTable, most: int | None = None) -> Candidate:
+    """That breaks the constraints least, of those with at most `most` choices of each gene; `start` where there is none."""
+    best, best_excess = start, inf
+    for genotype in study.space.neighbours(start.genotype, most):
+        if table.operations >= WORK:
+            break
+        try:
+            drawn = candidate(study, genotype, table)
+        except ArchitectureError:
+            continue
+        if (excess := _excess(study, drawn)) < best_excess:
+            best, best_excess = drawn, excess
+    return best
 
 
 def reference_of(study: Study, sample: list[Candidate]) -> HypervolumeReference:

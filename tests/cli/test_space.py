@@ -164,7 +164,10 @@ def test_the_text_says_what_is_counted_and_what_is_estimated(
     assert "costs of all " in text and "flops<=300k admits " in text and " of admitted), " in text
     monkeypatch.setattr("cspnas.space.counting.COUNTED", 0)
     text = report(path, 10, as_json=False)
-    assert "distinct networks (an estimate from random walks)" in text and "costs of 10 admitted random ones" in text
+    assert (
+        "distinct networks (an estimate from 4,000 random genotypes)" in text
+        and "costs of 10 admitted random ones" in text
+    )
     assert json.loads(report(path, 10, as_json=True))["architectures_exact"] is False
 
 
