@@ -14,24 +14,21 @@ from cspnas.storage.locations import existing_place, new_place, new_study_name
 
 if TYPE_CHECKING:
     from cspnas.api.studies import StudyView
+    from cspnas.documents.space_settings import SpaceSettings
+    from cspnas.runners.protocol import RunnerOptions
 
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """What the command line said. `flags`: dotted key to (flag, value, None where it was not given); `time` as text."""
+    """What the command line said; `time` as text."""
 
     space: str
-    flags: dict[str, tuple[str, Any]]
-    sets: list[str]
-    constraints: list[str]
+    settings: SpaceSettings
+    options: RunnerOptions
     study: str | None
     storage: str | None
     time: str | None
     reuse_from: str | None
-    runner: str
-    address: str | None
-    device: str
-    per_gpu: int | None
 
 
 def run(request: SearchRequest) -> None:
@@ -56,17 +53,13 @@ def _end(shown: list[Any]) -> None:
 
 def _search(request: SearchRequest, step: Steps, shown: list[Any]) -> None:
     from cspnas.documents.space_file import find_space
-    from cspnas.documents.space_settings import SpaceSettings
-    from cspnas.runners.protocol import RunnerOptions
 
     # What is cheap to check comes first: a folder of images is opened to read the space.
-    options = RunnerOptions(request.runner, request.address, request.device, request.per_gpu)
     path, seconds = find_space(request.space), _seconds(request.time)
     name = new_study_name(request.study, path.stem)
     place = new_place(name, request.storage)
     reuse_from = existing_place(request.reuse_from, "--reuse-from") if request.reuse_from is not None else None
-    settings = SpaceSettings(request.flags, request.sets, request.constraints)
-    study = replace(settings.read(path, training=True, step=step), time_limit=seconds)
+    study = replace(request.settings.read(path, training=True, step=step), time_limit=seconds)
     from cspnas.api.searches import run as run_search
     from cspnas.cli.progress import Progress
 
@@ -76,7 +69,7 @@ def _search(request: SearchRequest, step: Steps, shown: list[Any]) -> None:
         shown.append(progress)
         return progress
 
-    found = run_search(study, place, options, reuse_from=reuse_from, on_open=on_open, on_step=step)
+    found = run_search(study, place, request.options, reuse_from=reuse_from, on_open=on_open, on_step=step)
     _end(shown)
     sys.stderr.write(f"done: {found.reason}\n")
     _close(found, quote(place.target))

@@ -1,0 +1,34 @@
+"""`cspnas cost`: its options."""
+
+from typing import Annotated
+
+import typer
+
+from cspnas.cli.options import ArchitectureArgument, Json, one_of
+from cspnas.io.steps import steps
+
+
+def cost(
+    architecture: ArchitectureArgument,
+    check: Annotated[bool, typer.Option(help="Also count by ptflops, torch and an allocation tracker.")] = False,
+    layers: Annotated[bool, typer.Option(help="Show every layer, with sums, evenness and paths per stage.")] = False,
+    against: Annotated[str | None, typer.Option(help="plain: beside the same network without CSP.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, max=65536, help="Images a step, for training_memory; the file's, else 64.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the exact costs of an architecture, and why they are what they are."""
+    from cspnas.cli.cost import AGAINST, report
+    from cspnas.documents.architecture_file import find_architecture
+
+    if against is not None:
+        one_of(against, AGAINST, "--against")
+    path = find_architecture(architecture)
+    with steps() as step:
+        text, agrees = report(
+            path, check=check, batch_size=batch_size, as_json=as_json, layers=layers, against=against, step=step
+        )
+    typer.echo(text)
+    if not agrees:
+        raise typer.Exit(1)

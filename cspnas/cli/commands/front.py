@@ -1,0 +1,35 @@
+"""`cspnas front`: its options."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cspnas.cli.options import Json, StudyArgument
+from cspnas.cli.output import print_csv, print_json
+
+
+def front(
+    study: StudyArgument,
+    as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="The front as comma-separated values.")] = False,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="The failed trainings instead: why, and their logs.")
+    ] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Every cost and the stages on one line, however long.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Also write the front as an interactive HTML page.")] = None,
+    force: Annotated[bool, typer.Option(help="Replace an existing plot.")] = False,
+) -> None:
+    """Show the current front, its knee marked, the baselines beside it."""
+    from cspnas.cli.front import summary_of
+    from cspnas.reports.summary_table import print_failures, print_summary
+
+    summary = summary_of(study, plot, force=force)
+    if as_json:
+        print_json(summary)
+    elif as_csv:
+        print_csv(summary["failures" if failed else "front"])
+    elif failed:
+        print_failures(summary)
+    else:
+        print_summary(summary, wide=wide)

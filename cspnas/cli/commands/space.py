@@ -1,0 +1,73 @@
+"""`cspnas space`: its options."""
+
+from typing import Annotated, Any
+
+import typer
+
+from cspnas.cli.options import Constraints, Dataset, Json, Objectives, Set
+from cspnas.cli.output import print_json
+from cspnas.errors import InputError
+from cspnas.io.wrapping import wrapped_lines
+
+
+def space(
+    space: Annotated[str | None, typer.Argument(help="A space file, or the name of a shipped space.")] = None,
+    sample: Annotated[int, typer.Option(min=2, max=1_000_000, help="Random admitted architectures to cost.")] = 2000,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of space files.")] = False,
+    copy: Annotated[bool, typer.Option("--copy", help="Write the shipped space's file here.")] = False,
+    force: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
+    dataset: Dataset = None,
+    objective: Objectives = None,
+    constraint: Constraints = None,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Describe a search space: size, ranges of the costs, where the peak of memory lies, what CSP lowers."""
+    settings = {"dataset": dataset, "objective": objective, "constraint": constraint, "set": set_}
+    if schema:
+        _none_of("--schema", settings)
+        _print_schema()
+    elif copy:
+        _none_of("--copy", settings)
+        _copy(_named(space), force=force)
+    else:
+        _describe(_named(space), sample, settings, as_json=as_json)
+
+
+def _named(space: str | None) -> str:
+    if space is None:
+        raise InputError(
+            "no SPACE", expected="a file or a shipped space's name", where="cspnas space", hint="try: densenet"
+        )
+    return space
+
+
+def _none_of(flag: str, settings: dict[str, Any]) -> None:
+    for name, value in settings.items():
+        if value:
+            raise InputError(f"--{name} with {flag}", expected="one of them", where="cspnas space")
+
+
+def _print_schema() -> None:
+    from cspnas.documents.space_file import space_schema
+
+    print_json(space_schema())
+
+
+def _copy(space: str, *, force: bool) -> None:
+    from cspnas.cli.space import copy
+
+    typer.echo(copy(space, force=force))
+
+
+def _describe(space: str, sample: int, settings: dict[str, Any], *, as_json: bool) -> None:
+    from cspnas.cli.space import report
+    from cspnas.documents.space_settings import SpaceSettings
+
+    flags = {
+        "proxy.dataset": ("--dataset", settings["dataset"]),
+        "objectives": ("--objective", settings["objective"] or None),
+    }
+    read = SpaceSettings(flags, settings["set"] or [], settings["constraint"] or [])
+    text = report(space, sample, as_json=as_json, settings=read)
+    typer.echo(text if as_json else wrapped_lines(text))

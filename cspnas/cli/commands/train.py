@@ -1,0 +1,35 @@
+"""`cspnas train`: its options."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cspnas.cli.options import ArchitectureArgument
+
+
+def train(
+    architecture: ArchitectureArgument,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, max=10_000, help="Epochs; the file's recipe if not given.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Data set; the file's if not given.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = "auto",
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of weights and order.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Weights; NAME.safetensors if not given.")
+    ] = None,
+    checkpoint: Annotated[
+        float, typer.Option(min=0, help="Seconds between two checkpoints, from which a killed training goes on.")
+    ] = 60.0,
+    force: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
+) -> None:
+    """Train an architecture, evaluate it on the test split, write weights (safetensors) and results (JSON).
+
+    The same command goes on with a training that was killed.
+    """
+    from cspnas.cli.train import run
+    from cspnas.documents.architecture_file import find_architecture
+
+    path = find_architecture(architecture)
+    run(path, epochs, dataset, device, seed, output, force=force, checkpoint_seconds=checkpoint)
