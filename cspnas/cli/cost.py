@@ -13,7 +13,7 @@ from cspnas.network.architecture import Architecture
 from cspnas.network.cost import cost_of
 from cspnas.network.layer_costs import PartCosts, parts_of, whole
 from cspnas.network.wiring import wire
-from cspnas.objectives.objectives import OBJECTIVES, exact_values, format_objective, with_unit
+from cspnas.objectives.objectives import all_objectives, exact_values, format_objective, objective_of, with_unit
 from cspnas.space.stage_resolution import plain_network
 from cspnas.training.recipe import Recipe
 
@@ -204,8 +204,8 @@ def _text(found: Report, *, layers: bool) -> str:
 
 
 def _cost_line(name: str, value: float, batch_size: int) -> str:
-    unit = OBJECTIVES[name].unit if name in OBJECTIVES else "bytes" if "bytes" in name else "MACs"
-    extra = f" ({format_objective(name, value)})" if name in OBJECTIVES else ""
+    unit = objective_of(name).unit if name in all_objectives() else "bytes" if "bytes" in name else "MACs"
+    extra = f" ({format_objective(name, value)})" if name in all_objectives() else ""
     batch_note = f", batch {batch_size}" if name == "training_memory" else ""
     shown = f"{value:,}" if isinstance(value, int) else f"{value:.6f}"
     return f"  {name:16} {shown:>14} {unit}{batch_note}{extra}"

@@ -35,7 +35,7 @@ Json = Annotated[bool, typer.Option("--json", help="Machine-readable output with
 Dataset = Annotated[str | None, typer.Option(help="fashion-mnist-mini, cifar10, folder:PATH ...")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE for any key of the space file, repeatable.")]
 Objectives = Annotated[
-    list[str] | None, typer.Option("--objective", help="accuracy, flops, evenness, latency ...; repeatable.")
+    list[str] | None, typer.Option("--objective", help="accuracy, flops, peak_memory ...; repeatable.")
 ]
 Constraints = Annotated[
     list[str] | None, typer.Option("--constraint", help="'flops<=40M'; replaces the file's on that cost; repeatable.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cspnas.documents.space_input import shown
 from cspnas.io.steps import steps
-from cspnas.objectives.objectives import EXACT, format_objective, with_unit
+from cspnas.objectives.objectives import exact_names, format_objective, with_unit
 from cspnas.study.settings import Study
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _ranges(study: Study, numbers: dict[str, Any]) -> list[str]:
     lines = [
         f"costs of all {number} admitted networks:" if numbers["whole"] else f"costs of {number} admitted random ones:"
     ]
-    for name in EXACT:
+    for name in exact_names():
         span = numbers["ranges"][with_unit(name)]
         least, median, greatest = (format_objective(name, span[key]) for key in ("least", "median", "greatest"))
         lines.append(f"  {name:16} {least:>10} to {greatest:>10}, median {median}")

@@ -10,6 +10,7 @@ from cspnas.documents.derived import Model, as_value, bare, choices, model_of, r
 from cspnas.io.bounds import Width
 from cspnas.network.architecture import Activation, Architecture, Csp, Downsample, NormOrder, Stage, Stem
 from cspnas.network.families import all_families
+from cspnas.objectives.objectives import all_objectives
 from cspnas.space.search_space import StageChoices
 from cspnas.study.settings import Baselines, Study
 from cspnas.training.recipe import Recipe
@@ -82,7 +83,7 @@ class SpaceDocument(Model):
     stages: Stages = Field(min_length=1, description="in order; every stage but the last halves the map")
     objectives: list[str] = Field(
         default=["accuracy", "flops", "peak_memory"],
-        description="accuracy and at least one of flops, params, peak_memory, training_memory, traffic, evenness, latency",
+        description=f"accuracy and at least one of {', '.join(name for name in all_objectives() if name != 'accuracy')}",
     )
     constraints: list[str] = Field(default=[], description="bounds on exact costs, as in flops <= 4M")
     input: InputDocument | None = Field(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from cspnas.objectives.objectives import measured_names, objective_of
 from cspnas.storage.engine import undamaged
 from cspnas.storage.open_study import OpenStudy
 from cspnas.study.results import NetworkRecord
@@ -36,7 +37,7 @@ def _parts(opened: OpenStudy, network: NetworkRecord) -> dict[str, Any]:
             "accuracy_standard_error": None if np.isnan(error) else float(error),
             "seeds": len(network.accuracies),
             "accuracies": network.accuracies,
-            **_latency(opened, network),
+            **_measured(opened, network),
             "epochs": recipe["epochs"],
         },
         "data": opened.row["facts"]["data"],
@@ -50,9 +51,13 @@ def _parts(opened: OpenStudy, network: NetworkRecord) -> dict[str, Any]:
     }
 
 
-def _latency(opened: OpenStudy, network: NetworkRecord) -> dict[str, Any]:
-    """Seconds and the device that they were measured on; nothing for a study of before it was measured."""
-    if not network.values("latency"):
-        return {}
-    device = next(filter(None, (opened.database.result(one.id).get("device") for one in network.evaluations)), None)
-    return {"latency_seconds": network.value("latency"), "latency_device": device}
+def _measured(opened: OpenStudy, network: NetworkRecord) -> dict[str, float | str | None]:
+    """What else was measured, and the device of what belongs to one; nothing of what no training has measured."""
+    found: dict[str, float | str | None] = {}
+    for objective in map(objective_of, measured_names()[1:]):
+        if network.values(objective.name):
+            found[objective.key] = network.value(objective.name)
+            if objective.of_device:
+                results = (opened.database.result(one.id) for one in network.evaluations)
+                found[f"{objective.name}_device"] = next(filter(None, (told.get("device") for told in results)), None)
+    return found

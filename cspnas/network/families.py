@@ -12,7 +12,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal
 
-from cspnas.errors import InputError
+from cspnas.io.installed import with_installed
 from cspnas.network.blocks import Block, bottleneck_block, dark_block, dense_block, two_way_dense_block
 from cspnas.network.operations import check_name
 
@@ -61,23 +61,7 @@ def family_of(name: str) -> Family:
 @cache
 def all_families() -> Mapping[str, Family]:
     """Ours, then those of installed packages. Raises InputError for one of these that cannot be used."""
-    from importlib.metadata import entry_points
-
-    rows = dict(FAMILIES)
-    for point in entry_points(group="cspnas.families"):
-        place, hint = (
-            f"entry point {point.name} = {point.value}",
-            f"mend or uninstall package {point.dist and point.dist.name}",
-        )
-        try:
-            row = point.load()
-        except Exception as error:  # noqa: BLE001 (a foreign package raises whatever it likes when it is imported)
-            raise InputError(f"{type(error).__name__}: {error}", expected="a family", where=place, hint=hint) from None
-        if not isinstance(row, Family) or row.name in rows:
-            found = f"family {row.name!r} again" if isinstance(row, Family) else f"a {type(row).__name__}"
-            raise InputError(found, expected="a Family with a name of its own", where=place, hint=hint)
-        rows[row.name] = row
-    return MappingProxyType(rows)
+    return with_installed(FAMILIES, Family, "cspnas.families")
 
 
 def named_by_size(gene: str) -> str:

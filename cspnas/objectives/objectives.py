@@ -1,86 +1,172 @@
-"""Objectives by name, each with its unit, direction and whether it is exact or has to be measured; constraints on them."""
+"""The objectives, one row each, and constraints on them.
+
+A package outside adds one by an entry point of group `cspnas.objectives` that names an `Objective`; every process that
+imports the package then knows it.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
-from typing import Any
 
 from cspnas.errors import InputError
 from cspnas.io.did_you_mean import nearest
+from cspnas.io.installed import with_installed
 from cspnas.io.quantities import format_quantity
 from cspnas.network.cost import Cost
 
 Exact = Callable[[Cost, int], float]  # (cost, batch size) -> value
+GREATEST = 1e30  # of a value, and of a bound
 
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """`exact` objectives are closed forms of the network; the others are measured in each evaluation, whose result has
-    the value under the objective's name.
+    """Its `title` heads an axis. An `exact` one is a closed form of the network. A measured one comes with a training:
+    `measure` is MODULE:FUNCTION of a number from a `Trained` (`cspnas/training/measurement.py`), and the mean over seeds
+    counts.
 
-    `span` is (least, greatest) where the hypervolume's range is fixed; elsewhere it is the admitted range of the space.
-    Fractions count on a linear scale, all others on a log scale.
+    `unit`: `fraction`, `seconds`, `bytes`, or what is counted. `span`: (least, greatest) where the hypervolume's range is
+    fixed, as every measured one's is; elsewhere it is the admitted range of the space. `of_device`: values of two kinds of
+    devices do not compare. `always`: measured in every training, wanted or not.
     """
 
     name: str
+    title: str
     unit: str
     maximise: bool
-    exact: Exact | None
+    exact: Exact | None = None
     span: tuple[float, float] | None = None
+    measure: str | None = None
+    of_device: bool = False
+    always: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a row that cannot be searched for."""
+        if not re.fullmatch("[a-z][a-z0-9_]*", self.name):
+            raise ValueError(f"the objective's name {self.name!r} is not of small letters, digits and _")
+        if (self.exact is None) == (self.measure is None) and self.name != "accuracy":
+            raise ValueError(f"objective {self.name} has to be either exact or measured")
+        if self.exact is None and self.span is None:
+            raise ValueError(f"the measured objective {self.name} has no span")
 
     @property
     def linear(self) -> bool:
-        """Whether its scale is linear."""
+        """Whether its scale is linear, as a fraction's is; all others' are logarithmic."""
         return self.unit == "fraction"
 
+    @property
+    def key(self) -> str:
+        """Its name with its unit, as machine-readable output has it: `peak_memory_bytes`."""
+        return self.name if self.unit in ("fraction", "FLOPs", "parameters", self.name) else f"{self.name}_{self.unit}"
 
-# No space tells its range of latencies before one is measured: from faster than any kernel starts to slower than any
-# proxy runs, so that networks that differ by a factor differ alike wherever they lie.
-LATENCY_SPAN = (1e-6, 10.0)
+    @property
+    def values(self) -> str:
+        """What its values are, in words."""
+        if self.linear:
+            return "a number from 0 to 1"
+        return "seconds above 0" if self.unit == "seconds" else f"a number from 0 to {GREATEST:g}"
 
-OBJECTIVES: Mapping[str, Objective] = MappingProxyType(
-    {
-        objective.name: objective
-        for objective in (
-            Objective("accuracy", "fraction", True, None, (0.0, 1.0)),
-            Objective("flops", "FLOPs", False, lambda cost, batch: cost.flops),
-            Objective("params", "parameters", False, lambda cost, batch: cost.params),
-            Objective("peak_memory", "bytes", False, lambda cost, batch: cost.peak_memory),
-            Objective("training_memory", "bytes", False, lambda cost, batch: cost.training_memory(batch)),
-            Objective("traffic", "elements", False, lambda cost, batch: cost.traffic),
-            Objective("evenness", "fraction", True, lambda cost, batch: cost.evenness, (0.0, 1.0)),
-            Objective("latency", "seconds", False, None, LATENCY_SPAN),
-        )
-    }
+    def accepts(self, value: object) -> bool:
+        """Whether `value` is one of its values; true, false, NaN and what is infinite are none."""
+        if type(value) not in (int, float):
+            return False
+        assert isinstance(value, int | float)
+        least, greatest = (0.0, 1.0) if self.linear else (0.0, GREATEST)
+        return least <= value <= greatest and (value > 0 or self.unit != "seconds")
+
+
+_ROWS = (
+    # its training gives it
+    Objective("accuracy", "validation accuracy", "fraction", True, span=(0.0, 1.0)),
+    Objective("flops", "FLOPs of one image", "FLOPs", False, lambda cost, batch: cost.flops),
+    Objective("params", "trainable parameters", "parameters", False, lambda cost, batch: cost.params),
+    Objective("peak_memory", "peak memory of inference (bytes)", "bytes", False, lambda cost, batch: cost.peak_memory),
+    Objective(
+        "training_memory",
+        "memory of a training step (bytes)",
+        "bytes",
+        False,
+        lambda cost, batch: cost.training_memory(batch),
+    ),
+    Objective("traffic", "traffic (elements)", "elements", False, lambda cost, batch: cost.traffic),
+    Objective(
+        "evenness", "evenness of the layers' MACs", "fraction", True, lambda cost, batch: cost.evenness, (0.0, 1.0)
+    ),
+    Objective(
+        "latency",
+        "latency of one inference (seconds)",
+        "seconds",
+        False,
+        # No space tells its range before one is measured: from faster than any kernel starts to slower than any proxy
+        # runs, so that networks that differ by a factor differ alike wherever they lie.
+        span=(1e-6, 10.0),
+        measure="cspnas.training.latency:of_trained",
+        of_device=True,
+        always=True,
+    ),
 )
-EXACT = tuple(name for name, objective in OBJECTIVES.items() if objective.exact)
-MEASURED = tuple(name for name, objective in OBJECTIVES.items() if not objective.exact)
+OBJECTIVES: Mapping[str, Objective] = MappingProxyType({row.name: row for row in _ROWS})
+
+
+@cache
+def all_objectives() -> Mapping[str, Objective]:
+    """Ours, then those of installed packages. Raises InputError for one of these that cannot be used."""
+    return with_installed(OBJECTIVES, Objective, "cspnas.objectives")
+
+
+def objective_of(name: str) -> Objective:
+    """The row of an objective. Raises InputError for a name that is none, and as `all_objectives` does."""
+    row = OBJECTIVES.get(name) or all_objectives().get(name)
+    if row is None:
+        hint = nearest(name, all_objectives()) or "install the package that adds it"
+        raise InputError(f"objective {name!r}", expected=f"one of {', '.join(all_objectives())}", hint=hint)
+    return row
+
+
+@cache
+def exact_names() -> tuple[str, ...]:
+    """The objectives that are closed forms of the network."""
+    return tuple(name for name, row in all_objectives().items() if row.exact)
+
+
+@cache
+def measured_names() -> tuple[str, ...]:
+    """The objectives that come with a training, accuracy first."""
+    return tuple(name for name, row in all_objectives().items() if not row.exact)
+
+
+def of_device(objectives: Collection[str]) -> list[str]:
+    """Those of `objectives` whose values of two kinds of devices do not compare."""
+    return [name for name in objectives if objective_of(name).of_device]
+
+
+def measures(objectives: Collection[str]) -> dict[str, str]:
+    """Name to MODULE:FUNCTION of what the trainings of a study with these objectives measure, accuracy apart."""
+    rows = all_objectives().values()
+    return {row.name: row.measure for row in rows if row.measure and (row.always or row.name in objectives)}
 
 
 def exact_values(cost: Cost, batch_size: int) -> dict[str, float]:
     """Every exact objective of one network; keys are the objectives' names, counts are integers."""
-    exact = ((name, objective.exact) for name, objective in OBJECTIVES.items())
-    return {name: value(cost, batch_size) for name, value in exact if value is not None}
+    return {name: row.exact(cost, batch_size) for name, row in all_objectives().items() if row.exact}
 
 
 def with_unit(name: str) -> str:
     """A figure's name with its unit, as machine-readable output has it: `peak_memory_bytes`."""
-    unit = OBJECTIVES[name].unit if name in OBJECTIVES else ""
-    return f"{name}_{unit}" if unit in ("bytes", "elements", "seconds") else name
+    row = all_objectives().get(name)
+    return row.key if row else name
 
 
 def check_objectives(names: list[str], where: str = "--objective") -> tuple[str, ...]:
     """`names` as they stand, accuracy among them. Raises InputError for an unknown, repeated or missing one."""
     for name in names:
-        if name not in OBJECTIVES:
+        if name not in all_objectives():
+            known = all_objectives()
             raise InputError(
-                f"objective {name!r}",
-                expected=f"one of {', '.join(OBJECTIVES)}",
-                where=where,
-                hint=nearest(name, OBJECTIVES),
+                f"objective {name!r}", expected=f"one of {', '.join(known)}", where=where, hint=nearest(name, known)
             )
     if len(set(names)) < len(names):
         raise InputError(f"objectives {names}", expected="each once", where=where)
@@ -91,7 +177,7 @@ def check_objectives(names: list[str], where: str = "--objective") -> tuple[str,
 
 def check_one_measured(names: Sequence[str], where: str) -> None:
     """Raises InputError where sampler cost-aware would have to model more than accuracy."""
-    measured = [name for name in names if name in MEASURED]
+    measured = [name for name in names if name in measured_names()]
     if len(measured) != 1:
         raise InputError(
             f"objectives {' and '.join(measured)} with sampler cost-aware",
@@ -104,7 +190,6 @@ def check_one_measured(names: Sequence[str], where: str) -> None:
 _UNITS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BYTES = {"": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-GREATEST = 1e30  # of a bound
 _CONSTRAINT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*([0-9]*\.?[0-9]+(?:e[0-9]{1,2})?)\s*([A-Za-z]*)\s*")
 
 
@@ -117,7 +202,7 @@ class Constraint:
     bound: float
     text: str
 
-    def violation(self, values: Mapping[str, Any]) -> float:
+    def violation(self, values: Mapping[str, float]) -> float:
         """How far beyond the bound, relative to it; 0 or less where it holds."""
         excess = (values[self.name] - self.bound) / max(1, self.bound)
         return float(excess if self.sign == "<=" else -excess)
@@ -133,22 +218,23 @@ def parse_constraint(text: str, where: str = "--constraint") -> Constraint:
             where=where,
         )
     name, sign, number, unit = match.groups()
-    if name not in EXACT:
+    exact = exact_names()
+    if name not in exact:
         raise InputError(
-            f"constraint on {name!r}", expected=f"one of {', '.join(EXACT)}", where=where, hint=nearest(name, EXACT)
+            f"constraint on {name!r}", expected=f"one of {', '.join(exact)}", where=where, hint=nearest(name, exact)
         )
-    bound = _fraction(name, number, unit, where) if OBJECTIVES[name].linear else _amount(name, number, unit, where)
+    bound = _fraction(name, number, unit, where) if objective_of(name).linear else _amount(name, number, unit, where)
     return Constraint(name, sign, bound, text.replace(" ", ""))
 
 
-def _amount(name: str, number: str, unit: str, where: str) -> int:
-    units = _BYTES if OBJECTIVES[name].unit == "bytes" else _UNITS
+def _amount(name: str, number: str, unit: str, where: str) -> float:
+    units = _BYTES if objective_of(name).unit == "bytes" else _UNITS
     if unit not in units:
         raise InputError(f"unit {unit!r} of {name}", expected=f"one of {', '.join(filter(None, units))}", where=where)
     amount = float(number) * units[unit]
     if amount > GREATEST:
         raise InputError(f"{name} {number[:20]}...{unit}", expected=f"at most {GREATEST:g}", where=where)
-    return round(amount)
+    return round(amount) if unit else amount
 
 
 def _fraction(name: str, number: str, unit: str, where: str) -> float:
@@ -163,4 +249,4 @@ LARGEST = Constraint("flops", "<=", 10**12, "flops<=1T")
 
 def format_objective(name: str, value: float | None) -> str:
     """`value` of an objective with a unit that a person reads: 1.24M, 96.5KiB, 88.31%, 1.24ms."""
-    return format_quantity(value, OBJECTIVES[name].unit)
+    return format_quantity(value, objective_of(name).unit)

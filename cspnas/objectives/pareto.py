@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cspnas.objectives.objectives import OBJECTIVES
+from cspnas.objectives.objectives import objective_of
 
 Array = np.ndarray
 _LEAST = 1e-12  # below any count and any time: keeps the logarithm finite
@@ -20,7 +20,7 @@ _LEAST = 1e-12  # below any count and any time: keeps the logarithm finite
 class HypervolumeReference:
     """The units of a study's hypervolume, fixed when it is created: accuracy counts from `chance` level; other fractions
     on a linear scale from `low`, their worst, to `high`; all else on a log scale from `low` to `high`: the admitted range
-    of the space, for latency the fixed span of `objectives`.
+    of the space, of what is measured the fixed span of `objectives`.
     """
 
     objectives: tuple[str, ...]
@@ -43,7 +43,7 @@ class HypervolumeReference:
         column = self.objectives.index(name)
         if name == "accuracy":
             return self.chance
-        return (self.low if OBJECTIVES[name].maximise else self.high)[column]
+        return (self.low if objective_of(name).maximise else self.high)[column]
 
 
 def losses(points: Array, reference: HypervolumeReference) -> Array:
@@ -54,7 +54,7 @@ def losses(points: Array, reference: HypervolumeReference) -> Array:
         low, high = reference.low[column], reference.high[column]
         if name == "accuracy":
             columns.append((1 - values) / (1 - reference.chance))
-        elif OBJECTIVES[name].linear:
+        elif objective_of(name).linear:
             columns.append((high - values) / (high - low))
         else:
             logs = np.log(np.maximum(values, _LEAST)) - np.log(low)

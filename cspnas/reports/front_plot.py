@@ -6,19 +6,10 @@ from html import escape
 from math import log10
 from typing import Any
 
-from cspnas.objectives.objectives import OBJECTIVES, format_objective, with_unit
+from cspnas.objectives.objectives import format_objective, objective_of, with_unit
 from cspnas.reports.plot_axes import log_ticks
 
 Row = dict[str, Any]
-TITLES = {
-    "flops": "FLOPs of one image",
-    "params": "trainable parameters",
-    "peak_memory": "peak memory of inference (bytes)",
-    "training_memory": "memory of a training step (bytes)",
-    "traffic": "traffic (elements)",
-    "evenness": "evenness of the layers' MACs",
-    "latency": "latency of one inference (seconds)",
-}
 # Okabe and Ito's colours, which colour-blind people tell apart.
 BLUE, VERMILLION, GREEN, PURPLE, GRAY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#888888"
 BASELINES = {"plain": (GREEN, "dash"), "csp": (PURPLE, "dot")}
@@ -87,7 +78,7 @@ def _traces(go: Any, summary: Row, networks: list[Row], name: str) -> list[Any]:
             **looks,
         )
 
-    steps = staircase([(row[key], row["accuracy"]) for row in known], maximise=OBJECTIVES[name].maximise)
+    steps = staircase([(row[key], row["accuracy"]) for row in known], maximise=objective_of(name).maximise)
     behind = (
         {"size": 6, "color": GRAY, "opacity": 0.4} if len(known) < MANY else {"size": 4, "color": GRAY, "opacity": 0.2}
     )
@@ -124,8 +115,9 @@ def _errors(rows: list[Row]) -> Row:
 
 def _axis(name: str, values: list[float | None]) -> Row:
     known = [value for value in values if value is not None]
-    title = TITLES[name] + (", the more the better" if OBJECTIVES[name].maximise else "")
-    if OBJECTIVES[name].linear:
+    objective = objective_of(name)
+    title = objective.title + (", the more the better" if objective.maximise else "")
+    if objective.linear:
         return {"title": title, "tickformat": ".1~%"}
     axis: Row = {"title": f"{title}, log scale", "type": "log"}
     if not known:
@@ -134,12 +126,12 @@ def _axis(name: str, values: list[float | None]) -> Row:
     if high < NARROW * low:
         low, high = low / 2, high * 2
         axis["range"] = [log10(low), log10(high)]
-    ticks = log_ticks(low, high, binary=OBJECTIVES[name].unit == "bytes")
+    ticks = log_ticks(low, high, binary=objective.unit == "bytes")
     return axis | {"tickvals": ticks, "ticktext": [format_objective(name, tick) for tick in ticks]}
 
 
 def _accuracy_axis(values: list[float]) -> Row:
-    axis: Row = {"title": "validation accuracy", "tickformat": ".1~%"}
+    axis: Row = {"title": objective_of("accuracy").title, "tickformat": ".1~%"}
     if max(values) - min(values) < 0.01:
         axis["range"] = [min(values) - 0.05, max(values) + 0.05]
     return axis

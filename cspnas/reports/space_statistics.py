@@ -12,7 +12,7 @@ from cspnas.errors import ArchitectureError
 from cspnas.io.steps import Step, silent
 from cspnas.network.architecture import FUSIONS
 from cspnas.network.cost import CostTable, stage_costs
-from cspnas.objectives.objectives import EXACT, OBJECTIVES, with_unit
+from cspnas.objectives.objectives import exact_names, objective_of, with_unit
 from cspnas.space.counting import census
 from cspnas.space.search_space import Genotype, SearchSpace
 from cspnas.study.candidates import IN_VAIN, WORK, Candidate, admitted, admitted_sample, baseline_curves, candidate
@@ -55,7 +55,7 @@ def statistics(study: Study, count: int, step: Step = silent) -> dict[str, Any]:
         "sampled": len(networks),
         "valid_share": drawn.valid,
         "admitted_share": drawn.admitted,
-        "ranges": {with_unit(name): _range(networks, name) for name in EXACT},
+        "ranges": {with_unit(name): _range(networks, name) for name in exact_names()},
         "independence": {name: _independence(networks, name) for name in memory_objectives(study)},
         "peak_held_by": places,
         "csp_lowers": csp_lowers(study.space, networks),
@@ -111,11 +111,11 @@ def _valid(study: Study, genotype: Genotype, table: CostTable) -> Candidate | No
 
 def memory_objectives(study: Study) -> list[str]:
     """The study's exact objectives beside flops: a space is worth searching where they are no copies of it."""
-    return [name for name in study.objectives if OBJECTIVES[name].exact and name != "flops"]
+    return [name for name in study.objectives if objective_of(name).exact and name != "flops"]
 
 
 def _objective(name: str) -> dict[str, Any]:
-    objective = OBJECTIVES[name]
+    objective = objective_of(name)
     return {
         "name": name,
         "unit": objective.unit,
@@ -143,7 +143,7 @@ def _baseline(study: Study, kind: str, found: Candidate, networks: list[Candidat
     below = {
         name: sum(other.costs[name] < found.costs[name] for other in networks) / len(networks)
         for name in study.objectives
-        if OBJECTIVES[name].exact
+        if objective_of(name).exact
     }
     return {"curve": kind, **{with_unit(name): value for name, value in found.costs.items()}, "below": below}
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields, make_dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from cspnas.errors import FailureKind
+from cspnas.objectives.objectives import exact_names, measured_names, with_unit
 from cspnas.reports.stage_notation import chosen_ratios, wiring
 from cspnas.storage.engine import undamaged
 from cspnas.storage.open_study import OpenStudy
@@ -16,12 +18,14 @@ from cspnas.study.results import NetworkRecord, StudyResults
 from cspnas.study.states import State
 from cspnas.study.verdict import Estimates, verdict
 
+Summary = TypeVar("Summary", bound="NetworkSummary | TrainingSummary")
+
 
 @dataclass(frozen=True, slots=True)
 class NetworkSummary:
-    """One network of a study. `accuracy` (mean over `seeds`), its standard error and `evenness` are fractions, other units
-    stand in the names; None is what is not known. `trial` is its number in Optuna's tables, `source` what proposed it,
-    `wiring` its stages in short, `knee` whether it is the front's knee.
+    """One network of a study. `accuracy` (mean over `seeds`) and its standard error are fractions, and so is `evenness`;
+    other units stand in the names; None is what is not known. `trial` is its number in Optuna's tables, `source` what
+    proposed it, `wiring` its stages in short, `knee` whether it is the front's knee. It has a field for each objective.
     """
 
     trial: int | None
@@ -31,21 +35,18 @@ class NetworkSummary:
     accuracy_standard_error: float | None
     seeds: int
     knee: bool
-    flops: int
-    params: int
-    peak_memory_bytes: int
-    training_memory_bytes: int
-    traffic_elements: int
-    evenness: float | None
-    latency_seconds: float | None
-    wiring: str
+    if TYPE_CHECKING:
+        wiring: str
+
+        def __getattr__(self, objective: str) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSummary:
     """One training of a network with one seed, the `repeat`-th one counted from 0. `state` is `in_flight`, `trained`,
     `reused` (another study had the result) or `failed` (of `failure_kind`); `accuracy` is a fraction; `started` and
-    `finished` are seconds since 1970. `micro_batch`: images at once, where a whole batch did not fit.
+    `finished` are seconds since 1970. `micro_batch`: images at once, where a whole batch did not fit. It has a field
+    for each measured objective.
     """
 
     trial: int | None
@@ -54,19 +55,46 @@ class TrainingSummary:
     repeat: int
     state: State
     accuracy: float | None
-    latency_seconds: float | None
     failure_kind: FailureKind | None
     attempts: int
     micro_batch: int | None
     started: float
     finished: float | None
+    if TYPE_CHECKING:
+
+        def __getattr__(self, objective: str) -> Any: ...
+
+
+@cache
+def _network_class() -> type[NetworkSummary]:
+    names = (*exact_names(), *measured_names()[1:])
+    return _with_fields(NetworkSummary, *((with_unit(name), "float | None") for name in names), ("wiring", "str"))
+
+
+@cache
+def _training_class() -> type[TrainingSummary]:
+    return _with_fields(TrainingSummary, *((with_unit(name), "float | None") for name in measured_names()[1:]))
+
+
+def _with_fields(summary: type[Summary], *more: tuple[str, str]) -> type[Summary]:
+    """The dataclass with `more` fields, names and types, after its own."""
+
+    def reduced(made: Summary) -> tuple[object, ...]:
+        return _restored, (summary, *(getattr(made, field.name) for field in fields(made)))
+
+    pickled = {"__reduce__": reduced}  # no module holds the class
+    return make_dataclass(summary.__name__, more, bases=(summary,), namespace=pickled, frozen=True, slots=True)
+
+
+def _restored(summary: type, *values: Any) -> NetworkSummary | TrainingSummary:
+    return (_network_class() if summary is NetworkSummary else _training_class())(*values)
 
 
 def network_summary(opened: OpenStudy, network: NetworkRecord, knee: NetworkRecord | None) -> NetworkSummary:
     """What is known of one network; `knee` is the front's."""
-    ledger, costs = opened.ledger, network.costs
+    ledger = opened.ledger
     error = ledger.standard_error(network)
-    return NetworkSummary(
+    return _network_class()(
         trial=ledger.trials.get(network.digest),
         digest=network.digest,
         source=network.source,
@@ -74,14 +102,9 @@ def network_summary(opened: OpenStudy, network: NetworkRecord, knee: NetworkReco
         accuracy_standard_error=None if np.isnan(error) else error,
         seeds=len(network.accuracies),
         knee=network is knee,
-        flops=int(costs["flops"]),
-        params=int(costs["params"]),
-        peak_memory_bytes=int(costs["peak_memory"]),
-        training_memory_bytes=int(costs["training_memory"]),
-        traffic_elements=int(costs["traffic"]),
-        # older studies have none
-        evenness=costs.get("evenness"),
-        latency_seconds=network.value("latency") if network.values("latency") else None,
+        # older studies have not all of them
+        **{with_unit(name): network.costs.get(name) for name in exact_names()},
+        **{with_unit(name): network.value(name) if network.values(name) else None for name in measured_names()[1:]},
         wiring=_wiring(ledger, network, opened.row["identity"]),
     )
 
@@ -114,19 +137,19 @@ def trainings_of(opened: OpenStudy) -> list[TrainingSummary]:
     """Every training, oldest first."""
     known = (one for network in opened.ledger.networks.values() for one in network.evaluations)
     return [
-        TrainingSummary(
+        _training_class()(
             trial=opened.ledger.trials.get(one.digest),
             digest=one.digest,
             seed=one.seed,
             repeat=one.repeat,
             state=one.state,
             accuracy=one.accuracy,
-            latency_seconds=one.measured.get("latency"),
             failure_kind=one.failure_kind,
             attempts=one.attempt,
             micro_batch=one.micro_batch,
             started=one.started,
             finished=one.finished,
+            **{with_unit(name): one.measured.get(name) for name in measured_names()[1:]},
         )
         for one in sorted(known, key=lambda one: one.id)
     ]

@@ -7,7 +7,7 @@ from typing import Any
 
 from cspnas.io.wrapping import width, wrapped
 from cspnas.network.families import family_of
-from cspnas.objectives.objectives import OBJECTIVES, format_objective, with_unit
+from cspnas.objectives.objectives import all_objectives, format_objective, with_unit
 
 TITLES = {"flops": "FLOPs"}  # of costs whose names would not head a column well
 EXTRA = ("accuracy", "flops", "params", "peak_memory")  # shown where there is room, if they are no objectives
@@ -86,7 +86,7 @@ def _print(text: str, style: str | None = None) -> None:
 def _columns(summary: dict[str, Any], rows: list[tuple[str, dict[str, Any]]], *, wide: bool) -> list[Column]:
     """The objectives come in the study's order, then `EXTRA`, or (`wide`) every other cost that is known."""
     networks = [row for _, row in rows]
-    others = [name for name in OBJECTIVES if any(row.get(with_unit(name)) is not None for row in networks)]
+    others = [name for name in all_objectives() if any(row.get(with_unit(name)) is not None for row in networks)]
     extra = [*EXTRA, *(name for name in others if name not in EXTRA)] if wide else EXTRA
     numbers = (
         [Column(("trial",), [_plain(row.get("trial")) for row in networks])] if "trial" in (networks or [{}])[0] else []

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cspnas.network.cost import CostTable
-from cspnas.objectives.objectives import EXACT, MEASURED, exact_values
+from cspnas.objectives.objectives import exact_names, exact_values, measured_names
 from cspnas.objectives.pareto import HypervolumeReference, losses
 from cspnas.samplers.acquisition import Points, joined
 from cspnas.samplers.candidate_pool import SIZE, Pool, mutable
@@ -103,7 +103,7 @@ def parents(ledger: StudyResults, study: Study) -> dict[str, Genotype]:
 
 def _all_costs(network: NetworkRecord) -> dict[str, float]:
     """Also those that had no name yet when the network was costed: a study's features have the same columns throughout."""
-    if all(name in network.costs for name in EXACT):
+    if all(name in network.costs for name in exact_names()):
         return network.costs
     return exact_values(CostTable().cost(network.architecture), 1) | network.costs  # what is new asks for no batch
 
@@ -114,4 +114,4 @@ def known_losses(drawn: Sequence[NetworkRecord | Candidate], reference: Hypervol
     values = np.array([[one.costs.get(name, np.nan) for name in names] for one in drawn]).reshape(
         len(drawn), len(names)
     )
-    return losses(values, reference)[:, [column for column, name in enumerate(names) if name not in MEASURED]]
+    return losses(values, reference)[:, [column for column, name in enumerate(names) if name not in measured_names()]]

@@ -14,7 +14,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from cspnas.objectives.objectives import OBJECTIVES
+from cspnas.objectives.objectives import objective_of
 from cspnas.samplers.optuna_indexed import GENERATION, NUMBER, Nsga2, Told, Tpe
 from cspnas.space.search_space import Gene, Genotype, SearchSpace
 from cspnas.study.results import StudyResults
@@ -34,7 +34,7 @@ class OptunaSampler:
         self.name, self.space, self.objectives, self.seed = name, space, tuple(objectives), seed
         self._flat = name in ("nsga2", "gp")
         directions = [
-            StudyDirection.MAXIMIZE if OBJECTIVES[o].maximise else StudyDirection.MINIMIZE for o in objectives
+            StudyDirection.MAXIMIZE if objective_of(o).maximise else StudyDirection.MINIMIZE for o in objectives
         ]
         self._study = optuna.create_study(directions=directions)
         self._asked: dict[int, optuna.Trial] = {}
@@ -182,7 +182,7 @@ def _log_scaled(name: str, value: float) -> float:
     """-log(error) of accuracy, log of a cost; a fraction that is no accuracy stays as it is."""
     if name == "accuracy":
         return -math.log(max(1 - value, 1e-4))
-    return float(value) if OBJECTIVES[name].linear else math.log(max(value, 1e-12))
+    return float(value) if objective_of(name).linear else math.log(max(value, 1e-12))
 
 
 class _Template(FrozenTrial):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from cspnas.errors import InputError
+from cspnas.objectives.objectives import measured_names
 from cspnas.storage.database import Database
 from cspnas.storage.engine import undamaged
 from cspnas.storage.locations import StudyLocation
@@ -50,17 +51,20 @@ def reuser(
         differs = _differences(study, facts, other.row)
     if differs:
         sys.stderr.write(f"note: nothing of {place.target} can be reused: {'; '.join(differs)}\n")
-    return finder(other, measured_on)
+    return finder(other, study.objectives, measured_on)
 
 
-def finder(other: Other, measured_on: str | None) -> Reuse:
-    """Looks an evaluation key up in the other study; a latency counts only where it is of this study's device."""
+def finder(other: Other, objectives: Collection[str], measured_on: str | None) -> Reuse:
+    """Looks an evaluation key up in the other study. What it has to have measured are the study's `objectives`, those of a
+    device on the study's, `measured_on`.
+    """
+    needed = [name for name in objectives if name in measured_names()]
 
     def find(key: dict[str, Any]) -> dict[str, Any] | None:
-        results = _results(other, key)
-        if measured_on is not None:
-            results = [found for found in results if found.get("latency") and found["device"] == measured_on]
-        return results[0] if results else None
+        for found in _results(other, key):
+            if all(found.get(name) is not None for name in needed) and measured_on in (None, found.get("device")):
+                return found
+        return None
 
     return find
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cspnas.errors import InputError, StorageError
 from cspnas.io.steps import Step, silent
+from cspnas.objectives.objectives import of_device
 from cspnas.runners.protocol import RunEvent
 from cspnas.searching.reuse import Reuse, other_study, reuser
 from cspnas.storage.database import Database
@@ -64,13 +65,13 @@ def run_search(
         check_data(study, place.name, known["facts"])
     other = other_study(reuse_from)
     with open_runner(options, study, place.folder, on_step) as runner:
-        measured_on = latency_device(study, runner)
+        measured_on = measuring_device(study, runner)
         sample: list[Candidate] = []
         if known is None:
             on_step(f"drawing {SAMPLE:,} networks for the ranges of the costs")
             sample = admitted_sample(study)
         facts = new_facts(study, sample, runner.precision, measured_on, on_step) if known is None else known["facts"]
-        check_device(measured_on, facts)
+        check_device(study, measured_on, facts)
         reuse = reuser(study, facts, measured_on, other, reuse_from)
         with opened(study, place, facts) as (database, row):
             study = replace(study, recipe=replace(study.recipe, precision=row["facts"]["precision"]))
@@ -167,7 +168,7 @@ def new_facts(
     measured_on: str | None = None,
     step: Step = silent,
 ) -> dict[str, Any]:
-    """What a new study fixes for good: hypervolume reference, data, resolved precision, recipe digest, latency's device.
+    """What a new study fixes for good: hypervolume reference, data, resolved precision, recipe digest, device.
 
     `sample`: admitted candidates, which tell the ranges of the costs.
     """
@@ -198,17 +199,17 @@ def new_facts(
     }
 
 
-def latency_device(study: Study, runner: Runner) -> str | None:
-    """The kind of device that latencies are measured on, None where latency is no objective.
+def measuring_device(study: Study, runner: Runner) -> str | None:
+    """The kind of device that the study measures on, None where no objective belongs to one.
 
     Raises InputError where the workers have devices of several kinds.
     """
-    if "latency" not in study.objectives:
+    if not of_device(study.objectives):
         return None
     names = runner.kinds()
     if len(names) > 1:
         raise InputError(
-            f"objective latency on {' and '.join(names)}",
+            f"{_shown(study)} on {' and '.join(names)}",
             expected="devices of one kind",
             where="--device",
             hint="choose some of them",
@@ -216,13 +217,17 @@ def latency_device(study: Study, runner: Runner) -> str | None:
     return names[0]
 
 
-def check_device(measured_on: str | None, facts: dict[str, Any]) -> None:
-    """Raises InputError where a study's latencies so far are another device's."""
+def check_device(study: Study, measured_on: str | None, facts: dict[str, Any]) -> None:
+    """Raises InputError where what the study has measured so far is another device's."""
     before = facts.get("latency_device")
     if measured_on != before:
         raise InputError(
-            f"objective latency on {measured_on}",
+            f"{_shown(study)} on {measured_on}",
             expected=f"{before}, as when the study was made",
             where="--device",
             hint="continue it there, or start another study with --study NEW_NAME",
         )
+
+
+def _shown(study: Study) -> str:
+    return f"objective {' and '.join(of_device(study.objectives))}"

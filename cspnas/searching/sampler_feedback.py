@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cspnas.errors import FailureKind
-from cspnas.objectives.objectives import MEASURED
+from cspnas.objectives.objectives import measured_names
 from cspnas.samplers.protocol import Sampler
 from cspnas.storage.transactions import Row
 from cspnas.study.candidates import violations
@@ -83,4 +83,4 @@ class SamplerFeedback:
 
     def _worst(self, costs: Mapping[str, float]) -> dict[str, float]:
         reference = self.ledger.reference
-        return {**costs, **{name: reference.worst(name) for name in reference.objectives if name in MEASURED}}
+        return {**costs, **{name: reference.worst(name) for name in reference.objectives if name in measured_names()}}

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cspnas.errors import InputError
-from cspnas.objectives.objectives import MEASURED
+from cspnas.objectives.objectives import measured_names
 from cspnas.storage import postgresql
 from cspnas.storage.tables import (
     architectures_table,
@@ -107,7 +107,7 @@ class Database(Transactions):
         """
         result = evaluations_table.c.result
         kept = [column for column in evaluations_table.c if column is not result]
-        kept += [result[name].as_float().label(name) for name in MEASURED if name not in evaluations_table.c]
+        kept += [result[name].as_float().label(name) for name in measured_names() if name not in evaluations_table.c]
         kept.append(result["micro_batch"].as_integer().label("micro_batch"))
         document = sa.cast(architectures_table.c.document, sa.Text).label("document")
         return self.rows(

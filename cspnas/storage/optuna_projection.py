@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from cspnas.errors import FailureKind, StorageError
 from cspnas.io.failpoints import hit
-from cspnas.objectives.objectives import OBJECTIVES
+from cspnas.objectives.objectives import objective_of
 from cspnas.space.search_space import SearchSpace
 from cspnas.storage.database import Database
 from cspnas.storage.earlier_trials import bring_up_to_date
@@ -97,7 +97,7 @@ class Projection:
 
     def _checked(self, storage: RDBStorage, name: str) -> int:
         directions = [
-            StudyDirection.MAXIMIZE if OBJECTIVES[o].maximise else StudyDirection.MINIMIZE for o in self._objectives
+            StudyDirection.MAXIMIZE if objective_of(o).maximise else StudyDirection.MINIMIZE for o in self._objectives
         ]
         study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
         if study.directions != directions:

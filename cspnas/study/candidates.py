@@ -17,7 +17,7 @@ from cspnas.network.cost import CostTable
 from cspnas.network.families import family_of
 from cspnas.network.serialization import architecture_to
 from cspnas.network.wiring import wire
-from cspnas.objectives.objectives import LARGEST, OBJECTIVES, exact_values, format_objective
+from cspnas.objectives.objectives import LARGEST, exact_values, format_objective, objective_of
 from cspnas.objectives.pareto import HypervolumeReference
 from cspnas.space.search_space import Genotype
 from cspnas.study.settings import Study
@@ -185,11 +185,11 @@ def reference_of(study: Study, sample: list[Candidate]) -> HypervolumeReference:
 
 def _range(name: str, sample: list[Candidate]) -> tuple[float, float]:
     """(least, greatest) of an objective; a cost that never varies gets a factor of 2."""
-    span = OBJECTIVES[name].span
+    span = objective_of(name).span
     if span is not None:
         return span
     values = [drawn.costs[name] for drawn in sample]
-    low, high = max(1, min(values)), max(values)
+    low, high = min(values) or 1, max(values)
     return float(low), float(high if high > min(values) else 2 * low)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cspnas.errors import FailureKind
-from cspnas.objectives.objectives import MEASURED
+from cspnas.objectives.objectives import measured_names
 from cspnas.study.states import State
 
 
@@ -44,7 +44,7 @@ class Evaluation:
 
 def evaluation_from(row: Mapping[str, Any]) -> Evaluation:
     """Of a row of the tables, whose figures were checked, or of one that is to be written there."""
-    known = {name: float(row[name]) for name in MEASURED if row.get(name) is not None}
+    known = {name: float(row[name]) for name in measured_names() if row.get(name) is not None}
     kind = row.get("failure_kind")
     return Evaluation(
         id=row.get("id", 0),

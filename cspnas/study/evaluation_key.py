@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from cspnas.objectives.objectives import measures
 from cspnas.study.results import NetworkRecord
 from cspnas.study.settings import Study
 from cspnas.study.states import State
@@ -22,7 +23,8 @@ def evaluation_key(study: Study, recipe_digest: str, digest: str, repeat: int) -
 def unit_of(study: Study, network: NetworkRecord, repeat: int) -> dict[str, Any]:
     """The JSON for a worker that trains `network` for the `repeat`-th time, counted from 0."""
     seed = training_seed(study.seed, network.digest, repeat)
-    return {"architecture": network.document, "recipe": asdict(study.recipe), "seed": seed}
+    unit = {"architecture": network.document, "recipe": asdict(study.recipe), "seed": seed}
+    return unit | {"measures": measures(study.objectives)}
 
 
 def final_columns(result: Mapping[str, Any], state: State) -> dict[str, Any]:

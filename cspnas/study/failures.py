@@ -7,6 +7,7 @@ from math import isfinite
 from typing import Any
 
 from cspnas.errors import FailureKind
+from cspnas.objectives.objectives import measured_names, objective_of
 
 # These say something about a worker or a node first, and about the network only if they come back.
 AGAIN = (FailureKind.CRASHED, FailureKind.LOST)
@@ -36,13 +37,11 @@ def validated_result(result: Mapping[str, Any]) -> dict[str, Any]:
         )
     if not 0 <= accuracy <= 1:  # NaN is not
         return clean | {"accuracy": None} | failure(FailureKind.DIVERGED, f"found accuracy {accuracy}, expected 0 to 1")
-    latency = result.get("latency")
-    if latency is not None and not (isinstance(latency, int | float) and latency > 0 and isfinite(latency)):
-        return (
-            clean
-            | {"accuracy": None}
-            | failure(FailureKind.CRASHED, f"found latency {latency!r}, expected seconds above 0")
-        )
+    for row in map(objective_of, measured_names()):
+        value = result.get(row.name)
+        if value is not None and not row.accepts(value):
+            message = f"found {row.name} {value!r}, expected {row.values}"
+            return clean | {"accuracy": None} | failure(FailureKind.CRASHED, message)
     return clean
 
 

@@ -15,7 +15,7 @@ from cspnas.errors import FailureKind, InputError
 from cspnas.network.architecture import Architecture
 from cspnas.network.serialization import architecture_from
 from cspnas.objectives.incremental_pareto import IncrementalFront
-from cspnas.objectives.objectives import MEASURED
+from cspnas.objectives.objectives import measured_names
 from cspnas.objectives.pareto import HypervolumeReference, hypervolume, knee, losses
 from cspnas.space.search_space import Genotype
 from cspnas.study.evaluation import Evaluation, evaluation_from
@@ -70,7 +70,7 @@ class NetworkRecord:
 
     def value(self, name: str) -> float:
         """Of an objective: the exact cost, or the mean over seeds of what was measured; NaN where it is not known."""
-        values = self.values(name) if name in MEASURED else [self.costs.get(name, float("nan"))]
+        values = self.values(name) if name in measured_names() else [self.costs.get(name, float("nan"))]
         return fsum(values) / len(values) if values else float("nan")
 
     @property
@@ -345,12 +345,12 @@ class StudyResults:
 def _with_measured(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row with each measured objective as a column: its own, else that of its result; None where neither has one."""
     result = row.get("result") or {}
-    return {name: result.get(name) for name in MEASURED} | {key: row[key] for key in row if key != "result"}
+    return {name: result.get(name) for name in measured_names()} | {key: row[key] for key in row if key != "result"}
 
 
 def _column(networks: list[NetworkRecord], name: str) -> list[float]:
     """`NetworkRecord.value` of each."""
-    if name in MEASURED:
+    if name in measured_names():
         return [network.value(name) for network in networks]
     return [network.costs.get(name, float("nan")) for network in networks]
 

@@ -8,13 +8,13 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from cspnas.errors import InputError, StorageError
-from cspnas.objectives.objectives import EXACT, GREATEST
+from cspnas.objectives.objectives import GREATEST, exact_names, measured_names, objective_of
 from cspnas.study.states import State
 
 WITH_ACCURACY, WITHOUT = (State.TRAINED, State.REUSED), (State.FAILED, State.IN_FLIGHT)  # states of an evaluation
 NUMBERS = (int, float)  # as JSON and the tables give them: true and false are none
-_NAMES = frozenset(EXACT)
-LATER = ("evenness",)  # a cost that studies from before it had a name do not have
+# costs that every study has; others came later, or are an installed package's
+FROM_THE_START = ("flops", "params", "peak_memory", "training_memory", "traffic")
 
 
 def damaged(digest: str, reason: object, shown: str = "") -> StorageError:
@@ -29,7 +29,7 @@ def check_costs(costs: Any, objectives: Collection[str]) -> None:
     """Raises InputError where `costs` are not every exact objective with its value."""
     if not isinstance(costs, dict):
         raise InputError(f"costs {_short(costs)}", expected="a mapping of names to numbers")
-    if costs.keys() != _NAMES:
+    if tuple(costs) != exact_names():
         _check_names(costs, objectives)
     for name, value in costs.items():
         if not (type(value) in NUMBERS and 0 <= value <= GREATEST):  # NaN is not
@@ -37,25 +37,28 @@ def check_costs(costs: Any, objectives: Collection[str]) -> None:
 
 
 def _check_names(costs: Collection[str], objectives: Collection[str]) -> None:
-    missing = [name for name in EXACT if name not in costs and (name not in LATER or name in objectives)]
-    unknown = [name for name in costs if name not in EXACT]
+    exact = exact_names()
+    missing = [name for name in exact if name not in costs and (name in FROM_THE_START or name in objectives)]
+    unknown = [name for name in costs if name not in exact]
     if missing or unknown:
         found = f"no cost {missing[0]!r}" if missing else f"a cost {_short(unknown[0])}"
-        raise InputError(found, expected=", ".join(EXACT))
+        hint = "" if missing else "unless a package adds it that is not installed"
+        raise InputError(found, expected=", ".join(exact), hint=hint)
 
 
 def check_training(row: Mapping[str, Any]) -> None:
     """Raises InputError where an evaluation's figures are none that belong to its state."""
-    state, accuracy, latency = row["state"], row["accuracy"], row.get("latency")
+    state, accuracy = row["state"], row["accuracy"]
     where = f"evaluation {row.get('id', 'not yet recorded')}"
     if state not in WITH_ACCURACY and state not in WITHOUT:
         raise InputError(f"state {_short(state)}", expected=f"one of {', '.join(WITH_ACCURACY + WITHOUT)}", where=where)
-    if state in WITH_ACCURACY and not (type(accuracy) in NUMBERS and 0 <= accuracy <= 1):
-        raise InputError(f"accuracy {_short(accuracy)}", expected="a number from 0 to 1", where=where)
     if state in WITHOUT and accuracy is not None:
         raise InputError(f"accuracy {_short(accuracy)}", expected=f"none in state {state}", where=where)
-    if latency is not None and not (type(latency) in NUMBERS and 0 < latency <= GREATEST):
-        raise InputError(f"latency {_short(latency)}", expected="seconds above 0", where=where)
+    for row_of in map(objective_of, measured_names()):
+        value = row.get(row_of.name)
+        needed = row_of.name == "accuracy" and state in WITH_ACCURACY
+        if (needed or value is not None) and not row_of.accepts(value):
+            raise InputError(f"{row_of.name} {_short(value)}", expected=row_of.values, where=where)
 
 
 def check_genotype(genotype: Any) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from cspnas.network.cost import CostTable
 from cspnas.network.families import family_of
 from cspnas.network.layer_costs import peak_place
-from cspnas.objectives.objectives import OBJECTIVES, format_objective
+from cspnas.objectives.objectives import format_objective, objective_of
 from cspnas.study.candidates import Candidate
 from cspnas.study.settings import Study
 
@@ -47,7 +47,7 @@ def undecided(
 
     `places`: `peak_places` of these networks, where it is known.
     """
-    names = [name for name in study.objectives if OBJECTIVES[name].exact]
+    names = [name for name in study.objectives if objective_of(name).exact]
     if len(networks) < 2:
         return []
     values = {name: np.array([found.costs[name] for found in networks], float) for name in names}
@@ -80,7 +80,7 @@ def _one(
         return _undecided(name, "constant", f"{constant}: it decides nothing here; {change}, {leave}")
     for other, theirs in others.items():
         rank = rank_correlation(values, theirs)
-        rank = rank if OBJECTIVES[name].maximise == OBJECTIVES[other].maximise else -rank
+        rank = rank if objective_of(name).maximise == objective_of(other).maximise else -rank
         if len(values) >= LEAST_RANKED and rank >= COPY:
             found = (
                 f"a copy of {other}, it ranks {len(values):,} networks the same (Spearman correlation {abs(rank):.3f})"
@@ -101,7 +101,7 @@ def _constant(name: str, values: Array) -> str:
     count, total = len(different), f"{len(values):,} networks"
     most = counts.max() / len(values)
     low, high = np.quantile(values, [0.025, 0.975])
-    spread = high - low if OBJECTIVES[name].linear else (high - low) / max(high, 1)
+    spread = high - low if objective_of(name).linear else (high - low) / (high or 1)
     if count == 1 or (count <= FEW_VALUES and len(values) >= OF_MANY):
         return f"{count} value{'s' if count > 1 else ''} in {total}"
     if most >= ONE_VALUE:

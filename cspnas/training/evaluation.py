@@ -22,16 +22,18 @@ from cspnas.network.serialization import architecture_from
 from cspnas.network.wiring import wire
 from cspnas.training.batches import InMemoryBatches
 from cspnas.training.checkpoint import Checkpointer, checkpoint_key
-from cspnas.training.latency import device_name, latency
+from cspnas.training.latency import device_name
+from cspnas.training.measurement import Trained, measured
 from cspnas.training.memory_check import check_fits
 from cspnas.training.module import NetworkModule, initialise
 from cspnas.training.recipe import Recipe
 from cspnas.training.train import Epoch, train
 
-# architecture, recipe, seed; micro_batch where a whole batch did not fit; checkpoint: the path of one, which stays there;
-# data_checksum: of the data that the study was made on
+# architecture, recipe, seed; measures: name to MODULE:FUNCTION of what is measured after the training; micro_batch where a
+# whole batch did not fit; checkpoint: the path of one, which stays there; data_checksum: of the data that the study was
+# made on
 WorkUnit = dict[str, Any]
-# accuracy; latency (seconds, one image); curve; correct; seconds of it all; device, versions, failure
+# accuracy, and what else was measured, by name; curve; correct; seconds of it all; device, versions, failure
 Result = dict[str, Any]
 
 
@@ -78,7 +80,7 @@ class Evaluator:
         trained = train(network, data, recipe, work["seed"], progress, micro_batch=micro_batch, keeper=keeper)
         return {
             "accuracy": trained.accuracy,
-            "latency": latency(network, self.device),
+            **measured(work.get("measures", {}), Trained(network, self.device, data, trained)),
             "curve": [asdict(epoch) for epoch in trained.curve],
             "correct": pack_bits(trained.correct),
         }

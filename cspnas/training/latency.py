@@ -11,10 +11,16 @@ from statistics import median
 
 import torch
 
+from cspnas.training.measurement import Trained
 from cspnas.training.module import NetworkModule, fold
 
 WARM_UP = 5  # the first runs choose kernels and fill caches
 RUNS, LEAST, MOST = 20, 0.1, 1.0  # at least RUNS runs and LEAST seconds of them, but no longer than MOST seconds
+
+
+def of_trained(trained: Trained) -> float:
+    """Of a network that a search trained."""
+    return latency(trained.network, trained.device)
 
 
 def latency(network: NetworkModule, device: torch.device) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import pickle
 import re
 import subprocess
 import sys
@@ -66,6 +67,7 @@ def test_a_study_shows_what_the_command_line_shows(folder: Path) -> None:
     printed = json.loads(subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout)
     assert study.summary() == printed
     assert [dataclasses.asdict(network) for network in study.front()] == printed["front"]
+    assert pickle.loads(pickle.dumps([study.front(), study.trainings()])) == [study.front(), study.trainings()]
     assert {network.digest for network in study.front()} <= {network.digest for network in study.networks()}
     assert len(study.trainings()) == printed["trainings"] == 4
     accuracies = {training.digest: training.accuracy for training in study.trainings() if not training.repeat}

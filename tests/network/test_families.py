@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from installed import cspnas, install
 
 from cspnas.errors import ArchitectureError
 from cspnas.network.architecture import Architecture, Stage, Stem
@@ -16,7 +14,6 @@ from cspnas.network.families import FAMILIES, family_of
 from cspnas.network.wiring import wire
 from cspnas.space.search_space import StageChoices
 
-SUPPORT = Path(__file__).parent.parent / "support"
 SPACE = """
 family: basic
 stem: {channels: 4, stride: 4}
@@ -26,24 +23,6 @@ proxy: {epochs: 1}
 search: {trials: 2, confirm: 0, workers: 1}
 baselines: {widths: 0}
 """
-
-
-def install(folder: Path, value: str) -> None:
-    """What pip leaves of a package that declares the family `value`: MODULE:NAME."""
-    info = folder / "toy-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[cspnas.families]\nbasic = {value}\n")
-
-
-def cspnas(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command line in `folder`, with the packages there installed."""
-    path = os.pathsep.join([str(folder), str(SUPPORT), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, "-m", "cspnas", *arguments]
-    environment = {**os.environ, "PYTHONPATH": path}
-    return subprocess.run(
-        command, capture_output=True, text=True, env=environment, cwd=folder, timeout=500, check=False
-    )
 
 
 def test_every_row_stands_under_its_name_with_keys_that_a_stage_has() -> None:
@@ -62,7 +41,7 @@ def test_an_unknown_family_is_refused_with_the_known_ones() -> None:
 
 def test_a_family_of_an_installed_package_is_searched_and_exported(tmp_path: Path) -> None:
     """Two trainings in a worker process of its own, whose checkpointed network is read back from the exported file."""
-    install(tmp_path, "toy_family:FAMILY")
+    install(tmp_path, "cspnas.families", "toy_family:FAMILY")
     (tmp_path / "toy.yaml").write_text(SPACE)
     searched = cspnas(tmp_path, "search", "toy.yaml", "--study", "toy")
     assert searched.returncode == 0, searched.stderr
@@ -86,8 +65,10 @@ def test_a_family_of_an_installed_package_is_searched_and_exported(tmp_path: Pat
     ],
 )
 def test_an_installed_family_that_cannot_be_used_ends_in_one_line(tmp_path: Path, value: str, found: str) -> None:
-    install(tmp_path, value)
+    install(tmp_path, "cspnas.families", value)
     ended = cspnas(tmp_path, "space", "--schema")
     assert ended.returncode == 2
-    assert ended.stderr.startswith(f"cspnas: entry point basic = {value}: {found}"), ended.stderr
+    assert ended.stderr.startswith(f"cspnas: entry point {value.rpartition(':')[2].lower()} = {value}: {found}"), (
+        ended.stderr
+    )
     assert ended.stderr.count("\n") == 1 and "mend or uninstall package toy" in ended.stderr

@@ -31,11 +31,12 @@ from cspnas.network.cost import cost_of
 from cspnas.network.serialization import architecture_from, architecture_to
 from cspnas.network.wiring import wire
 from cspnas.objectives.objectives import (
-    EXACT,
-    MEASURED,
     OBJECTIVES,
+    exact_names,
     exact_values,
     format_objective,
+    measured_names,
+    measures,
     parse_constraint,
     with_unit,
 )
@@ -46,7 +47,7 @@ from cspnas.runners.local.runner import LocalRunner
 from cspnas.samplers.optuna_samplers import OptunaSampler
 from cspnas.searching.driver import Done, Driver, Work
 from cspnas.searching.reuse import finder, other_study
-from cspnas.searching.run import check_device, latency_device
+from cspnas.searching.run import check_device, measuring_device
 from cspnas.storage.database import Database
 from cspnas.storage.load_results import load_results
 from cspnas.storage.open_study import OpenStudy, open_study
@@ -75,15 +76,15 @@ SMALL = Architecture("densenet", (1, 28, 28), 10, Stem(2, 7, 4), (Stage(1, 2, 2,
 
 def test_eight_objectives_six_of_them_exact() -> None:
     counts = ("flops", "params", "peak_memory", "training_memory", "traffic")
-    assert (*EXACT, *MEASURED) == (*counts, "evenness", "accuracy", "latency")
-    assert MEASURED == ("accuracy", "latency")
+    assert exact_names() == (*counts, "evenness")
+    assert measured_names() == ("accuracy", "latency")
     assert {name for name, objective in OBJECTIVES.items() if objective.maximise} == {"accuracy", "evenness"}
 
 
 def test_exact_values_of_a_network_are_those_of_its_cost_and_evenness_is_that_of_its_layers() -> None:
     graph = wire(SMALL)
     cost, values = cost_of(graph), exact_values(cost_of(graph), 32)
-    assert tuple(values) == EXACT
+    assert tuple(values) == exact_names()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         NetworkModule(graph).eval()(torch.zeros(1, 1, 28, 28))
     counts = {name: sum(found.values()) for name, found in counter.get_flop_counts().items()}
@@ -218,7 +219,8 @@ def test_an_evaluation_has_the_latency_and_the_device_it_was_measured_on() -> No
     data = DataSet("zeros", images, images, (0.5,), (0.3,), tuple("0123456789"), checksum="0")
     evaluate = Evaluator("cpu")
     evaluate._data["fashion-mnist-mini"] = InMemoryBatches(data, CPU)
-    result = json.loads(json.dumps(evaluate({"architecture": architecture_to(SMALL), "recipe": recipe, "seed": 1})))
+    unit = {"architecture": architecture_to(SMALL), "recipe": recipe, "seed": 1, "measures": measures(["accuracy"])}
+    result = json.loads(json.dumps(evaluate(unit)))
     assert result["failure"] is None
     assert 1e-6 < result["latency"] < 1
     assert result["device"] == device_name(CPU)
@@ -296,7 +298,7 @@ def test_the_front_is_what_nothing_dominates_by_means_over_seeds(start: Start) -
     points = {}
     for digest, found in results.items():
         cost = cost_of(wire(architecture_from(driver.ledger.networks[digest].document)))
-        means = [sum(result[name] for result in found) / len(found) for name in MEASURED]
+        means = [sum(result[name] for result in found) / len(found) for name in measured_names()]
         points[digest] = (-means[0], cost.flops, -cost.evenness, means[1])
     expected = {
         digest
@@ -447,11 +449,11 @@ def test_a_result_is_reused_for_its_latency_only_where_it_was_measured_on_the_sa
     assert other is not None
     row = run.database.evaluations(run.row["id"])[0]
     key = {name: row[name] for name in ("digest", "recipe_digest", "seed", "fidelity")}
-    for device, found in ((None, True), ("cpu X", True), ("NVIDIA H100", False)):
-        assert (finder(other, device)(key) is not None) == found
+    for device, found in (("cpu X", True), ("NVIDIA H100", False)):
+        assert (finder(other, run.study.objectives, device)(key) is not None) == found
     forget(run)
-    assert finder(other, None)(key) is not None
-    assert finder(other, "cpu X")(key) is None
+    assert finder(other, ("accuracy", "flops"), None)(key) is not None
+    assert finder(other, run.study.objectives, "cpu X")(key) is None
 
 
 def test_latency_needs_one_kind_of_device_and_the_same_one_later(
@@ -461,15 +463,15 @@ def test_latency_needs_one_kind_of_device_and_the_same_one_later(
         return LocalRunner(list(devices), tmp_path, "cspnas.training.evaluation:Evaluator")
 
     study = start().study
-    assert latency_device(study, here("cpu", "cpu")) == device_name(CPU)
-    assert latency_device(replace(study, objectives=("accuracy", "flops")), here("cpu")) is None
+    assert measuring_device(study, here("cpu", "cpu")) == device_name(CPU)
+    assert measuring_device(replace(study, objectives=("accuracy", "flops")), here("cpu")) is None
     monkeypatch.setattr("cspnas.training.latency.device_name", lambda device: f"GPU {device.index}")
     with pytest.raises(InputError, match="GPU 0 and GPU 1"):
-        latency_device(study, here("cuda:0", "cuda:1"))
-    check_device("GPU 0", {"latency_device": "GPU 0"})
-    check_device(None, {})
+        measuring_device(study, here("cuda:0", "cuda:1"))
+    check_device(study, "GPU 0", {"latency_device": "GPU 0"})
+    check_device(study, None, {})
     with pytest.raises(InputError, match="as when the study was made"):
-        check_device("GPU 1", {"latency_device": "GPU 0"})
+        check_device(study, "GPU 1", {"latency_device": "GPU 0"})
 
 
 # One search by the command line --------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from small_studies import driver_of, open_small, result_of, small_study
 
 from cspnas.cli import app as cli
 from cspnas.objectives.objectives import OBJECTIVES, format_objective
-from cspnas.reports.front_plot import TITLES, staircase
+from cspnas.reports.front_plot import staircase
 from cspnas.reports.plot_axes import log_ticks
 from cspnas.runners.protocol import Work
 
@@ -213,7 +213,3 @@ def test_an_axis_has_a_few_round_ticks_around_its_points(low: float, factor: flo
             )
             > 0
         )
-
-
-def test_every_cost_has_a_title() -> None:
-    assert set(TITLES) == set(OBJECTIVES) - {"accuracy"}

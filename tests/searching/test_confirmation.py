@@ -12,7 +12,7 @@ import pytest
 from driven import SPACE, Run, Start, train
 
 from cspnas.errors import FailureKind
-from cspnas.objectives.objectives import EXACT
+from cspnas.objectives.objectives import exact_names
 from cspnas.objectives.pareto import HypervolumeReference
 from cspnas.runners.protocol import Work
 from cspnas.searching.confirmation import of_baselines, to_confirm
@@ -35,7 +35,7 @@ class Told:
             self.count += 1
             state = "in_flight" if accuracy is None else "trained"
             row = {"id": self.count, "digest": digest, "repeat": repeat, "state": state, "accuracy": accuracy}
-            costs = {**dict.fromkeys(EXACT, 1.0), "flops": flops}
+            costs = {**dict.fromkeys(exact_names(), 1.0), "flops": flops}
             self.ledger.add(
                 {"digest": digest, "document": {}, "costs": costs}, row | {"failure_kind": None}, source, None
             )

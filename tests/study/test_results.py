@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cspnas.objectives.objectives import EXACT
+from cspnas.objectives.objectives import exact_names
 from cspnas.objectives.pareto import HypervolumeReference, hypervolume, losses
 from cspnas.searching.confirmation import of_front, to_confirm
 from cspnas.study.results import StudyResults, StudyRows
@@ -27,7 +27,7 @@ class Rows:
         self.rows: list[dict[str, Any]] = []
 
     def evaluations(self) -> list[dict[str, Any]]:
-        costs = [{**dict.fromkeys(EXACT, 1), "flops": 10 + 50 * (int(row["digest"]) // 2)} for row in self.rows]
+        costs = [{**dict.fromkeys(exact_names(), 1), "flops": 10 + 50 * (int(row["digest"]) // 2)} for row in self.rows]
         return [{**row, "document": {}, "costs": cost} for row, cost in zip(self.rows, costs, strict=True)]
 
     def first_suggestions(self) -> list[dict[str, Any]]:
