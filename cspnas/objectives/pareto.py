@@ -34,8 +34,10 @@ class HypervolumeReference:
 
     @staticmethod
     def from_json(document: dict[str, Any]) -> HypervolumeReference:
-        """The reference of a plain form."""
+        """The reference of a plain form. Raises InputError for an objective that is not installed."""
         objectives, low, high = (tuple(document[key]) for key in ("objectives", "low", "high"))
+        for name in objectives:
+            objective_of(name)
         return HypervolumeReference(objectives, document["chance"], low, high)
 
     def worst(self, name: str) -> float:

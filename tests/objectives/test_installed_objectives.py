@@ -7,10 +7,11 @@ import io
 import json
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from installed import cspnas, install
+from installed import cspnas, install, outputs
 from PIL import Image
 
 from cspnas.objectives.objectives import Objective
@@ -24,7 +25,10 @@ proxy: {dataset: "folder:images", epochs: 1, batch_size: 8}
 search: {trials: 2, confirm: 0, workers: 1, sampler: nsga2}
 baselines: {widths: 0}
 """
-WORDS = 4  # bytes of a float32
+BYTES = 4  # of a float32
+
+
+SEARCH = ("search", "toy.yaml", "--study", "toy", "--device", "cpu", "--constraint", "weights<=64KiB")
 
 
 @pytest.fixture(scope="module")
@@ -38,101 +42,79 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pixels = np.random.default_rng(number).integers(0, 50, (16, 16, 3)) + level
             Image.fromarray(pixels.astype(np.uint8)).save(folder / "images" / label / f"{number}.png")
     (folder / "toy.yaml").write_text(SPACE)
-    run = cspnas(folder, "search", "toy.yaml", "--study", "toy", "--device", "cpu", "--constraint", "weights<=64KiB")
+    run = cspnas(folder, *SEARCH)
     assert run.returncode == 0, run.stderr
-    assert "weights" in run.stderr and "loss" in run.stderr
+    assert " weights" in run.stderr and " loss" in run.stderr
     return folder
 
 
-def test_they_stand_in_the_front_its_json_and_its_csv(searched: Path) -> None:
-    summary = json.loads(cspnas(searched, "front", "toy", "--json").stdout)
+def test_they_are_shown_listed_described_and_exported_and_the_study_goes_on_with_them(searched: Path) -> None:
+    front, wide, table, _, studies, space, schema, _, costed, _, more = outputs(
+        searched,
+        ("front", "toy", "--json"),
+        ("front", "toy", "--wide"),
+        ("front", "toy", "--csv"),
+        ("front", "toy", "--plot", "front.html"),
+        ("studies",),
+        ("space", "toy.yaml"),
+        ("space", "--schema"),
+        ("export", "toy", "--where", "weights<=64KiB", "--output", "small.yaml"),
+        ("cost", "small.yaml", "--json"),
+        (*SEARCH, "--trials", "3"),
+        ("front", "toy", "--json"),
+    )
+    summary = json.loads(front)
     assert (summary["trainings"], summary["failed"]) == (2, 0)
     assert summary["objectives"] == ["accuracy", "flops", "weights", "loss"]
-    with sqlite3.connect(searched / "studies" / "toy.db") as tables:
-        rows = tables.execute(
-            "select e.digest, e.result, a.costs from cspnas_evaluations e natural join cspnas_architectures a"
-        )
-        known = {digest: (json.loads(result), json.loads(costs)) for digest, result, costs in rows}
+    known = stored(searched / "studies" / "toy.db")
     for row in summary["front"]:
         result, costs = known[row["digest"]]
         assert row["loss_nats"] == result["loss"] > 0
-        # All trainable parameters but those of the norms, which are folded: a shift for each scale and shift.
-        assert row["weights_bytes"] == costs["weights"] <= WORDS * row["params"]
-    shown = cspnas(searched, "front", "toy", "--wide").stdout
-    heading = next(line for line in shown.splitlines() if "seeds" in line).split()
+        # Of each norm's two trainable parameters one is left where it is folded into its convolution.
+        assert 0 < row["weights_bytes"] == costs["weights"] < BYTES * row["params"]
+    heading = next(line for line in wide.splitlines() if "seeds" in line).split()
     assert heading.index("weights") < heading.index("loss") < heading.index("seeds")
-    table = list(csv.DictReader(io.StringIO(cspnas(searched, "front", "toy", "--csv").stdout)))
-    assert [float(row["loss_nats"]) for row in table] == [row["loss_nats"] for row in summary["front"]]
-
-
-def test_they_stand_in_the_plot_the_list_of_studies_and_the_statistics_of_the_space(searched: Path) -> None:
-    drawn = cspnas(searched, "front", "toy", "--plot", "front.html")
-    assert drawn.returncode == 0, drawn.stderr
+    assert [float(row["loss_nats"]) for row in csv.DictReader(io.StringIO(table))] == [
+        row["loss_nats"] for row in summary["front"]
+    ]
     page = (searched / "front.html").read_text()
     assert "weights (bytes), log scale" in page and "validation loss (nats), log scale" in page
-    assert "2 trainings" in cspnas(searched, "studies").stdout
-    told = cspnas(searched, "space", "toy.yaml").stdout
-    assert "weights (exact), loss (measured)" in told and "\n  weights " in told
-    schema = json.loads(cspnas(searched, "space", "--schema").stdout)
-    assert schema["properties"]["objectives"]["description"].endswith("latency, weights, loss")
+    assert "2 trainings" in studies
+    assert "weights (exact), loss (measured)" in space and "\n  weights " in space
+    assert json.loads(schema)["properties"]["objectives"]["description"].endswith("latency, weights, loss")
+    cost, text = json.loads(costed), (searched / "small.yaml").read_text()
+    row = next(row for row in summary["front"] if row["digest"] == cost["digest"])
+    assert cost["weights_bytes"] == cost["weight_bytes"] == row["weights_bytes"]
+    assert f"weights: {row['weights_bytes']}" in text and f"loss_nats: {row['loss_nats']}" in text
+    assert json.loads(more)["trainings"] == 3
 
 
-def test_they_are_exported_and_choose_what_is(searched: Path) -> None:
-    front = json.loads(cspnas(searched, "front", "toy", "--json").stdout)["front"]
-    least = min(row["weights_bytes"] for row in front)
-    asked = ("--where", f"weights<={least}B", "--output", "small.yaml")
-    exported = cspnas(searched, "export", "toy", *asked)
-    assert exported.returncode == 0, exported.stderr
-    costed = json.loads(cspnas(searched, "cost", "small.yaml", "--json").stdout)
-    assert costed["weights_bytes"] == costed["weight_bytes"] == least
-    assert f"weights: {least}" in (searched / "small.yaml").read_text()
-    chosen = next(row for row in front if row["digest"] == costed["digest"])
-    assert f"loss_nats: {chosen['loss_nats']}" in (searched / "small.yaml").read_text()
-
-
-def test_a_study_goes_on_with_them(searched: Path) -> None:
-    more = cspnas(
-        searched,
-        "search",
-        "toy.yaml",
-        "--study",
-        "toy",
-        "--device",
-        "cpu",
-        "--constraint",
-        "weights<=64KiB",
-        "--trials",
-        "3",
-    )
-    assert more.returncode == 0, more.stderr
-    assert json.loads(cspnas(searched, "front", "toy", "--json").stdout)["trainings"] == 3
+def stored(database: Path) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
+    """The result and the costs of each network as the tables have them."""
+    query = "select e.digest, e.result, a.costs from cspnas_evaluations e natural join cspnas_architectures a"
+    with sqlite3.connect(database) as tables:
+        return {digest: (json.loads(result), json.loads(costs)) for digest, result, costs in tables.execute(query)}
 
 
 def test_a_study_whose_objective_is_not_installed_any_more_says_which_in_one_line(
     searched: Path, tmp_path: Path
 ) -> None:
-    """Nothing is written, and all is there again with the package."""
-    database = (searched / "studies" / "toy.db").read_bytes()
-    for command in (("front", f"{searched}/studies/toy.db"), ("export", f"{searched}/studies/toy.db")):
-        run = cspnas(tmp_path, *command)
-        assert run.returncode == 2 and run.stderr.count("\n") == 1, run.stderr
-        assert "found objective 'weights', expected one of accuracy, flops" in run.stderr
-        assert "install the package that adds it" in run.stderr
-    assert (searched / "studies" / "toy.db").read_bytes() == database
+    """Nothing is written: all is there again with the package."""
+    database = searched / "studies" / "toy.db"
+    before = database.read_bytes()
+    run = cspnas(tmp_path, "front", str(database))
+    assert run.returncode == 2 and run.stderr.count("\n") == 1, run.stderr
+    assert "found objective 'weights', expected one of accuracy, flops" in run.stderr
+    assert "install the package that adds it" in run.stderr
+    assert database.read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ("value", "found"),
-    [
-        ("no_such_module:LOSS", "found ModuleNotFoundError: No module named 'no_such_module', expected an objective"),
-        ("toy_objectives:FLOPS", "found objective 'flops' again, expected an Objective with a name of its own"),
-    ],
-)
-def test_an_installed_objective_that_cannot_be_used_ends_in_one_line(tmp_path: Path, value: str, found: str) -> None:
-    install(tmp_path, "cspnas.objectives", value)
-    ended = cspnas(tmp_path, "space", "densenet")
+def test_an_objective_of_a_known_name_is_refused_in_one_line(tmp_path: Path) -> None:
+    install(tmp_path, "cspnas.objectives", "toy_objectives:FLOPS")
+    ended = cspnas(tmp_path, "space", "--schema")
     assert ended.returncode == 2 and ended.stderr.count("\n") == 1
-    assert found in ended.stderr and "mend or uninstall package toy" in ended.stderr
+    assert "found objective 'flops' again, expected an Objective with a name of its own" in ended.stderr
+    assert "mend or uninstall package toy" in ended.stderr
 
 
 @pytest.mark.parametrize(
