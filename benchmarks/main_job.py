@@ -73,7 +73,7 @@ def _study(exploring: int, sampler: str) -> Study:
 def open_driver(study: Study, database: Database, row: dict[str, Any]) -> tuple[Driver, Projection]:
     """As a search starts: what is there is read, Optuna's tables are brought up to date."""
     driver = Driver(study, database, row, sampler_of(study), database.start_driver(row["id"], {}))
-    projection = Projection(database, "densenet", study.space, driver.ledger)
+    projection = Projection(database, "densenet", study.space, driver.results)
     projection.update()
     return driver, projection
 
@@ -88,7 +88,7 @@ def drive(driver: Driver, projection: Projection, trials: int) -> dict[str, list
             break
         driver.finish(work, made_up(work))
         projection.update()
-        again = len(driver.ledger.networks[work.digest].evaluations) > 1
+        again = len(driver.results.networks[work.digest].evaluations) > 1
         spent["confirming" if again else "exploring"].append(1000 * (CLOCK() - start))
     return spent
 
@@ -115,7 +115,7 @@ def overhead_10000() -> dict[str, Any]:
 
     `resume_seconds` (wall): from the database's opening to the first suggestion, in a process of its own; each sampler three
     times. `front_update_ms` (wall): a result in the
-    ledger with the front's snapshot; the worst of 40 new networks, and of 40 front members that lose their place.
+    results with the front's snapshot; the worst of 40 new networks, and of 40 front members that lose their place.
     """
     with tempfile.TemporaryDirectory() as folder:
         study, database, row = new_study(Path(folder), 10_060)
@@ -203,18 +203,18 @@ def _resume(sampler: str, url: str) -> float:
 
 
 def _front_updates(database: Database, row: dict[str, Any]) -> dict[str, float]:
-    ledger = load_results(database, row)
-    members, others = ledger.front(), ledger.measured()[:40]
+    results = load_results(database, row)
+    members, others = results.front(), results.measured()[:40]
     worst = {"new_network": 0.0, "member_gets_worse": 0.0}
 
     def hear(case: str, network: NetworkRecord, digest: str, accuracy: float) -> None:
-        repeat = 0 if digest not in ledger.networks else 1
+        repeat = 0 if digest not in results.networks else 1
         evaluation = {"id": -1, "repeat": repeat, "state": "in_flight", "accuracy": None, "failure_kind": None}
         architecture = network.row() | {"digest": digest}
         start = time.perf_counter()
-        ledger.add(architecture, evaluation, "random", {})
-        ledger.finish(digest, -1, {"state": "trained", "accuracy": accuracy})
-        ledger.snapshot()
+        results.add(architecture, evaluation, "random", {})
+        results.finish(digest, -1, {"state": "trained", "accuracy": accuracy})
+        results.snapshot()
         worst[case] = max(worst[case], 1000 * (time.perf_counter() - start))
 
     for number, network in enumerate(others):

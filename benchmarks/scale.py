@@ -222,7 +222,7 @@ def _driver(folder: Path, trainings: int, sampler: str = "nsga2") -> tuple[Drive
     facts = {"reference": reference, "recipe_digest": "0", "space": "densenet", "data": {}, "precision": "float32"}
     row = database.create_study("densenet", study.identity(), facts)
     driver = Driver(study, database, row, sampler_of(study), database.start_driver(row["id"], {}))
-    return driver, Projection(database, "densenet", study.space, driver.ledger)
+    return driver, Projection(database, "densenet", study.space, driver.results)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ from cspnas.study.settings import Study
 def accuracy(driver: Driver, work: Work) -> float:
     """Rises with the logarithm of the FLOPs, with noise from the digest, as the accuracy table's do."""
     noise = int(work.digest[:6], 16) / 2**24 - 0.5
-    return 0.8 + 0.02 * math.log(driver.ledger.networks[work.digest].costs["flops"] / 4e5) + 0.008 * noise
+    return 0.8 + 0.02 * math.log(driver.results.networks[work.digest].costs["flops"] / 4e5) + 0.008 * noise
 
 
 def trained(study: Study, trainings: int, database: Database) -> Driver:
@@ -50,7 +50,7 @@ def trained(study: Study, trainings: int, database: Database) -> Driver:
     for sampler, until in (("random", trainings - 2), ("cost-aware", trainings)):
         named = replace(study, sampler=sampler)
         driver = Driver(named, database, row, sampler_of(named), database.start_driver(row["id"], {}))
-        while driver.ledger.finished < until:
+        while driver.results.finished < until:
             work = driver.suggest()
             assert isinstance(work, Work)
             driver.finish(work, {"accuracy": accuracy(driver, work), "failure": None})

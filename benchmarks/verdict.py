@@ -101,27 +101,27 @@ def _generator(text: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big"))
 
 
-def compared(ledger: StudyResults) -> dict[str, int]:
+def compared(results: StudyResults) -> dict[str, int]:
     """How often each network counts in the verdict, from the trainings alone: as often as it was confirmed
     (`cspnas/verdict.py`); in the package before that, once, if it is on the front in the end.
     """
-    again = {n.digest: len(n.accuracies) - 1 for n in ledger.measured() if not n.source.startswith("baseline")}
-    if not hasattr(ledger, "confirmed"):
-        again = {n.digest: min(1, again.get(n.digest, 0)) for n in ledger.front()}
+    again = {n.digest: len(n.accuracies) - 1 for n in results.measured() if not n.source.startswith("baseline")}
+    if not hasattr(results, "confirmed"):
+        again = {n.digest: min(1, again.get(n.digest, 0)) for n in results.front()}
     return {digest: count for digest, count in again.items() if count}
 
 
-def true_gain(ledger: StudyResults, simulation: Simulation, kind: str) -> float:
+def true_gain(results: StudyResults, simulation: Simulation, kind: str) -> float:
     """Mean of true accuracy minus the curve through the baselines' true accuracies at the same FLOPs."""
     curve = sorted(
         (network.costs["flops"], simulation.accuracy(network))
-        for network in ledger.measured()
+        for network in results.measured()
         if network.source == f"baseline:{kind}"
     )
     logs, heights = np.log([flops for flops, _ in curve]), [accuracy for _, accuracy in curve]
     above, counts = [], []
-    for digest, count in compared(ledger).items():
-        network = ledger.networks[digest]
+    for digest, count in compared(results).items():
+        network = results.networks[digest]
         place = np.log(network.costs["flops"])
         if logs[0] <= place <= logs[-1]:
             above.append(simulation.accuracy(network) - np.interp(place, logs, heights))
@@ -136,7 +136,7 @@ def search(study: Study, facts: dict[str, Any], simulation: Simulation) -> dict[
         row = database.create_study("run", study.identity(), facts)
         driver = Driver(study, database, row, simulation.sampler(study), database.start_driver(row["id"], {}))
         while isinstance(work := driver.suggest(), Work):
-            accuracy = simulation.train(driver.ledger.networks[work.digest], work.unit["seed"])
+            accuracy = simulation.train(driver.results.networks[work.digest], work.unit["seed"])
             driver.finish(work, {"accuracy": accuracy, "failure": None})
         opened = open_study(database, None)
         summary = summarise(opened)
@@ -144,7 +144,7 @@ def search(study: Study, facts: dict[str, Any], simulation: Simulation) -> dict[
     found: dict[str, Any] = {"deviation": summary["seed_standard_deviation"]}
     found |= {"front": len(summary["front"]), "front_confirmed": summary["front_confirmed"]}
     for kind, won in summary["won_at_equal_flops"].items():
-        found[kind] = None if won is None else _figures(won, true_gain(opened.ledger, simulation, kind))
+        found[kind] = None if won is None else _figures(won, true_gain(opened.results, simulation, kind))
     return found
 
 

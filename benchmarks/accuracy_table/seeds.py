@@ -41,13 +41,13 @@ class Repeating(Driver):
         if work is not None:
             self.database.restart(work.evaluation_id, work.attempt, self.driver_id, work.micro_batch)
             return work
-        chosen = choice(list(self.ledger.networks.values()), self.ledger.reference, self.count)
+        chosen = choice(list(self.results.networks.values()), self.results.reference, self.count)
         for network in sorted(chosen, key=lambda one: len(one.evaluations)):
             if len(network.evaluations) < self.seeds:
                 started = self._start(Suggestion(self._number, CONFIRM, {}), network.row(), len(network.evaluations))
                 if started is not None:
                     return started
-        return Wait() if self.ledger.in_flight else Done(f"{len(chosen)} networks have {self.seeds} seeds")
+        return Wait() if self.results.in_flight else Done(f"{len(chosen)} networks have {self.seeds} seeds")
 
 
 def choice(networks: list[NetworkRecord], reference: HypervolumeReference, count: int) -> list[NetworkRecord]:

@@ -50,7 +50,7 @@ class BotorchSampler(CostAwareSampler):
         model = _model(x, torch.tensor(to_target(trained.accuracy))[:, None], trained.points.costs.shape[1])
         acquisition = qLogNoisyExpectedHypervolumeImprovement(
             model,
-            ref_point=[self._ledger.reference.chance] + [-1.0] * trained.points.costs.shape[1],
+            ref_point=[self._results.reference.chance] + [-1.0] * trained.points.costs.shape[1],
             X_baseline=_inputs(trained.points),
             X_pending=_inputs(pending) if len(pending.costs) else None,
             sampler=get_sampler(model.posterior(x[:1]), torch.Size([DRAWS]), seed=len(x)),

@@ -64,10 +64,10 @@ class Oracle:
 
 def regret(driver: Driver, oracle: Oracle, whole: float) -> float:
     """1 - hypervolume of the noise-free values of the networks on the observed front, over that of the true front."""
-    members = driver.ledger.front()
-    points = driver.ledger.points(members)
-    points[:, driver.ledger.reference.objectives.index("accuracy")] = [oracle.accuracy(one) for one in members]
-    return 1 - hypervolume(losses(points, driver.ledger.reference)) / whole
+    members = driver.results.front()
+    points = driver.results.points(members)
+    points[:, driver.results.reference.objectives.index("accuracy")] = [oracle.accuracy(one) for one in members]
+    return 1 - hypervolume(losses(points, driver.results.reference)) / whole
 
 
 def rescore(truth: Rows, reference: HypervolumeReference, whole: float) -> None:
@@ -120,11 +120,11 @@ def run(
             oracle,
             workers,
             trained,
-            lambda now: curve.append([now.ledger.finished, round(regret(now, oracle, whole), DIGITS)]),
+            lambda now: curve.append([now.results.finished, round(regret(now, oracle, whole), DIGITS)]),
         )
         database.close()
         counts = dict(driver.outcomes)
-    explored = max(1, driver.ledger.finished - INITIAL)
+    explored = max(1, driver.results.finished - INITIAL)
     return {"curve": curve, "trained": trained, "cpu_seconds_per_training": seconds / explored, "outcomes": counts}
 
 
@@ -138,7 +138,7 @@ def _go(driver: Driver, oracle: Oracle, workers: int, trained: list[str], on_ste
     `trained` gets the digests in the order in which trainings end.
     """
     flight, seconds = list[Work](), 0.0
-    if driver.ledger.finished:
+    if driver.results.finished:
         on_step(driver)
     while True:
         while len(flight) < workers:
@@ -153,7 +153,7 @@ def _go(driver: Driver, oracle: Oracle, workers: int, trained: list[str], on_ste
         assert flight or not isinstance(work, Wait)
         first = flight.pop(0)
         trained.append(first.digest)
-        driver.finish(first, oracle.train(driver.ledger.networks[first.digest], first.unit["seed"]))
+        driver.finish(first, oracle.train(driver.results.networks[first.digest], first.unit["seed"]))
         on_step(driver)
 
 

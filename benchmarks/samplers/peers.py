@@ -58,16 +58,16 @@ def nsga3(study: Study) -> Sampler:
 
 class Gp(OptunaSampler):
     """Optuna's Gaussian process, told the value of a network that it proposes again, as it would be by an objective that
-    remembers. Told nothing, as the product does it, it proposes the same one up to fifty times in a row.
+    remembers. TrialIndex nothing, as the product does it, it proposes the same one up to fifty times in a row.
     """
 
     def __init__(self, study: Study) -> None:
         super().__init__("gp", study.space, study.objectives, study.seed)
         self._searched, self._proposed = study, dict[int, Genotype]()
 
-    def watch(self, ledger: StudyResults) -> None:
+    def watch(self, results: StudyResults) -> None:
         """What is remembered."""
-        self._ledger = ledger
+        self._results = results
 
     def suggest(self, number: int) -> tuple[Genotype, dict[str, Any]]:
         """As it is."""
@@ -75,9 +75,9 @@ class Gp(OptunaSampler):
         return self._proposed[number], state
 
     def forget(self, number: int) -> None:
-        """Told again where there is a result by now; a network that is not valid, or in flight, has none."""
+        """TrialIndex again where there is a result by now; a network that is not valid, or in flight, has none."""
         try:
-            known = self._ledger.networks.get(candidate(self._searched, self._proposed.pop(number)).digest)
+            known = self._results.networks.get(candidate(self._searched, self._proposed.pop(number)).digest)
         except ArchitectureError:
             known = None
         if known is None or not known.accuracies:
@@ -136,7 +136,7 @@ class CostsOnly(CostAwareSampler):
         costs = np.concatenate([trained.points.costs[trained.network], pending.costs])
         accuracies = np.append(trained.accuracy, np.full(len(pending.costs), to_accuracy(target.mean())))
         kept = leading(costs, accuracies)
-        return Acquisition(costs[kept], accuracies[kept], candidates, alike, self._ledger.reference.chance).ranked()
+        return Acquisition(costs[kept], accuracies[kept], candidates, alike, self._results.reference.chance).ranked()
 
 
 def botorch(study: Study, *pool: Callable[[Study], Pool]) -> Sampler:

@@ -10,7 +10,7 @@ import numpy as np
 from truth import Rows
 
 from cspnas.network.serialization import architecture_from
-from cspnas.samplers.candidate_pool import Batch, Pool
+from cspnas.samplers.candidate_pool import Pool, PoolBatch
 from cspnas.samplers.features import raw_features
 from cspnas.samplers.protocol import Sampler
 from cspnas.space.search_space import Genotype, SearchSpace
@@ -27,9 +27,9 @@ class RowsPool(Pool):
     def __init__(self, study: Study, rows: Rows) -> None:
         self.study = study
         drawn = candidates_of(rows)
-        self._all = Batch(drawn, [raw_features(one.architecture, one.costs) for one in drawn])
+        self._all = PoolBatch(drawn, [raw_features(one.architecture, one.costs) for one in drawn])
 
-    def batch(self, number: int) -> Batch:
+    def batch(self, number: int) -> PoolBatch:
         """All of them."""
         return self._all
 
@@ -68,10 +68,10 @@ class Nearest:
         """As the sampler itself."""
         return self.inner.about()
 
-    def watch(self, ledger: StudyResults) -> None:
-        """The ledger says which rows are taken."""
-        self._ledger = ledger
-        self.inner.watch(ledger)
+    def watch(self, results: StudyResults) -> None:
+        """The results says which rows are taken."""
+        self._results = results
+        self.inner.watch(results)
 
     def fresh(self) -> Sampler:
         """A comparison has one driver."""
@@ -80,7 +80,7 @@ class Nearest:
     def suggest(self, number: int) -> tuple[Genotype, dict[str, Any]]:
         """The row; random proposals become random rows, for the nearest ones of a region with few are no even draw."""
         proposed, state = self.inner.suggest(number)
-        left = [n for n, row in enumerate(self._rows) if row.digest not in self._ledger.networks]
+        left = [n for n, row in enumerate(self._rows) if row.digest not in self._results.networks]
         if self.name == "random":
             chosen = Random(f"{self._seed}/{number}/row").choice(left)
         else:

@@ -138,7 +138,7 @@ def _telling(session: Session, on_event: Callable[[SearchEvent], None] | None) -
         on_event(
             SearchEvent(
                 kind,
-                session.driver.ledger.finished,
+                session.driver.results.finished,
                 session.study.trials,
                 digest=work.digest if work else told.get("digest"),
                 seed=work.unit["seed"] if work else told.get("seed"),

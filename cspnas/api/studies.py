@@ -45,8 +45,8 @@ class StudyView:
     reason: str | None = None
 
     def __repr__(self) -> str:
-        ledger = self.opened.ledger
-        return f"<study {self.name!r}: {ledger.finished} trainings, {len(ledger.measured())} networks>"
+        results = self.opened.results
+        return f"<study {self.name!r}: {results.finished} trainings, {len(results.measured())} networks>"
 
     @property
     def name(self) -> str:
@@ -75,7 +75,7 @@ class StudyView:
         Raises InputError where no network, or more than one, has it.
         """
         digest = network if isinstance(network, str) else network.digest
-        found = [known for key, known in self.opened.ledger.networks.items() if digest and key.startswith(digest)]
+        found = [known for key, known in self.opened.results.networks.items() if digest and key.startswith(digest)]
         if len(found) != 1:
             raise InputError(f"{len(found)} networks of digest {digest!r}", expected="one", where=f"study {self.name}")
         return found[0].architecture

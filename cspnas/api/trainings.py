@@ -153,13 +153,13 @@ def _check_size(file: ArchitectureFile, recipe: Recipe, device: torch.device) ->
 def _check_flops(file: ArchitectureFile) -> None:
     from cspnas.network.cost import cost_of
     from cspnas.network.wiring import wire
-    from cspnas.objectives.objectives import LARGEST, format_objective
+    from cspnas.objectives.objectives import DEFAULT_LIMIT, format_objective
 
     flops = cost_of(wire(file.architecture)).flops
-    if flops > LARGEST.bound:
+    if flops > DEFAULT_LIMIT.bound:
         raise InputError(
             f"a network of {format_objective('flops', flops)} FLOPs",
-            expected=f"at most {format_objective('flops', LARGEST.bound)}",
+            expected=f"at most {format_objective('flops', DEFAULT_LIMIT.bound)}",
             where=str(file.path),
             hint="take a smaller network, or smaller images",
         )

@@ -195,7 +195,7 @@ def _text(found: Report, *, layers: bool) -> str:
     for entry in found.checks:
         verdict = "agrees" if entry.agrees else f"DIFFERS: {entry.theirs:,}"
         lines.append(f"  check {entry.figure:12} {entry.counter:28} {verdict}")
-    lines.append(layers_table.wrapped(CONVENTION))
+    lines.append(layers_table.table_lines(CONVENTION))
     if layers:
         lines += ["", layers_table.layers(found.parts)]
     if found.plain:

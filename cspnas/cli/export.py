@@ -21,7 +21,7 @@ def export(study: str, wanted: Choice, output: Path, *, force: bool) -> str:
         network = chosen(opened, wanted)
     content = architecture_yaml(network.architecture, take_away(opened, network))
     write_whole(output, content, force=force, inputs=opened.database.files)
-    number = opened.ledger.trials.get(network.digest)
+    number = opened.results.trials.get(network.digest)
     name = ("" if number is None else f"trial {number}, ") + f"network {network.digest[:12]}"
     accuracy = f"{100 * network.accuracy:.2f}% accuracy"
     return f"{output}: {name}, {accuracy}; next: cspnas cost {quote(str(output))}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cspnas.errors import FailureKind
 from cspnas.io.steps import PER_SECOND, on_terminal
+from cspnas.io.wrapping import GAP
 from cspnas.objectives.objectives import format_objective
 from cspnas.runners.protocol import RunEvent
 from cspnas.searching.run import Session
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 WIDEST = 79  # columns of the display: a terminal that is resized, but to no fewer than 80, has nothing to wrap anew
 LEAST_BAR = 8  # columns
-GAP = "  "
 
 
 class Progress:
@@ -31,8 +31,8 @@ class Progress:
 
     def __init__(self, session: Session) -> None:
         self.driver, self.study = session.driver, session.study
-        self.ledger = self.driver.ledger
-        self._start, self._before = time.monotonic(), self.ledger.finished
+        self.results = self.driver.results
+        self._start, self._before = time.monotonic(), self.results.finished
         self._drawn = self._start
         self._display = _Display() if on_terminal(sys.stderr) else None
         counted = f"{len(session.devices)} worker{'s' * (len(session.devices) != 1)}"
@@ -67,42 +67,48 @@ class Progress:
     def _draw(self) -> None:
         if self._display is not None:
             self._drawn = time.monotonic()
-            self._display.draw(self.ledger.finished, self.study.trials, self._pace(), self._state())
+            self._display.draw(self.results.finished, self.study.trials, self._pace(), self._state())
 
     def _finished(self, kind: str, work: Any, result: dict[str, Any]) -> str:
-        network = self.ledger.networks[work.digest]
+        network = self.results.networks[work.digest]
         failure = result.get("failure")
         outcome = _failed(kind, failure) if failure else format_objective("accuracy", result["accuracy"])
         repeat = next(one.repeat for one in network.evaluations if one.id == work.evaluation_id)
         source = network.source if not repeat else f"seed {repeat + 1} of {network.source}"
-        trial = self.ledger.trials.get(work.digest)
+        trial = self.results.trials.get(work.digest)
         source += "" if trial is None else f", trial {trial}"
         costs = ", ".join(
             f"{format_objective(name, network.value(name))} {name}"
             for name in self.study.objectives
             if name != "accuracy"
         )
-        line = f"[{self.ledger.finished}/{self.study.trials}] {outcome:>7}  {costs}  {source}"
+        line = f"[{self.results.finished}/{self.study.trials}] {outcome:>7}  {costs}  {source}"
         return line if self._display is not None else f"{line}  | {', '.join((*self._pace(), *self._state()))}"
 
     def _pace(self) -> list[str]:
         """How much runs, how fast, and how long it will be."""
-        fresh, elapsed = self.ledger.finished - self._before, time.monotonic() - self._start
+        fresh, elapsed = self.results.finished - self._before, time.monotonic() - self._start
         rate = 60 * fresh / elapsed if fresh else 0.0
-        left = f"{_duration((self.study.trials - self.ledger.finished) / rate)} left" if rate else "time left unknown"
-        return [f"{self.ledger.in_flight} running", f"{rate:.1f}/min", left]
+        left = f"{_duration((self.study.trials - self.results.finished) / rate)} left" if rate else "time left unknown"
+        return [f"{self.results.in_flight} running", f"{rate:.1f}/min", left]
 
     def _state(self) -> list[str]:
         """What was found, and what else became of suggestions."""
-        front = self.ledger.front()
+        front = self.results.front()
         best = format_objective("accuracy", front[0].accuracy) if front else "-"
-        failed = [f"{self.ledger.failed} failed"] if self.ledger.failed else []
+        failed = [f"{self.results.failed} failed"] if self.results.failed else []
         others = [
             f"{number} {outcome}"
             for outcome, number in sorted(self.driver.outcomes.items())
             if outcome != Outcome.TRAINING
         ]
-        return [f"front {len(front)}", f"hypervolume {self.ledger.hypervolume():.4f}", f"best {best}", *failed, *others]
+        return [
+            f"front {len(front)}",
+            f"hypervolume {self.results.hypervolume():.4f}",
+            f"best {best}",
+            *failed,
+            *others,
+        ]
 
 
 class _Display:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cspnas.documents.space_input import shown
+from cspnas.documents.space_input import format_shape
 from cspnas.io.steps import steps
 from cspnas.objectives.objectives import exact_names, format_objective, with_unit
 from cspnas.study.settings import Study
@@ -73,7 +73,7 @@ def _sizes(study: Study, numbers: dict[str, Any]) -> list[str]:
     shape = numbers["input"]["shape"]
     told = f"of data set {study.recipe.dataset}" if study.recipe.dataset else "no data set named"
     return [
-        f"images of {shown(shape)} in {study.space.classes:,} classes, {told}",
+        f"images of {format_shape(shape)} in {study.space.classes:,} classes, {told}",
         f"{study.space_name}: {len(study.space.genes())} genes, {numbers['genotypes']:,} genotypes, "
         f"{networks} distinct networks ({how})",
         f"{100 * numbers['valid_share']:.1f}% of {'all' if numbers['whole'] else 'random'} genotypes are networks; "

@@ -10,7 +10,7 @@ from cspnas.errors import CspnasError, StorageError
 from cspnas.io.steps import Step, silent
 from cspnas.storage.database import Database
 from cspnas.storage.engine import undamaged
-from cspnas.storage.locations import FOLDER, StudyLocation, copy_place, existing_place, server_place
+from cspnas.storage.locations import STUDIES_FOLDER, StudyLocation, copy_place, existing_place, server_place
 from cspnas.storage.migrations import NoTablesError
 from cspnas.storage.open_study import open_study
 
@@ -24,12 +24,14 @@ def listing(storage: str | None, *, as_json: bool, step: Step = silent) -> str:
             raise StorageError(rows[0]["error"])
     else:
         rows = [
-            row for path in sorted(FOLDER.glob("*.db")) for row in _studies_in(f"sqlite:///{path}", str(path), step)
+            row
+            for path in sorted(STUDIES_FOLDER.glob("*.db"))
+            for row in _studies_in(f"sqlite:///{path}", str(path), step)
         ]
     if as_json:
         return json.dumps(rows, indent=2)
     if not rows:
-        where = f"under {FOLDER}/" if storage is None else f"in {place.shown}"
+        where = f"under {STUDIES_FOLDER}/" if storage is None else f"in {place.shown}"
         return f"no study {where} yet; next: cspnas search densenet"
     return "\n".join(_line(row) for row in rows)
 
@@ -65,14 +67,14 @@ def _row_or_error(database: Database, row: dict[str, Any], path: str, step: Step
 
 
 def _row(database: Database, row: dict[str, Any], path: str, step: Step) -> dict[str, Any]:
-    ledger = open_study(database, row["name"], step).ledger
-    front = ledger.front()
+    results = open_study(database, row["name"], step).results
+    front = results.front()
     return {
         "file": path,
         "study": row["name"],
         "space": row["facts"]["space"],
         "created": datetime.fromtimestamp(row["created"]).isoformat(" ", "minutes"),
-        "trainings": ledger.finished,
+        "trainings": results.finished,
         "front": len(front),
         "best_accuracy": front[0].accuracy if front else None,
     }

@@ -24,6 +24,7 @@ from cspnas.data import image_folder as folder
 from cspnas.data import public_datasets as sources
 from cspnas.data.folder_layout import find_layout
 from cspnas.data.folder_name import is_folder, path_of, readable
+from cspnas.data.packaged_set import MINI, PACKAGED
 from cspnas.data.summary import DataSummary
 from cspnas.errors import InputError
 
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-PACKAGED = Path(__file__).parent / "packaged"
-MINI = "fashion-mnist-mini"
 NAMES = (MINI, "fashion-mnist", "cifar10", "cifar100")
 
 

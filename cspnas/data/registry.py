@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 
+from cspnas.data.packaged_set import MINI, PACKAGED
 from cspnas.io.steps import Step, silent
 
-PACKAGED = Path(__file__).parent / "packaged"
-MINI = "fashion-mnist-mini"
 # SHA-256 of the packaged files (description, then images) to the checksum that `data.load` gives of exactly these.
 KNOWN = {
     "955dc33aad8e64ca22a48fa27bd5e0b45ffde355fe00999f234abf50d19ad435": (

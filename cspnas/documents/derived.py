@@ -11,13 +11,13 @@ from annotated_types import Len
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 
-class Model(BaseModel):
+class DocumentModel(BaseModel):
     """Refuses unknown keys, and values of another type than the key's."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-_MODELS: dict[Any, type[Model]] = {}  # of dataclasses that stand in others
+_MODELS: dict[Any, type[DocumentModel]] = {}  # of dataclasses that stand in others
 
 
 def model_of(
@@ -44,7 +44,7 @@ def model_of(
             texts = [words(key, text) for text in _beside(hint, words=True)]
             said = Field(list(default) if isinstance(default, tuple) else default, description=next(iter(texts), None))
             made[key] = ((kind or read)(hint) | None if default is None else (kind or read)(hint), said)
-    _MODELS[value] = create_model(name, __base__=Model, __doc__=doc, **made)
+    _MODELS[value] = create_model(name, __base__=DocumentModel, __doc__=doc, **made)
     return _MODELS[value]
 
 
@@ -97,7 +97,7 @@ def _as_list(value: Any) -> Any:
 def as_value(model: Any, value: Callable[..., Any]) -> Any:
     """The type of a key that `model` reads and that holds the `value` of it, with tuples for lists."""
 
-    def made(read: Model) -> Any:
+    def made(read: DocumentModel) -> Any:
         return value(**{key: tuple(entry) if isinstance(entry, list) else entry for key, entry in read})
 
     return Annotated[model, AfterValidator(made)]

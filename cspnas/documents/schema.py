@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
-from cspnas.documents.derived import Model, as_value, bare, choices, model_of, read
+from cspnas.documents.derived import DocumentModel, as_value, bare, choices, model_of, read
 from cspnas.io.bounds import Width
 from cspnas.network.architecture import Activation, Architecture, Csp, Downsample, NormOrder, Stage, Stem
 from cspnas.network.families import all_families
@@ -47,10 +47,10 @@ if TYPE_CHECKING:  # mypy reads no computed types
     Activations = list[str]
     Norms = list[NormOrder]
     Stems = list[Stem]
-    Stages = list[Model]
+    Stages = list[DocumentModel]
     Proxy = Recipe
     Curves = Baselines
-    ArchitectureModel = Model
+    ArchitectureModel = DocumentModel
     Search = Any
     Trained = Any
 else:
@@ -62,7 +62,7 @@ else:
     Search, Trained = SearchDocument, ProxyDocument
 
 
-class InputDocument(Model):
+class InputDocument(DocumentModel):
     """The images that the networks read, where no data set is at hand to say it."""
 
     shape: Annotated[list[Width], Field(min_length=3, max_length=3)] = Field(
@@ -71,7 +71,7 @@ class InputDocument(Model):
     classes: Annotated[int, Field(ge=2, le=10_000_000)] = Field(description="of the classification")
 
 
-class SpaceDocument(Model):
+class SpaceDocument(DocumentModel):
     """A search space with everything a search needs."""
 
     family: Family = Field(description="the kind of block")

@@ -11,7 +11,7 @@ from cspnas.documents.yaml_source import Lines, dotted
 from cspnas.errors import ArchitectureError, InputError
 from cspnas.io.did_you_mean import nearest
 
-Model = TypeVar("Model", bound=BaseModel)
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
 Schema = dict[str, Any]
 _TYPES = {"boolean": "true or false", "string": "text", "object": "a mapping of keys"}
 
@@ -113,7 +113,7 @@ def _resolved(root: Schema, schema: Schema) -> Schema:
     return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
 
 
-def validated(model: type[Model], data: Any, name: str, lines: Lines, flags: dict[str, str]) -> Model:
+def validated(model: type[AnyModel], data: Any, name: str, lines: Lines, flags: dict[str, str]) -> AnyModel:
     """`data` as a `model`. Raises InputError with file, line and key, or flag, of what does not fit."""
     if not isinstance(data, dict):
         raise InputError(

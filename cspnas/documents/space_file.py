@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from cspnas.documents.derived import Model
+from cspnas.documents.derived import DocumentModel
 from cspnas.documents.packaged_files import find, shipped
 from cspnas.documents.schema import SEARCH, SpaceDocument
 from cspnas.documents.schema_errors import placed, short, validated, where
@@ -158,7 +158,7 @@ class _Reading:
         if len(set(values)) < len(values):
             raise InputError(f"choices {list(values)}", expected="each choice once", where=self.at(*path))
 
-    def stage(self, number: int, document: Model) -> StageChoices:
+    def stage(self, number: int, document: DocumentModel) -> StageChoices:
         """The choices of a stage: what its family needs and lacks is added, what other families have is refused."""
         given = {key: value for key, value in document if value is not None}
         family, last = family_of(self.document.family), number == len(self.document.stages) - 1

@@ -43,7 +43,7 @@ def input_form(
     return form
 
 
-def shown(shape: tuple[int, ...]) -> str:
+def format_shape(shape: tuple[int, ...]) -> str:
     """`3 x 224 x 224`."""
     return " x ".join(map(str, shape))
 
@@ -52,7 +52,7 @@ def _stated(document: InputDocument, at: Callable[..., str]) -> InputForm:
     channels, height, width = document.shape
     if width <= NARROWEST < min(channels, height):
         raise InputError(
-            f"{shown((channels, height, width))}, {width} pixels wide",
+            f"{format_shape((channels, height, width))}, {width} pixels wide",
             expected="channels, height, width",
             where=at("input", "shape"),
             hint=f"channels first: [{width}, {channels}, {height}]",
@@ -77,8 +77,8 @@ def _check_agrees(stated: InputForm, data: InputForm, dataset: str, at: Callable
     holder = f"as data set {dataset} has ({at('proxy', 'dataset')})"
     if stated[0] != data[0]:
         raise InputError(
-            shown(stated[0]),
-            expected=f"{shown(data[0])}, {holder}",
+            format_shape(stated[0]),
+            expected=f"{format_shape(data[0])}, {holder}",
             where=at("input", "shape"),
             hint="correct it, or name data of that shape (--dataset folder:PATH)",
         )
@@ -95,7 +95,7 @@ def _no_data(form: InputForm, at: Callable[..., str]) -> InputError:
     fitting = [name for name, known in DATASET_FORMS.items() if known == form]
     return InputError(
         "input and no data set",
-        expected=f"data of {shown(form[0])} in {form[1]} classes to train on",
+        expected=f"data of {format_shape(form[0])} in {form[1]} classes to train on",
         where=at("input"),
         hint=f"name them: --dataset {' or '.join([*fitting, 'folder:PATH'])}",
     )

@@ -22,7 +22,7 @@ def take_away(opened: OpenStudy, network: NetworkRecord) -> dict[str, Any]:
 
 
 def _parts(opened: OpenStudy, network: NetworkRecord) -> dict[str, Any]:
-    error = opened.ledger.standard_error(network)
+    error = opened.results.standard_error(network)
     recipe = {
         key.removeprefix("proxy."): value for key, value in opened.row["identity"].items() if key.startswith("proxy.")
     }
@@ -45,7 +45,7 @@ def _parts(opened: OpenStudy, network: NetworkRecord) -> dict[str, Any]:
         "made_by": {
             "cspnas": __version__,
             "study": opened.name,
-            "trial": opened.ledger.trials.get(network.digest),
+            "trial": opened.results.trials.get(network.digest),
             "space": opened.row["facts"]["space"],
         },
     }

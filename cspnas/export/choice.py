@@ -15,7 +15,7 @@ from cspnas.study.results import NetworkRecord
 
 PICKS = ("knee", "most-accurate", "smallest")
 LEAST_DIGITS = 4  # of a digest's beginning
-LISTED = 5  # networks that an error line names
+NETWORKS_NAMED = 5  # networks that an error line names
 SEE_FRONT = "see cspnas front STUDY --json"
 
 
@@ -56,8 +56,8 @@ def chosen(opened: OpenStudy, choice: Choice) -> NetworkRecord:
 
 def _on_front(opened: OpenStudy, pick: str, where: tuple[str, ...]) -> NetworkRecord:
     constraints = [parse_constraint(text, "--where") for text in where]
-    ledger = opened.ledger
-    members = [n for n in ledger.front() if all(c.violation(n.costs) <= 0 for c in constraints)]
+    results = opened.results
+    members = [n for n in results.front() if all(c.violation(n.costs) <= 0 for c in constraints)]
     if not members:
         raise InputError(
             f"no front member{' where ' + ' and '.join(where) if where else ''}",
@@ -70,15 +70,15 @@ def _on_front(opened: OpenStudy, pick: str, where: tuple[str, ...]) -> NetworkRe
     if pick == "most-accurate":
         return members[0]
     flops = np.array([network.costs["flops"] for network in members])
-    return members[knee(losses(ledger.points(members), ledger.reference), flops)]
+    return members[knee(losses(results.points(members), results.reference), flops)]
 
 
 def _by_trial(opened: OpenStudy, trial: int) -> NetworkRecord:
-    ledger = opened.ledger
-    numbers = {number: digest for digest, number in ledger.trials.items() if digest in ledger.networks}
+    results = opened.results
+    numbers = {number: digest for digest, number in results.trials.items() if digest in results.networks}
     if trial in numbers:
-        return ledger.networks[numbers[trial]]
-    late = sum(n.digest not in ledger.trials and _has_ended(n) for n in ledger.networks.values())
+        return results.networks[numbers[trial]]
+    late = sum(n.digest not in results.trials and _has_ended(n) for n in results.networks.values())
     has, them = ("network has", "it") if late == 1 else ("networks have", "them")
     hint = f"{late} {has} no number until cspnas search goes on, --digest finds {them} now" if late else ""
     expected = _ranges(sorted(numbers)) if numbers else "a trial of this study, which has none yet"
@@ -86,15 +86,15 @@ def _by_trial(opened: OpenStudy, trial: int) -> NetworkRecord:
 
 
 def _by_digest(opened: OpenStudy, beginning: str) -> NetworkRecord:
-    found = [network for digest, network in opened.ledger.networks.items() if digest.startswith(beginning)]
+    found = [network for digest, network in opened.results.networks.items() if digest.startswith(beginning)]
     if len(found) == 1:
         return found[0]
     if not found:
         raise InputError(
             f"no network {beginning}", expected=f"one of study {opened.name}", where="--digest", hint=SEE_FRONT
         )
-    shown = ", ".join(network.digest[:12] for network in found[:LISTED])
-    more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
+    shown = ", ".join(network.digest[:12] for network in found[:NETWORKS_NAMED])
+    more = f" and {len(found) - NETWORKS_NAMED} more" if len(found) > NETWORKS_NAMED else ""
     raise InputError(
         f"{len(found)} networks that begin with {beginning}: {shown}{more}",
         expected="one",
@@ -123,4 +123,4 @@ def _ranges(numbers: list[int]) -> str:
     known = set(numbers)
     starts, ends = ([n for n in numbers if n + step not in known] for step in (-1, 1))
     shown = [str(a) if a == b else f"{a} to {b}" for a, b in zip(starts, ends, strict=True)]
-    return ", ".join(shown[:LISTED]) + (" ..." if len(shown) > LISTED else "")
+    return ", ".join(shown[:NETWORKS_NAMED]) + (" ..." if len(shown) > NETWORKS_NAMED else "")

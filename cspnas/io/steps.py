@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-STARTED = time.monotonic()  # `cli` imports this module first: nearly when the command was typed
-PATIENCE = 1.0  # seconds of silence, from the start of the command, before the first line
+COMMAND_STARTED = time.monotonic()  # `cli` imports this module first: nearly when the command was typed
+SILENT_SECONDS = 1.0  # seconds of silence, from the start of the command, before the first line
 LEAST = 0.3  # seconds that a step lasts before it is worth the first line: what is refused sooner stays one line
 QUIET = "CSPNAS_QUIET"  # set in the environment: steps are not told
-AGAIN = 5.0  # seconds between two lines on one step
+REPEAT_SECONDS = 5.0  # seconds between two lines on one step
 PER_SECOND = 4.0  # most redraws of a terminal
 
 
@@ -48,7 +48,7 @@ def steps() -> Iterator[Steps]:
 
 
 class Steps:
-    """The first line comes when the command has been silent for `PATIENCE`: what is refused at once stays one line."""
+    """The first line comes when the command has been silent for `SILENT_SECONDS`: what is refused at once stays one line."""
 
     def __init__(self) -> None:
         self._text, self._share = "", 0.0
@@ -78,7 +78,7 @@ class Steps:
     def _tell_later(self) -> None:
         if os.environ.get(QUIET):
             return
-        self._timer = threading.Timer(max(LEAST, STARTED + PATIENCE - time.monotonic()), self._first)
+        self._timer = threading.Timer(max(LEAST, COMMAND_STARTED + SILENT_SECONDS - time.monotonic()), self._first)
         self._timer.daemon = True
         self._timer.start()
 
@@ -91,7 +91,7 @@ class Steps:
         now = time.monotonic()
         if on_terminal(sys.stderr):
             self._redraw(begins)
-        elif begins or (self._share and now - (self._told or 0.0) >= AGAIN):
+        elif begins or (self._share and now - (self._told or 0.0) >= REPEAT_SECONDS):
             with suppress(OSError):
                 sys.stderr.write(f"{self._text}: {self._share:.0%}\n" if self._share else f"{self._text}\n")
                 sys.stderr.flush()

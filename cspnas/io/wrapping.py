@@ -6,6 +6,7 @@ import sys
 from textwrap import fill
 
 PIPE_WIDTH = 100  # columns
+GAP = "  "  # between two columns of a table
 
 
 def width() -> int:

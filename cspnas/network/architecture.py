@@ -13,14 +13,14 @@ from annotated_types import Interval, MaxLen, MinLen
 from cspnas.io.bounds import Depth, Share, Width
 
 Fusion = Literal["first", "last", "both"]
-Split = Literal["slice", "project", "expand"]
+SplitKind = Literal["slice", "project", "expand"]
 Taps = Literal["last", "all"]
 NormOrder = Literal["after", "before"]
 Stride = Annotated[int, Literal[1, 2, 4]]  # in files; a value built in Python may have any
 Activation = Literal["relu", "leaky_relu", "silu", "mish", "hardswish", "gelu"]
 
 FUSIONS: tuple[Fusion, ...] = ("first", "last", "both")
-SPLITS: tuple[Split, ...] = ("slice", "project", "expand")
+SPLITS: tuple[SplitKind, ...] = ("slice", "project", "expand")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Csp:
     part1: Width
     part2: Width
     t1: Width | None = None
-    split: Split = "slice"
+    split: SplitKind = "slice"
     linear: bool = False
     taps: Taps = "last"
 

@@ -1,6 +1,6 @@
 """The convolution unit and the block of each family. A block takes and gives graph indices and adds `stage.depth` layers.
 
-Units and layers read one value and give one: they are added as parts, whose costs a pool of candidates shares.
+ConvUnits and layers read one value and give one: they are added as parts, whose costs a pool of candidates shares.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from cspnas.network.graph import GraphBuilder
 
 
 @dataclass(frozen=True, slots=True)
-class Units:
+class ConvUnits:
     """Adds convolution units to `network`: convolution, batch norm and activation in the architecture's order."""
 
     network: GraphBuilder
@@ -46,7 +46,7 @@ class Units:
         return self.network.add("act", name, x, function=self.activation, **slope)
 
 
-def _unit(units: Units, name: str, x: int, width: int, kernel: int, stride: int, groups: int, linear: bool) -> int:
+def _unit(units: ConvUnits, name: str, x: int, width: int, kernel: int, stride: int, groups: int, linear: bool) -> int:
     network = units.network
     if units.norm == "before":
         x = network.add("norm", f"{name}.norm", x)
@@ -61,7 +61,7 @@ def _unit(units: Units, name: str, x: int, width: int, kernel: int, stride: int,
     return x if linear else units.activate(f"{name}.act", x)
 
 
-def dense_block(units: Units, name: str, x: int, stage: Stage) -> list[int]:
+def dense_block(units: ConvUnits, name: str, x: int, stage: Stage) -> list[int]:
     """Layers that each read all before them (DenseNet, equation 2): 1x1 -> bottleneck, 3x3 -> growth_rate.
 
     The features so far are one tensor that grows, which keeps one copy of them alive instead of two.
@@ -72,13 +72,13 @@ def dense_block(units: Units, name: str, x: int, stage: Stage) -> list[int]:
     return [x]
 
 
-def _dense_layer(units: Units, name: str, x: int, bottleneck: int, growth_rate: int) -> int:
+def _dense_layer(units: ConvUnits, name: str, x: int, bottleneck: int, growth_rate: int) -> int:
     new = units.add(f"{name}.reduce", x, bottleneck)
     new = units.add(f"{name}.grow", new, growth_rate, kernel=3)
     return units.network.add("concat", f"{name}.concat", x, new)
 
 
-def two_way_dense_block(units: Units, name: str, x: int, stage: Stage) -> list[int]:
+def two_way_dense_block(units: ConvUnits, name: str, x: int, stage: Stage) -> list[int]:
     """PeleeNet's layers (section 2): half of growth_rate from 1x1, 3x3, the other half from 1x1, 3x3, 3x3."""
     assert stage.growth_rate is not None
     for number in range(1, stage.depth + 1):
@@ -86,7 +86,7 @@ def two_way_dense_block(units: Units, name: str, x: int, stage: Stage) -> list[i
     return [x]
 
 
-def _two_way_layer(units: Units, name: str, x: int, bottleneck: int, growth_rate: int) -> int:
+def _two_way_layer(units: ConvUnits, name: str, x: int, bottleneck: int, growth_rate: int) -> int:
     far = growth_rate // 2
     new = units.add(f"{name}.near1", x, bottleneck)
     parts = [units.add(f"{name}.near2", new, growth_rate - far, kernel=3)]
@@ -97,17 +97,17 @@ def _two_way_layer(units: Units, name: str, x: int, bottleneck: int, growth_rate
     return units.network.add("concat", f"{name}.concat", x, *parts)
 
 
-def bottleneck_block(units: Units, name: str, x: int, stage: Stage) -> list[int]:
+def bottleneck_block(units: ConvUnits, name: str, x: int, stage: Stage) -> list[int]:
     """ResNet's and ResNeXt's blocks: 1x1, 3x3 with `groups` and `stride`, 1x1 without activation, shortcut, activation."""
     return _residual_block(units, _bottleneck_layer, name, x, stage)
 
 
-def dark_block(units: Units, name: str, x: int, stage: Stage) -> list[int]:
+def dark_block(units: ConvUnits, name: str, x: int, stage: Stage) -> list[int]:
     """DarkNet-53's blocks: 1x1, 3x3, shortcut; nothing after the sum."""
     return _residual_block(units, _dark_layer, name, x, stage)
 
 
-def _residual_block(units: Units, layer: Callable[..., int], name: str, x: int, stage: Stage) -> list[int]:
+def _residual_block(units: ConvUnits, layer: Callable[..., int], name: str, x: int, stage: Stage) -> list[int]:
     outputs = []
     for number in range(1, stage.depth + 1):
         stride = stage.stride if number == 1 else 1
@@ -118,7 +118,7 @@ def _residual_block(units: Units, layer: Callable[..., int], name: str, x: int, 
 
 
 def _bottleneck_layer(
-    units: Units, name: str, x: int, width: int, bottleneck: int, groups: int, stride: int, shortcut: str
+    units: ConvUnits, name: str, x: int, width: int, bottleneck: int, groups: int, stride: int, shortcut: str
 ) -> int:
     new = units.add(f"{name}.reduce", x, bottleneck)
     new = units.add(f"{name}.middle", new, bottleneck, kernel=3, stride=stride, groups=groups)
@@ -128,14 +128,14 @@ def _bottleneck_layer(
 
 
 def _dark_layer(
-    units: Units, name: str, x: int, width: int, bottleneck: int, groups: int, stride: int, shortcut: str
+    units: ConvUnits, name: str, x: int, width: int, bottleneck: int, groups: int, stride: int, shortcut: str
 ) -> int:
     new = units.add(f"{name}.reduce", x, bottleneck)
     new = units.add(f"{name}.widen", new, width, kernel=3, stride=stride, groups=groups)
     return _shortcut(units, name, new, x, width, stride, shortcut)
 
 
-def _shortcut(units: Units, block: str, new: int, x: int, width: int, stride: int, shortcut: str) -> int:
+def _shortcut(units: ConvUnits, block: str, new: int, x: int, width: int, stride: int, shortcut: str) -> int:
     """The sum of a block's result and its input, which is projected, or cut to the common channels, where they differ."""
     if stride > 1 or units.network.channels(x) != width:
         if shortcut == "common":
@@ -144,4 +144,4 @@ def _shortcut(units: Units, block: str, new: int, x: int, width: int, stride: in
     return units.network.add("add", f"{block}.add", new, x)
 
 
-Block = Callable[[Units, str, int, Stage], list[int]]
+Block = Callable[[ConvUnits, str, int, Stage], list[int]]

@@ -9,7 +9,7 @@ from math import prod
 from typing import Any
 
 from cspnas.network.architecture import Architecture, Piece, pieces
-from cspnas.network.blocks import Units
+from cspnas.network.blocks import ConvUnits
 from cspnas.network.graph import Graph, GraphBuilder, Topology
 from cspnas.network.liveness import Saved, folding_of, live_of, plan_of, saved_of
 from cspnas.network.operations import BYTES, OperationSpec, Shape
@@ -91,7 +91,7 @@ class CostTable:
 
     A network's pieces meet in one value alone, so that `peak = max(stem, stage + image, head + image)`, exact where no
     piece begins with a norm that could fold into the convolution before it: with norms before the convolutions the whole
-    graph is costed. A piece's own parts are its units and layers (`Units.part`).
+    graph is costed. A piece's own parts are its units and layers (`ConvUnits.part`).
     """
 
     def __init__(self, size: int = 100_000) -> None:
@@ -129,19 +129,19 @@ class CostTable:
     def _piece(self, key: Any, architecture: Architecture, piece: Piece, shape: Shape) -> _Costed:
         check_piece(architecture, piece)
         network = GraphBuilder(shape, piece=piece.name != "stem")
-        units = _CostingUnits(network, architecture.activation, "after", architecture.negative_slope, table=self)
+        units = _CostingConvUnits(network, architecture.activation, "after", architecture.negative_slope, table=self)
         add_piece(units, architecture, piece, 0)
         return self._keep(key, network)
 
     def part(
-        self, wire: Callable[..., int], units: Units, name: str, shape: Shape, settings: tuple[Any, ...]
+        self, wire: Callable[..., int], units: ConvUnits, name: str, shape: Shape, settings: tuple[Any, ...]
     ) -> OperationSpec:
         """What `wire(units, name, x, *settings)` is as one operation, where x has `shape`."""
         key = (wire, units.activation, units.negative_slope, shape, settings)
         found = self._known.get(key)
         if found is None:
             network = GraphBuilder(shape, piece=True)
-            wire(Units(network, units.activation, units.norm, units.negative_slope), name, 0, *settings)
+            wire(ConvUnits(network, units.activation, units.norm, units.negative_slope), name, 0, *settings)
             found = self._keep(key, network)
         return found.form
 
@@ -155,7 +155,7 @@ class CostTable:
 
 
 @dataclass(frozen=True, slots=True)
-class _CostingUnits(Units):
+class _CostingConvUnits(ConvUnits):
     """Adds every part as one operation whose form the table knows."""
 
     table: CostTable = field(kw_only=True)

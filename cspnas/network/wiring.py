@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cspnas.network.architecture import Architecture, Csp, Downsample, Piece, Stage, Stem, pieces
-from cspnas.network.blocks import Block, Units
+from cspnas.network.blocks import Block, ConvUnits
 from cspnas.network.families import Family, family_of
 from cspnas.network.graph import Graph, GraphBuilder
 from cspnas.network.operations import Shape
@@ -28,12 +28,12 @@ def wire_piece(architecture: Architecture, piece: Piece, shape: Shape) -> Graph:
     return units.network.graph()
 
 
-def units_of(network: GraphBuilder, architecture: Architecture) -> Units:
+def units_of(network: GraphBuilder, architecture: Architecture) -> ConvUnits:
     """The convolution unit that every layer of `architecture` is made of."""
-    return Units(network, architecture.activation, architecture.norm, architecture.negative_slope)
+    return ConvUnits(network, architecture.activation, architecture.norm, architecture.negative_slope)
 
 
-def add_piece(units: Units, architecture: Architecture, piece: Piece, x: int) -> int:
+def add_piece(units: ConvUnits, architecture: Architecture, piece: Piece, x: int) -> int:
     """Add the layers of one piece after `x`; the index of its result."""
     match piece.part:
         case Stem():
@@ -45,7 +45,7 @@ def add_piece(units: Units, architecture: Architecture, piece: Piece, x: int) ->
             return _head(units, architecture.head, classes, x)
 
 
-def _stem(units: Units, stem: Stem, x: int) -> int:
+def _stem(units: ConvUnits, stem: Stem, x: int) -> int:
     """The layers before the first stage; their convolutions are followed by norm and activation in either norm order."""
     units = replace(units, norm="after")
     if stem.kind == "pelee":
@@ -61,7 +61,7 @@ def _stem(units: Units, stem: Stem, x: int) -> int:
     return x
 
 
-def _pelee_stem(units: Units, stem: Stem, x: int) -> int:
+def _pelee_stem(units: ConvUnits, stem: Stem, x: int) -> int:
     """3x3/2; then max pool/2 beside 1x1, 3x3/2; a 1x1 over both, as in PeleeNet, or on the pooled one, as in CSPPeleeNet."""
     x = units.add("stem.first", x, stem.channels, kernel=3, stride=2)
     pooled = units.network.add("pool", "stem.pool", x, function="max")
@@ -73,7 +73,7 @@ def _pelee_stem(units: Units, stem: Stem, x: int) -> int:
     return units.add("stem.fuse", x, stem.channels) if stem.fuse else x
 
 
-def _stage(units: Units, family: Family, name: str, stage: Stage, x: int) -> int:
+def _stage(units: ConvUnits, family: Family, name: str, stage: Stage, x: int) -> int:
     """One stage, read as figure 3 of the CSPNet paper: split, block, transition?, concat, transition?, with its pool.
 
     `first`: concat[block, part1] -> transition. `last`: concat[transition(block), part1].
@@ -95,7 +95,7 @@ def _stage(units: Units, family: Family, name: str, stage: Stage, x: int) -> int
     return network.add("pool", f"{name}.pool", x) if stage.pool and not stage.pool_first else x
 
 
-def _cross_stage(units: Units, block: Block, name: str, x: int, stage: Stage, csp: Csp) -> int:
+def _cross_stage(units: ConvUnits, block: Block, name: str, x: int, stage: Stage, csp: Csp) -> int:
     """Split, block, the transition on the block's side, fusion. The concat's order is [block's side, part 1].
 
     Of two projections, part 1's comes first if it is no wider than the stage's input, else last: the peak of memory is
@@ -123,7 +123,7 @@ def _cross_stage(units: Units, block: Block, name: str, x: int, stage: Stage, cs
     return network.add("concat", f"{name}.fusion", x, part1)
 
 
-def _downsample(units: Units, name: str, x: int, layer: Downsample) -> int:
+def _downsample(units: ConvUnits, name: str, x: int, layer: Downsample) -> int:
     if layer.kind == "conv":
         return units.add(name, x, layer.width, kernel=3, stride=layer.stride, groups=layer.groups)
     if layer.stride > 1:
@@ -131,7 +131,7 @@ def _downsample(units: Units, name: str, x: int, layer: Downsample) -> int:
     return units.add(name, x, layer.width, groups=layer.groups)
 
 
-def _head(units: Units, kind: str, classes: int, x: int) -> int:
+def _head(units: ConvUnits, kind: str, classes: int, x: int) -> int:
     """The classifier: global pool and linear layer, or a 1x1 convolution and global pool."""
     network = units.network
     if units.norm == "before":

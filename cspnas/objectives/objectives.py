@@ -244,7 +244,7 @@ def _fraction(name: str, number: str, unit: str, where: str) -> float:
 
 
 # A training pass over 10,000 images of a larger one is days of a GPU: a slip of a width, not a wish.
-LARGEST = Constraint("flops", "<=", 10**12, "flops<=1T")
+DEFAULT_LIMIT = Constraint("flops", "<=", 10**12, "flops<=1T")
 
 
 def format_objective(name: str, value: float | None) -> str:

@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cspnas.objectives.objectives import objective_of
 
-Array = np.ndarray
+Array = npt.NDArray[Any]
 _LEAST = 1e-12  # below any count and any time: keeps the logarithm finite
 
 

@@ -15,7 +15,7 @@ BLUE, VERMILLION, GREEN, PURPLE, GRAY = "#0072B2", "#D55E00", "#009E73", "#CC79A
 BASELINES = {"plain": (GREEN, "dash"), "csp": (PURPLE, "dot")}
 ROW_HEIGHT = 470  # pixels of one row of views
 MANY = 500  # networks that cover each other where they are drawn as few are
-NARROW = 1.1  # a factor between costs below which the axis would have one tick
+NARROW_RANGE = 1.1  # a factor between costs below which the axis would have one tick
 
 
 def front_page(summary: Row, networks: list[Row]) -> str:
@@ -123,7 +123,7 @@ def _axis(name: str, values: list[float | None]) -> Row:
     if not known:
         return axis
     low, high = min(known), max(known)
-    if high < NARROW * low:
+    if high < NARROW_RANGE * low:
         low, high = low / 2, high * 2
         axis["range"] = [log10(low), log10(high)]
     ticks = log_ticks(low, high, binary=objective.unit == "bytes")

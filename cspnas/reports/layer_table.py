@@ -15,8 +15,8 @@ from cspnas.objectives.objectives import format_objective
 if TYPE_CHECKING:
     from rich.table import Table
 
-PIPE_WIDTH = 120
-NARROW = (0, 2, 3, 5, 6, 7, 8)  # without the operations and the share
+LAYER_TABLE_WIDTH = 120
+NARROW_COLUMNS = (0, 2, 3, 5, 6, 7, 8)  # without the operations and the share
 
 
 def layers(parts: list[PartCosts]) -> str:
@@ -35,7 +35,7 @@ def layers(parts: list[PartCosts]) -> str:
 def _layers(parts: list[PartCosts], *, narrow: bool) -> Table:
     network = whole(parts)
     titles = ("layer", "operations", "output", "MACs", "share", "params", "live memory", "traffic", "")
-    kept = NARROW if narrow else tuple(range(len(titles)))
+    kept = NARROW_COLUMNS if narrow else tuple(range(len(titles)))
     table = _table()
     for index in kept:
         table.add_column(titles[index], justify="right" if 2 <= index < 8 else "left", no_wrap=index != 1)
@@ -99,7 +99,7 @@ def against(parts: list[PartCosts], plain: list[PartCosts]) -> str:
             table.add_row(part.name, *_changes(part, other))
     table.add_section()
     table.add_row(network.name, *_changes(network, without), style="bold")
-    return "\n".join([_printed(table, _widths(table)[0]), "", *map(wrapped, purposes(network, without))])
+    return "\n".join([_printed(table, _widths(table)[0]), "", *map(table_lines, purposes(network, without))])
 
 
 def _changes(part: PartCosts, plain: PartCosts) -> list[str]:
@@ -131,9 +131,9 @@ def purposes(network: PartCosts, plain: PartCosts) -> list[str]:
     ]
 
 
-def wrapped(text: str) -> str:
+def table_lines(text: str) -> str:
     """`text` in lines that fit the terminal, or a table's width in a pipe."""
-    return wrapping.wrapped(text, min(PIPE_WIDTH, _width()) - 2)
+    return wrapping.wrapped(text, min(LAYER_TABLE_WIDTH, _width()) - 2)
 
 
 def _from(value: int, plain: int, name: str) -> str:
@@ -166,11 +166,11 @@ def _terminal_width() -> int | None:
 
 def _width() -> int:
     """Columns of what is printed, if it can be as narrow."""
-    return _terminal_width() or PIPE_WIDTH
+    return _terminal_width() or LAYER_TABLE_WIDTH
 
 
 def _widths(table: Table) -> tuple[int, int]:
-    """(columns below which a word would be cut, columns where nothing is wrapped)."""
+    """(columns below which a word would be cut, columns where nothing is table_lines)."""
     from rich.console import Console
     from rich.measure import Measurement
 

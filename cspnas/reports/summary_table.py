@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from cspnas.io.wrapping import width, wrapped
+from cspnas.io.wrapping import GAP, width, wrapped
 from cspnas.network.families import family_of
 from cspnas.objectives.objectives import all_objectives, format_objective, with_unit
 
 TITLES = {"flops": "FLOPs"}  # of costs whose names would not head a column well
 EXTRA = ("accuracy", "flops", "params", "peak_memory")  # shown where there is room, if they are no objectives
-GAP = "  "
 INDENT = "    "
 # Degrees of freedom below which a deviation says little: of three, its 95 % interval reaches from .6 to 3.7 times itself.
-ENOUGH = 4
+MIN_DEGREES_OF_FREEDOM = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +195,7 @@ def _no_verdict(summary: dict[str, Any], kind: str) -> str:
 
 def _basis(summary: dict[str, Any]) -> str:
     """How many networks the deviation between seeds is known from."""
-    count, few = summary["seed_networks"], summary["seed_degrees_of_freedom"] < ENOUGH
+    count, few = summary["seed_networks"], summary["seed_degrees_of_freedom"] < MIN_DEGREES_OF_FREEDOM
     text = "1 network" if count == 1 else f"{count} networks"
     return f"from {text}{': too few, each ± may be far off' if few else ''}"
 

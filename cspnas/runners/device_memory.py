@@ -8,7 +8,7 @@ from cspnas.errors import InputError
 from cspnas.objectives.objectives import format_objective
 
 KEPT = 0.9  # of what is free: the rest stays for others
-SLACK = 1.25  # of the predicted tensors: an allocator's fragments, workspaces of single kernels
+MEMORY_SLACK = 1.25  # of the predicted tensors: an allocator's fragments, workspaces of single kernels
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class DeviceBudget:
     @property
     def share(self) -> int:
         """Bytes of one worker at work."""
-        return self.process + int(SLACK * self.training)
+        return self.process + int(MEMORY_SLACK * self.training)
 
     @property
     def by_memory(self) -> int:
@@ -51,7 +51,7 @@ def check_budget(count: int, budget: DeviceBudget, flag: str) -> None:
         for value in (budget.process, budget.training, count * budget.share, budget.free)
     ]
     raise InputError(
-        f"{count} trainings at once x ({size[0]} a process + {SLACK:g} x {size[1]} predicted) = {size[2]}",
+        f"{count} trainings at once x ({size[0]} a process + {MEMORY_SLACK:g} x {size[1]} predicted) = {size[2]}",
         expected=f"at most {KEPT:.0%} of the {size[3]} free on {budget.name}: {max(1, budget.by_memory)} trainings",
         where=flag,
         hint="lower it, or leave it out for as many as fit",

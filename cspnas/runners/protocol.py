@@ -10,11 +10,13 @@ from typing import Any, Protocol
 
 from cspnas.errors import FailureKind, InputError
 from cspnas.io.did_you_mean import nearest
-from cspnas.study.failures import AGAIN, MAX_ATTEMPTS, micro_batch
+from cspnas.study.failures import MAX_ATTEMPTS, RETRIED_KINDS, micro_batch
 from cspnas.study.suggestion import Suggestion
 
 RUNNERS = ("local", "ray")
 TRAINER = "cspnas.runners.local.worker:trainer"
+# Trains a unit of work, tells each epoch to its second argument, and returns the result.
+Evaluate = Callable[[dict[str, Any], Callable[[Any], None]], dict[str, Any]]
 
 
 @dataclass(slots=True)
@@ -40,7 +42,7 @@ class Work:
 
     def again(self, kind: str) -> Work | None:
         """The next try after a failure; None where this was the last one."""
-        if kind in AGAIN and self.attempt < MAX_ATTEMPTS:
+        if kind in RETRIED_KINDS and self.attempt < MAX_ATTEMPTS:
             return replace(self, attempt=self.attempt + 1)
         if kind == FailureKind.OUT_OF_MEMORY and self.micro_batch is None:
             return self.smaller(micro_batch(self.unit["recipe"]["batch_size"]))

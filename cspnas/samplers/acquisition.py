@@ -9,13 +9,12 @@ from random import Random
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from cspnas.objectives.pareto import Array
 from cspnas.samplers.ehvi import Excess, improvement_bound, improvement_over, leading, log_error_excess
 from cspnas.samplers.hyperparameters import KernelHyperparameters, Posterior, to_accuracy, to_target
 
-Array = npt.NDArray[Any]
-CHUNK = 512  # candidates whose gain is computed at once
+CANDIDATES_PER_CHUNK = 512  # candidates whose gain is computed at once
 LEAST_ROWS = 6  # trainings before the first model
 MODEL_NETWORKS = 1500  # the model's memory and time grow with their square and cube
 GROWTH = 1.25  # hyperparameters are fitted again when there are this many times the rows of the last fit
@@ -38,7 +37,7 @@ class Observations:
     accuracy: Array
 
 
-def telling(costs: Array, best: Array, most: int = MODEL_NETWORKS) -> Array:
+def select_training_rows(costs: Array, best: Array, most: int = MODEL_NETWORKS) -> Array:
     """Indices, in order, of at most `most` of the networks with known losses `costs` (n, k) and best accuracies (n,): the
     front, then what is the front without it, and so on up to half of them, which tell where a gain begins; the rest evenly
     over the order of training, which tells of the whole space.
@@ -77,10 +76,10 @@ class Acquisition:
         order = np.argsort(-bound, kind="stable")
         improvement = improvement_over(self.costs, self.accuracies, self.reference)
         heap: list[tuple[float, float, int]] = []
-        for start in range(0, len(order), CHUNK):
+        for start in range(0, len(order), CANDIDATES_PER_CHUNK):
             while heap and -heap[0][0] >= bound[order[start]]:
                 yield heapq.heappop(heap)[2]
-            where = order[start : start + CHUNK]
+            where = order[start : start + CANDIDATES_PER_CHUNK]
             gains = improvement(self.candidates.costs[where], self.excess(where))
             for index, gain in zip(where, gains, strict=True):
                 heapq.heappush(heap, (-float(gain), -float(self.found.mean[index]), int(index)))
@@ -124,12 +123,12 @@ class AccuracyModel:
         self._accuracies = to_accuracy(self._process.mean(features))
 
 
-def due(surrogate: KernelHyperparameters, rows: int) -> bool:
+def refit_due(surrogate: KernelHyperparameters, rows: int) -> bool:
     """Whether the hyperparameters are to be fitted again."""
     return rows >= GROWTH * surrogate.fitted_rows
 
 
-def farthest(candidates: Points, known: Points, random: Random) -> list[int]:
+def farthest_first_order(candidates: Points, known: Points, random: Random) -> list[int]:
     """All candidates, those first whose costs are farthest from all known ones; any one first where none is known."""
     count = len(candidates.costs)
     if not len(known.costs):

@@ -29,7 +29,7 @@ STEPS = (1, 1, 2, 3)  # genes that a mutation changes, drawn evenly
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class PoolBatch:
     """Distinct admitted candidates and the features of each, unscaled."""
 
     candidates: list[Candidate]
@@ -45,7 +45,7 @@ class Pool:
 
     def __init__(self, study: Study) -> None:
         self.study, self._table = study, CostTable()
-        self._made: dict[int, Batch] = {}
+        self._made: dict[int, PoolBatch] = {}
         self._sample: list[Candidate] | None = None
         self._dealt: list[Genotype] | None = None
         if study.space.size <= BATCHES * SIZE:
@@ -53,11 +53,11 @@ class Pool:
             Random(f"{study.seed}/pool").shuffle(self._dealt)
             self.batches = -(-len(self._dealt) // SIZE)
 
-    def batch(self, number: int) -> Batch:
-        """Batch `number`, from 0."""
+    def batch(self, number: int) -> PoolBatch:
+        """PoolBatch `number`, from 0."""
         if number not in self._made:
             drawn = list(self._drawn(number))
-            self._made[number] = Batch(drawn, [raw_features(one.architecture, one.costs) for one in drawn])
+            self._made[number] = PoolBatch(drawn, [raw_features(one.architecture, one.costs) for one in drawn])
         return self._made[number]
 
     def _drawn(self, number: int) -> Iterator[Candidate]:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from itertools import chain
 from random import Random
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
 from cspnas.objectives.objectives import check_one_measured
-from cspnas.samplers.acquisition import LEAST_ROWS, AccuracyModel, Observations, Points, due, farthest, joined, telling
+from cspnas.samplers.acquisition import (
+    LEAST_ROWS,
+    AccuracyModel,
+    Observations,
+    Points,
+    farthest_first_order,
+    joined,
+    refit_due,
+    select_training_rows,
+)
 from cspnas.samplers.candidate_batches import CandidateBatch, CandidateSource, known_losses, parents
 from cspnas.samplers.candidate_pool import Pool
 from cspnas.samplers.hyperparameters import KernelHyperparameters, to_target
@@ -22,15 +30,14 @@ from cspnas.space.search_space import Genotype
 from cspnas.study.results import StudyResults
 from cspnas.study.settings import Study
 
-Array = npt.NDArray[Any]
 BLOCK = 8  # suggestions that choose from the same candidates, so that many slots can be filled at once
 
 
 class CostAwareSampler:
-    """Proposes genotypes to a driver, whose ledger it reads: `watch` comes before the first suggestion.
+    """Proposes genotypes to a driver, whose results it reads: `watch` comes before the first suggestion.
 
-    Suggestion `number` depends on the study's seed, the number, the ledger, and the hyperparameters that `restore` brings
-    back. No network that the ledger knows is proposed as long as another candidate is left. `pool` makes the candidates.
+    Suggestion `number` depends on the study's seed, the number, the results, and the hyperparameters that `restore` brings
+    back. No network that the results knows is proposed as long as another candidate is left. `pool` makes the candidates.
     """
 
     name = "cost-aware"
@@ -51,11 +58,11 @@ class CostAwareSampler:
         """One like it that was told nothing yet."""
         return type(self)(self.study, self._make_pool)
 
-    def watch(self, ledger: StudyResults) -> None:
-        """Read results from this ledger."""
-        self._ledger = ledger
+    def watch(self, results: StudyResults) -> None:
+        """Read results from this results."""
+        self._results = results
 
-    # What a driver tells is in its ledger already.
+    # What a driver tells is in its results already.
 
     def tell(self, number: int, values: Mapping[str, float], violations: Mapping[str, float]) -> None:
         """Nothing to do."""
@@ -87,15 +94,16 @@ class CostAwareSampler:
         trained, pending = self._trained(), self._in_flight()
         if len(trained.accuracy) < LEAST_ROWS or not trained.points.features.shape[1]:  # all candidates look the same
             known = joined(trained.points, pending)
-            return self._first_unknown(lambda points: farthest(points, known, random), drawing.of([0]), random), {}
+            farthest_first = partial(farthest_first_order, known=known, random=random)
+            return self._first_unknown(farthest_first, drawing.of([0]), random), {}
         with _linear_algebra().limit(limits=1):  # the other cores train; and threads cost more than they bring here
             state = self._refit(trained)
-            drawn = drawing.block(number // BLOCK, len(trained.accuracy), parents(self._ledger, self.study))
+            drawn = drawing.block(number // BLOCK, len(trained.accuracy), parents(self._results, self.study))
             return self._first_unknown(lambda points: self._ranked(trained, pending, points), drawn, random), state
 
     def _draws(self) -> CandidateSource:
         if self._drawing is None:
-            self._drawing = CandidateSource(self._make_pool(self.study), self._ledger.reference, self.study.seed)
+            self._drawing = CandidateSource(self._make_pool(self.study), self._results.reference, self.study.seed)
         return self._drawing
 
     def _first_unknown(
@@ -104,16 +112,16 @@ class CostAwareSampler:
         """The best unknown candidate of those drawn; of the pool's other batches where they have none."""
         for some in chain([drawn], self._draws().others(drawn)):
             for n in ranked(some.points) if some.candidates else ():
-                if some.candidates[n].digest not in self._ledger.networks:
+                if some.candidates[n].digest not in self._results.networks:
                     return some.candidates[n].genotype
         return self.study.space.sample(random)
 
     def _ranked(self, trained: Observations, pending: Points, candidates: Points) -> Iterator[int]:
         """Candidates from the best to the least."""
-        return self._model.believe(trained, pending, candidates, self._ledger.reference.chance).ranked()
+        return self._model.believe(trained, pending, candidates, self._results.reference.chance).ranked()
 
     def _refit(self, trained: Observations) -> dict[str, Any]:
-        if not due(self._surrogate, len(trained.accuracy)):
+        if not refit_due(self._surrogate, len(trained.accuracy)):
             return {}
         self._surrogate.fit(trained.points.features[trained.network], to_target(trained.accuracy))
         return {"hyperparameters": self._surrogate.dump()}
@@ -122,9 +130,9 @@ class CostAwareSampler:
 
     def _trained(self) -> Observations:
         """Of the networks that tell most, every training; the same object as long as there is nothing new."""
-        measured = self._ledger.measured()
+        measured = self._results.measured()
         best = np.array([max(network.accuracies) for network in measured])
-        kept = [measured[n] for n in telling(known_losses(measured, self._ledger.reference), best)]
+        kept = [measured[n] for n in select_training_rows(known_losses(measured, self._results.reference), best)]
         network = np.repeat(np.arange(len(kept)), [len(network.accuracies) for network in kept])
         accuracies = np.array([accuracy for network in kept for accuracy in network.accuracies])
         key = ("".join(network.digest for network in kept), accuracies.tobytes())
@@ -133,7 +141,7 @@ class CostAwareSampler:
         return self._told[1]
 
     def _in_flight(self) -> Points:
-        networks = self._ledger.networks.values()
+        networks = self._results.networks.values()
         flying = [n for n in networks if not n.accuracies and n.evaluations[0].under_way]
         return self._draws().points(flying)
 

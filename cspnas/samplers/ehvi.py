@@ -1,6 +1,6 @@
 """Expected hypervolume improvement where every objective but one is known exactly: in closed form.
 
-Units are losses (see `front`): each known loss lies in [0, 1] with 1 the reference, accuracy counts from the reference
+ConvUnits are losses (see `front`): each known loss lies in [0, 1] with 1 the reference, accuracy counts from the reference
 level upward. A candidate with known losses c and uncertain accuracy a adds, at each level of accuracy below a, the volume
 of cost space that it dominates and no incumbent above that level does. So with the incumbents' accuracies t_1 <= t_2 <= ...
 and t_0 the reference level,
@@ -23,17 +23,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import factorial
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import ndtr
 
-from cspnas.objectives.pareto import non_dominated
+from cspnas.objectives.pareto import Array, non_dominated
 
-Array = npt.NDArray[Any]
 Excess = Callable[[float], Array]  # psi at a level of accuracy, for all candidates: (n,)
-EXACT_WORK = 50_000  # steps and slabs up to which volumes are exact: about half a second of one core
+EXACT_WORK = 50_000  # volume_steps and slabs up to which volumes are exact: about half a second of one core
 POINTS = 14  # logarithm to base 2 of the number of Sobol points
 
 
@@ -88,34 +85,34 @@ def _covered(candidates: Array, incumbents: Array) -> Array:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class VolumeStep:
     """From the accuracy `low` up to that of the step before (of the first one: without end) these losses (m, d) dominate."""
 
     low: float
     points: Array
 
 
-def steps(incumbents: Array, accuracies: Array, reference: float) -> list[Step]:
+def volume_steps(incumbents: Array, accuracies: Array, reference: float) -> list[VolumeStep]:
     """Of known losses (m, d) with accuracies (m,), from the most accurate down to `reference`.
 
     Ties, duplicates, dominated incumbents and those below the reference change nothing.
     """
-    found, high, front = list[Step](), np.inf, incumbents[:0]
+    found, high, front = list[VolumeStep](), np.inf, incumbents[:0]
     for number in np.argsort(-accuracies, kind="stable"):
         low = accuracies[number]
         if low <= reference:
             break
         if low < high:  # no accuracy lies between two equal levels
-            found.append(Step(float(low), front))
+            found.append(VolumeStep(float(low), front))
             high = low
         point = incumbents[number]
         if not (front <= point).all(1).any():
             front = np.concatenate([front[~(point <= front).all(1)], point[None]])
-    return [*found, Step(reference, front)]
+    return [*found, VolumeStep(reference, front)]
 
 
-def expected_improvement(costs: Array, excess: Excess, over: Sequence[Step]) -> Array:
-    """(n,) EHVI of candidates with known losses `costs` (n, d) over incumbents' `steps`.
+def expected_improvement(costs: Array, excess: Excess, over: Sequence[VolumeStep]) -> Array:
+    """(n,) EHVI of candidates with known losses `costs` (n, d) over incumbents' `volume_steps`.
 
     `excess(t)` gives psi at level t for all candidates, (n,).
     """
@@ -162,7 +159,7 @@ def improvement_over(incumbents: Array, accuracies: Array, reference: float) -> 
     count, dimensions = incumbents.shape
     if dimensions > 2 and count**dimensions / factorial(dimensions - 1) > EXACT_WORK:
         return Sampled(incumbents, accuracies, reference)
-    over = steps(incumbents, accuracies, reference)
+    over = volume_steps(incumbents, accuracies, reference)
     return lambda costs, excess: expected_improvement(costs, excess, over)
 
 

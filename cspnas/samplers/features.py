@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import log
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from cspnas.network.architecture import FUSIONS, SPLITS, Architecture, Stage
 from cspnas.network.operations import ACTIVATIONS
-
-Array = npt.NDArray[Any]
+from cspnas.objectives.pareto import Array
 
 
 def raw_features(architecture: Architecture, costs: Mapping[str, float]) -> list[float]:

@@ -7,16 +7,14 @@ would tell; so the dear part, candidates against all trainings, is computed once
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.spatial.distance import cdist
 
+from cspnas.objectives.pareto import Array
 from cspnas.samplers.hyperparameters import KernelHyperparameters, Posterior
 
-Array = npt.NDArray[Any]
 LEAST_VARIANCE = 1e-12
 JITTER = 1e-8  # beside the noise
 

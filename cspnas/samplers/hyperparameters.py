@@ -9,13 +9,13 @@ from math import log
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from cspnas.objectives.pareto import Array
+
 FIT_ROWS = 256  # hyperparameters are fitted on at most this many rows, the latest; the posterior uses all
 LEAST_ERROR = 1e-4
 AMPLITUDE, LENGTH, NOISE = (1e-3, 1e1), (0.5, 60.0), (1e-3, 2.0)  # bounds; logarithms of what is fitted are kept
-SLACK = 1e-6  # of a logarithm, for what rounds at a bound
+BOUND_SLACK = 1e-6  # of a logarithm, for what rounds at a bound
 
 
 def to_target(accuracy: Array) -> Array:
@@ -92,7 +92,9 @@ def _can_be_fitted(theta: Any) -> bool:
     if not isinstance(theta, list) or len(theta) != 3 or not all(type(one) in (int, float) for one in theta):
         return False
     bounds = zip(theta, (AMPLITUDE, LENGTH, NOISE), strict=True)
-    return all(log(least) - SLACK <= one <= log(most) + SLACK for one, (least, most) in bounds)  # NaN is within nothing
+    return all(
+        log(least) - BOUND_SLACK <= one <= log(most) + BOUND_SLACK for one, (least, most) in bounds
+    )  # NaN is within nothing
 
 
 def _kernel(dimensions: int) -> Any:

@@ -13,7 +13,16 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from cspnas.errors import InputError
-from cspnas.samplers.acquisition import LEAST_ROWS, AccuracyModel, Observations, Points, due, farthest, joined, telling
+from cspnas.samplers.acquisition import (
+    LEAST_ROWS,
+    AccuracyModel,
+    Observations,
+    Points,
+    farthest_first_order,
+    joined,
+    refit_due,
+    select_training_rows,
+)
 from cspnas.samplers.hyperparameters import KernelHyperparameters, to_target
 from cspnas.samplers.optuna_space import Costs, KnownSpace, Params
 
@@ -103,7 +112,7 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
         trained, pending = self._trained(study), self._in_flight(study, trial)
         if len(trained.accuracy) < LEAST_ROWS or not known.candidates.features.shape[1]:
             at = Random(f"{self._seed}/{trial.number}")
-            return farthest(known.candidates, joined(trained.points, pending), at)
+            return farthest_first_order(known.candidates, joined(trained.points, pending), at)
         self._refit(study, trial, trained)
         return self._model.believe(trained, pending, known.candidates, REFERENCE).ranked()
 
@@ -122,7 +131,7 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
             found, where = f"an accuracy of {accuracy[beyond[0]]:g}", f"trial {done[beyond[0]].number}"
             hint = "divide percentages by 100, map other scores to that range"
             raise InputError(found, expected="a fraction from 0 to 1", where=where, hint=hint)
-        kept = telling(points.costs, accuracy)
+        kept = select_training_rows(points.costs, accuracy)
         return Observations(Points(points.features[kept], points.costs[kept]), np.arange(len(kept)), accuracy[kept])
 
     def _in_flight(self, study: optuna.Study, trial: FrozenTrial) -> Points:
@@ -134,14 +143,14 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
         return self._space_of(study).proposed(others)
 
     def _refit(self, study: optuna.Study, trial: FrozenTrial, trained: Observations) -> None:
-        """The hyperparameters are the study's: what was fitted last, by whatever process, unless new ones are due."""
+        """The hyperparameters are the study's: what was fitted last, by whatever process, unless new ones are refit_due."""
         others = study.get_trials(deepcopy=False)
         kept = [other.system_attrs[FITTED] for other in others if FITTED in other.system_attrs]
         if kept:
             self._surrogate.load(kept[-1])
         else:  # what is there was fitted to another study
             self._surrogate.fitted_rows = 0
-        if due(self._surrogate, len(trained.accuracy)):
+        if refit_due(self._surrogate, len(trained.accuracy)):
             self._surrogate.fit(trained.points.features[trained.network], to_target(trained.accuracy))
             study._storage.set_trial_system_attr(trial._trial_id, FITTED, self._surrogate.dump())
 

@@ -14,7 +14,7 @@ NUMBER = "suggestion"  # the user attribute of a trial that has its suggestion's
 GENERATION = "_Nsga2:generation"  # the system attribute, as studies have it recorded
 
 
-class Told:
+class TrialIndex:
     """The complete trials of one study, by generation, by suggestion number and by the parameters that they have."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Nsga2(optuna.samplers.NSGAIISampler):
     `genes`: every trial has all of them.
     """
 
-    def __init__(self, seed: int, told: Told, genes: dict[str, BaseDistribution], population: int) -> None:
+    def __init__(self, seed: int, told: TrialIndex, genes: dict[str, BaseDistribution], population: int) -> None:
         super().__init__(population_size=population, seed=seed)
         self._told, self._members = told, population
         self._genes = {name: genes[name] for name in sorted(genes) if not genes[name].single()}
@@ -98,13 +98,13 @@ class Nsga2(optuna.samplers.NSGAIISampler):
 class Tpe(optuna.samplers.TPESampler):
     """Groups of parameters that occur together: a set of them that an earlier trial has splits no group any further."""
 
-    def __init__(self, seed: int, told: Told) -> None:
+    def __init__(self, seed: int, told: TrialIndex) -> None:
         super().__init__(multivariate=True, group=True, constant_liar=True, seed=seed)
         self._group_decomposed_search_space = _Groups(told)
 
 
 class _Groups(_GroupDecomposedSearchSpace):
-    def __init__(self, told: Told) -> None:
+    def __init__(self, told: TrialIndex) -> None:
         super().__init__(include_pruned=True)
         self._told = told
 

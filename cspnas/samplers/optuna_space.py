@@ -6,19 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.study import StudyDirection
 
 from cspnas.errors import InputError
+from cspnas.objectives.pareto import Array
 from cspnas.samplers.acquisition import Points
 from cspnas.samplers.features import Scaling
 
-Array = npt.NDArray[Any]
 Params = dict[str, Any]
 Values = Sequence[float | None]  # all objectives in the study's order, None for the measured one
 Costs = Callable[[Params], Values | None]
-LARGEST = 1e300  # of a cost: differences of two are finite
+LARGEST_COST = 1e300  # of a cost: differences of two are finite
 TRIES = 20  # draws for each of the pool's places, where few are admitted or distinct
 
 
@@ -142,7 +141,7 @@ def _is_sequence(values: Any) -> bool:
 
 def _is_known(value: Any) -> bool:
     numbers = int | float | np.integer | np.floating
-    return value is None or (isinstance(value, numbers) and bool(-LARGEST <= value <= LARGEST))  # NaN is not
+    return value is None or (isinstance(value, numbers) and bool(-LARGEST_COST <= value <= LARGEST_COST))  # NaN is not
 
 
 def _draw(rng: np.random.Generator, distribution: BaseDistribution) -> Any:

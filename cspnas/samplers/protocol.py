@@ -17,7 +17,7 @@ class Sampler(Protocol):
     def about(self) -> dict[str, str]:
         """Name and version, recorded with each driver."""
 
-    def watch(self, ledger: StudyResults) -> None:
+    def watch(self, results: StudyResults) -> None:
         """The study's results, now and later; comes before everything else."""
 
     def fresh(self) -> Sampler:

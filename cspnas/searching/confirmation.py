@@ -14,36 +14,36 @@ from cspnas.study.results import NetworkRecord, StudyResults
 from cspnas.study.verdict import curve_weights
 
 
-def to_confirm(ledger: StudyResults) -> NetworkRecord | None:
+def to_confirm(results: StudyResults) -> NetworkRecord | None:
     """The next one; None where none can be confirmed now."""
     sides = (of_front, of_baselines)
-    first = ledger.confirmations % 2
-    return sides[first](ledger) or sides[1 - first](ledger)
+    first = results.confirmations % 2
+    return sides[first](results) or sides[1 - first](results)
 
 
-def of_front(ledger: StudyResults) -> NetworkRecord | None:
+def of_front(results: StudyResults) -> NetworkRecord | None:
     """On or near the front, the one with the fewest seeds; members of the front first, then the most accurate."""
-    front = {network.digest for network in ledger.front()}
+    front = {network.digest for network in results.front()}
 
     def order(network: NetworkRecord) -> tuple[int, bool, float, str]:
         return len(network.evaluations), network.digest not in front, -network.accuracy, network.digest
 
-    return min(_free(ledger.near()), key=order, default=None)
+    return min(_free(results.near()), key=order, default=None)
 
 
-def of_baselines(ledger: StudyResults) -> NetworkRecord | None:
+def of_baselines(results: StudyResults) -> NetworkRecord | None:
     """The baseline whose next training lowers the variance of its curve's verdict most; None where none has a part in one."""
-    worth = {network.digest: gain for curve in ledger.curves().values() for network, gain in _worth(ledger, curve)}
-    free = _free(ledger.networks[digest] for digest in worth)
+    worth = {network.digest: gain for curve in results.curves().values() for network, gain in _worth(results, curve)}
+    free = _free(results.networks[digest] for digest in worth)
     return min(free, key=lambda n: (-worth[n.digest], n.digest), default=None)
 
 
-def _worth(ledger: StudyResults, curve: list[NetworkRecord]) -> list[tuple[NetworkRecord, float]]:
+def _worth(results: StudyResults, curve: list[NetworkRecord]) -> list[tuple[NetworkRecord, float]]:
     """The baselines that have a part in the verdict, each with what one more training of it takes off the variance, in
     variances of one training: a baseline that counts by the weight w and has n trainings adds w² / n.
     """
-    again = np.array([len(network.evaluations) - 1 for network in ledger.confirmed()])
-    flops, knots = (np.array([n.costs["flops"] for n in some], float) for some in (ledger.confirmed(), curve))
+    again = np.array([len(network.evaluations) - 1 for network in results.confirmed()])
+    flops, knots = (np.array([n.costs["flops"] for n in some], float) for some in (results.confirmed(), curve))
     if len(knots) < 2 or not len(flops):
         return []
     trained = np.array([len(network.evaluations) for network in curve])

@@ -7,7 +7,7 @@ from typing import Any
 
 from cspnas.errors import FailureKind, InputError
 
-ENOUGH = 2  # networks that fail of bad data: one may have met a disk that was away for a moment
+FAULTY_NETWORKS = 2  # networks that fail of bad data: one may have met a disk that was away for a moment
 
 
 class DataFaults:
@@ -27,7 +27,7 @@ class DataFaults:
 
         Raises InputError, the search's last line, where nothing is under way any more.
         """
-        if len(self._found) < ENOUGH:
+        if len(self._found) < FAULTY_NETWORKS:
             return False
         if under_way:
             return True

@@ -66,22 +66,22 @@ class Driver:
             database.reopen(
                 self.study_id, FailureKind.BAD_DATA, driver_id
             )  # the data were read just now, and are mended
-            self.ledger = load_results(database, row)
-            self._others = OtherDrivers(study, database, self.ledger, driver_id)
+            self.results = load_results(database, row)
+            self._others = OtherDrivers(study, database, self.results, driver_id)
             suggestions = self._load()
             if not shared:  # nobody else is there; what others leave behind is looked for in every step
-                self._restarts = cut_short(study, self.ledger, suggestions)
+                self._restarts = cut_short(study, self.results, suggestions)
         self._stale = False
 
     def _load(self) -> list[Row]:
-        """All but the ledger, from the tables; the suggestions."""
-        self.sampler.watch(self.ledger)
+        """All but the results, from the tables; the suggestions."""
+        self.sampler.watch(self.results)
         suggestions = self.database.suggestions(self.study_id)
-        self._teacher, self._untried = (
-            SamplerFeedback(self.study, self.sampler, self.ledger),
+        self._feedback, self._untried = (
+            SamplerFeedback(self.study, self.sampler, self.results),
             UntriedCandidates(self.study),
         )
-        self._teacher.restore(suggestions)
+        self._feedback.restore(suggestions)
         self.outcomes = Counter(row["outcome"] for row in suggestions)
         self._number = suggestions[-1]["number"] + 1 if suggestions else 0
         self._idle = since_last_training(suggestions)
@@ -105,7 +105,7 @@ class Driver:
         self._stale = False
 
     def _load_anew(self) -> None:
-        self.ledger.read(study_rows(self.database, self.study_id))
+        self.results.read(study_rows(self.database, self.study_id))
         self.sampler = self.sampler.fresh()
         for work in self._open.values():
             if work.suggestion is not None:
@@ -115,7 +115,7 @@ class Driver:
     def _hear(self) -> None:
         """Take over what other drivers suggested and ended since the last step."""
         suggestions, finished = self._others.hear(self._number, self._open)
-        self._teacher.restore(suggestions)
+        self._feedback.restore(suggestions)
         self._idle = since_last_training(suggestions, self._idle)
         for row in suggestions:
             self._number = row["number"] + 1
@@ -126,7 +126,7 @@ class Driver:
         for identifier, network in finished:
             work = self._open.get(identifier)
             made = work.suggestion if work else suggestion_of(self.database.suggestion_for(self.study_id, identifier))
-            self._teacher.ended(made, network)
+            self._feedback.ended(made, network)
 
     # Suggesting ----------------------------------------------------------------------------------------------------
 
@@ -135,7 +135,7 @@ class Driver:
         with self._step():
             work = self._suggest()
         if isinstance(work, Work):
-            flops, epochs = self.ledger.networks[work.digest].costs["flops"], self.study.recipe.epochs
+            flops, epochs = self.results.networks[work.digest].costs["flops"], self.study.recipe.epochs
             work.seconds = training_seconds(self.study.timeout, flops, self._images, epochs)
             work.unit = {**work.unit, "data_checksum": self._data_checksum}
             self._open[work.evaluation_id] = work
@@ -159,7 +159,7 @@ class Driver:
     def _next(self) -> NextStep:
         seconds, under_way = self._clock() - self._started, bool(self._open)
         state = SearchState(seconds, under_way, tuple(self._baselines), self._idle, self._all_tried)
-        return self._policy.next(self.ledger, state, partial(to_confirm, self.ledger))
+        return self._policy.next(self.results, state, partial(to_confirm, self.results))
 
     def _take(self, step: Baseline | Confirm | Explore) -> Work | None:
         """The training that a step begins; None where it begins none."""
@@ -185,9 +185,9 @@ class Driver:
         return self._others.orphan(self._open) if self.database.shared else None
 
     def _draw_untried(self) -> Work | None:
-        drawn = self._untried.draw(self.ledger.networks, self.study.seed * 1_000_003 + self._number)
+        drawn = self._untried.draw(self.results.networks, self.study.seed * 1_000_003 + self._number)
         if drawn is None:
-            self._all_tried = self._untried.all_of(len(self.ledger.networks))
+            self._all_tried = self._untried.all_of(len(self.results.networks))
             return None
         return self._consider(Suggestion(self._number, "uniform", drawn.genotype), drawn)
 
@@ -198,7 +198,7 @@ class Driver:
             drawn = candidate(self.study, genotype)
         except ArchitectureError as error:
             self._record(suggestion, Outcome.REJECTED, None, reason=str(error))
-            self._teacher.nothing(suggestion)
+            self._feedback.nothing(suggestion)
             return None
         return self._consider(suggestion, drawn)
 
@@ -208,15 +208,15 @@ class Driver:
         """The training to start; None: rejected, attached or reused."""
         if not admitted(self.study, drawn.costs):
             self._record(suggestion, Outcome.REJECTED, drawn.digest, costs=drawn.costs)
-            self._teacher.rejected(suggestion, drawn.costs)
+            self._feedback.rejected(suggestion, drawn.costs)
             return None
-        known = self.ledger.networks.get(drawn.digest)
+        known = self.results.networks.get(drawn.digest)
         if known is None:
             return self._start(suggestion, drawn.row(), 0)
         first = known.evaluations[0]
         outcome = Outcome.ATTACHED if first.under_way else Outcome.REUSED
         self._record(suggestion, outcome, drawn.digest, evaluation_id=first.id)
-        self._teacher.nothing(suggestion)
+        self._feedback.nothing(suggestion)
         return None
 
     def _start(self, suggestion: Suggestion, architecture: Row, repeat: int) -> Work | None:
@@ -226,15 +226,15 @@ class Driver:
         """
         evaluation = self._evaluation(architecture["digest"], repeat)
         reused = evaluation["state"] != State.IN_FLIGHT
-        network = self.ledger.add(architecture, evaluation, suggestion.source, suggestion.genotype)
-        front = self.ledger.snapshot() if reused else None
+        network = self.results.add(architecture, evaluation, suggestion.source, suggestion.genotype)
+        front = self.results.snapshot() if reused else None
         parts = {"architecture": architecture, "evaluation": evaluation, "front": front}
         identifier = self._record(suggestion, Outcome.REUSED if reused else Outcome.TRAINING, network.digest, parts)
         assert identifier is not None
-        self.ledger.recorded(network.digest, identifier)
+        self.results.recorded(network.digest, identifier)
         if not reused:
             return Work(identifier, network.digest, 1, unit_of(self.study, network, repeat), suggestion)
-        self._teacher.ended(suggestion, network)
+        self._feedback.ended(suggestion, network)
         return None
 
     def _evaluation(self, digest: str, repeat: int) -> Row:
@@ -261,7 +261,7 @@ class Driver:
         about = {"outcome": outcome, "digest": digest, "evaluation_id": evaluation_id, "note": note or None}
         row = {"study_id": self.study_id, **suggestion.columns(), **about}
         identifier = self.database.record_suggestion(row, **(parts or {}))
-        self._teacher.known.add(identifier)
+        self._feedback.known.add(identifier)
         self._number += 1
         self._idle = since_last_training([row], self._idle)
         self.outcomes[outcome] += 1
@@ -298,9 +298,9 @@ class Driver:
             failure["quarantined"] = f"{failure['kind']} {MAX_ATTEMPTS} times: this network is not trained again"
         self._bad_data.note(work.digest, failure)
         changes = final_columns(result, State.TRAINED)
-        network = self.ledger.finish(work.digest, work.evaluation_id, changes)
-        self.database.finish(work.evaluation_id, changes, self.ledger.snapshot())
-        self._teacher.ended(work.suggestion, network)
+        network = self.results.finish(work.digest, work.evaluation_id, changes)
+        self.database.finish(work.evaluation_id, changes, self.results.snapshot())
+        self._feedback.ended(work.suggestion, network)
         return None
 
     def _is_others(self, work: Work, crashed: bool, result: Mapping[str, Any]) -> bool:

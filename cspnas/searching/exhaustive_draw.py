@@ -10,7 +10,8 @@ from cspnas.space.search_space import Genotype
 from cspnas.study.candidates import Candidate, admitted_candidate, admitted_sample, candidate, walked
 from cspnas.study.settings import Study
 
-LISTED = 20_000  # a space of at most so many genotypes is listed; of a larger one so many are drawn, then it is walked
+# A space of at most so many genotypes is listed; of a larger one so many are drawn, then it is walked.
+LISTED_GENOTYPES = 20_000
 
 
 class UntriedCandidates:
@@ -24,7 +25,7 @@ class UntriedCandidates:
 
     @property
     def _is_listed(self) -> bool:
-        return self._study.space.size <= LISTED
+        return self._study.space.size <= LISTED_GENOTYPES
 
     def all_of(self, known: int) -> str:
         """How a study of so many networks is told that nothing is left; of a large space some may not have been found."""
@@ -48,7 +49,7 @@ class UntriedCandidates:
 
     def _sampled(self, known: Container[str], random: Random) -> Candidate | None:
         if self._walk is None:
-            draws = (self._admitted(self._study.space.sample(random)) for _ in range(LISTED))
+            draws = (self._admitted(self._study.space.sample(random)) for _ in range(LISTED_GENOTYPES))
             found = next((found for found in draws if found is not None and found.digest not in known), None)
             if found is not None:
                 return found

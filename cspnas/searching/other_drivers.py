@@ -19,24 +19,24 @@ from cspnas.study.settings import Study
 
 
 class OtherDrivers:
-    """Brings a ledger up to date with what other drivers wrote, and finds what dead or hung ones left under way."""
+    """Brings a results up to date with what other drivers wrote, and finds what dead or hung ones left under way."""
 
-    def __init__(self, study: Study, database: Database, ledger: StudyResults, driver_id: int) -> None:
-        self._study, self._database, self._ledger, self._driver_id = study, database, ledger, driver_id
+    def __init__(self, study: Study, database: Database, results: StudyResults, driver_id: int) -> None:
+        self._study, self._database, self._results, self._driver_id = study, database, results, driver_id
         self._last = 0  # the newest evaluation's id
         self._flying: dict[int, Row] = {}  # what the tables say is under way, by id
 
     def load(self) -> None:
-        """The ledger was read anew just now."""
-        ids = (one.id for network in self._ledger.networks.values() for one in network.evaluations)
+        """The results was read anew just now."""
+        ids = (one.id for network in self._results.networks.values() for one in network.evaluations)
         self._last = max(ids, default=0)
-        self._flying = {row["id"]: row for row in self._database.in_flight(self._ledger.study_id)}
+        self._flying = {row["id"]: row for row in self._database.in_flight(self._results.study_id)}
 
     def hear(self, since: int, open_: Collection[int]) -> tuple[list[Row], list[tuple[int, NetworkRecord]]]:
         """Others' suggestions from number `since` on, and trainings known before, by id, that others have ended: theirs, and
         of our own (`open_`) those that they took over.
         """
-        study_id = self._ledger.study_id
+        study_id = self._results.study_id
         suggestions = self._database.suggestions(study_id, since=since)
         first = {row["evaluation_id"]: row for row in reversed(suggestions)}
         for row in self._database.evaluations(study_id, after=self._last):
@@ -45,23 +45,23 @@ class OtherDrivers:
         before = self._flying
         self._flying = {row["id"]: row for row in self._database.in_flight(study_id)}
         gone = [
-            identifier for identifier in {*before, *open_, *self._ledger.bad_data} if identifier not in self._flying
+            identifier for identifier in {*before, *open_, *self._results.bad_data} if identifier not in self._flying
         ]
         ended = self._database.evaluations(study_id, among=gone) if gone else []
         return suggestions, [(row["id"], network) for row in ended if (network := self._finish(row)) is not None]
 
     def _add(self, row: Row, first: dict[int, Row]) -> None:
         digest = row["digest"]
-        known = self._ledger.networks.get(digest)
+        known = self._results.networks.get(digest)
         if known is not None and any(one.id == row["id"] for one in known.evaluations):
             return  # our own
         architecture = {"digest": digest, "document": row.pop("document"), "costs": row.pop("costs")}
         made = first[row["id"]]
-        self._ledger.add(architecture, row, made["source"], made["genotype"])
+        self._results.add(architecture, row, made["source"], made["genotype"])
 
     def _finish(self, row: Row) -> NetworkRecord | None:
         """The network of a training that somebody else has ended."""
-        network = self._ledger.networks[row["digest"]]
+        network = self._results.networks[row["digest"]]
         known = next(one for one in network.evaluations if one.id == row["id"])
         mended = known.failure_kind == FailureKind.BAD_DATA and row["failure_kind"] != FailureKind.BAD_DATA
         if not known.under_way and not mended:
@@ -70,7 +70,7 @@ class OtherDrivers:
             key: row[key]
             for key in ("state", "accuracy", "failure_kind", "finished", "driver_id", "attempt", "micro_batch")
         }
-        return self._ledger.finish(row["digest"], row["id"], {**changes, "result": row})
+        return self._results.finish(row["digest"], row["id"], {**changes, "result": row})
 
     def owner(self, evaluation_id: int) -> int | None:
         """The driver that an evaluation is under way for; None where it has ended."""
@@ -87,9 +87,9 @@ class OtherDrivers:
         return None if row is None else self._again(row)
 
     def _again(self, row: dict[str, Any]) -> Work:
-        made = self._database.suggestion_for(self._ledger.study_id, row["id"])
+        made = self._database.suggestion_for(self._results.study_id, row["id"])
         row["driver_id"] = self._driver_id
-        network = self._ledger.networks[row["digest"]]
+        network = self._results.networks[row["digest"]]
         known = next(one for one in network.evaluations if one.id == row["id"])
         tried = replace(known, attempt=row["attempt"], micro_batch=row["micro_batch"])
         return work_again(self._study, network, tried, made)

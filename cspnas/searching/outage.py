@@ -15,7 +15,7 @@ from cspnas.storage.engine import UnreachableError
 from cspnas.storage.result_spool import Spool
 from cspnas.study.failures import validated_result
 
-PATIENCE = 600.0  # seconds without the server, and without a training that goes on, after which a search ends
+SERVER_PATIENCE = 600.0  # seconds without the server, and without a training that goes on, after which a search ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class OutageTolerantSource:
         if self._away is None:
             self._away = now
             self._say(f"the database is away, trainings go on, results are kept in {folder} until it is back")
-        if now - self._away > PATIENCE and self._under_way() == len(self._waiting):
+        if now - self._away > SERVER_PATIENCE and self._under_way() == len(self._waiting):
             raise StorageError(f"{error}{kept}; the same command continues the search") from None
 
     def _back(self, recorded: int) -> None:

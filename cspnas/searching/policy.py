@@ -10,7 +10,8 @@ from cspnas.runners.protocol import Done, Wait
 from cspnas.study.candidates import Candidate
 from cspnas.study.results import NetworkRecord
 
-PATIENCE = 50  # suggestions in a row without a training, then candidates are drawn evenly among the untried ones
+# Suggestions in a row without a training, then candidates are drawn evenly among the untried ones.
+MAX_REPEATED_SUGGESTIONS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class SearchPolicy:
         if self._late(results, state) and (step := self._confirm(results, to_confirm)):
             return step
         if state.all_tried is None:
-            return Explore(evenly=state.idle >= PATIENCE)
+            return Explore(evenly=state.idle >= MAX_REPEATED_SUGGESTIONS)
         return self._confirm(results, to_confirm) or self._end(results, state.all_tried)
 
     def _end(self, results: Counts, reason: str) -> Wait | Done:

@@ -17,7 +17,7 @@ from cspnas.study.states import Outcome
 from cspnas.study.suggestion import CONFIRM, Suggestion
 
 
-def cut_short(study: Study, ledger: StudyResults, rows: list[Row]) -> list[Work]:
+def cut_short(study: Study, results: StudyResults, rows: list[Row]) -> list[Work]:
     """Trainings that no driver runs any more; whoever holds the lock takes them over, as the attempts they were.
 
     `rows`: all suggestions, oldest first, here and below.
@@ -25,7 +25,7 @@ def cut_short(study: Study, ledger: StudyResults, rows: list[Row]) -> list[Work]
     first = {row["evaluation_id"]: row for row in reversed(rows)}
     return [
         work_again(study, network, evaluation, first[evaluation.id])
-        for network in ledger.networks.values()
+        for network in results.networks.values()
         for evaluation in network.evaluations
         if evaluation.under_way
     ]

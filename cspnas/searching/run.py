@@ -116,7 +116,7 @@ def _drive(
         driver = Driver(study, database, row, sampler, driver_id, reuse=take_over)
     if left:
         _say(f"{left} results that an earlier search kept in {spool.folder} are recorded")
-    projection = Projection(database, row["name"], study.space, driver.ledger)
+    projection = Projection(database, row["name"], study.space, driver.results)
     projection.update()
     show = on_open(Session(study, database, driver, runner.devices))
 

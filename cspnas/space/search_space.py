@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 from cspnas.errors import ArchitectureError
 from cspnas.io.bounds import Depth, Positive, Ratio, Width
-from cspnas.network.architecture import Architecture, Fusion, NormOrder, Split, Stage, Stem, Taps
+from cspnas.network.architecture import Architecture, Fusion, NormOrder, SplitKind, Stage, Stem, Taps
 from cspnas.network.families import Family, family_of
 from cspnas.space.stage_resolution import bottleneck_of, resolve_stage, split
 
@@ -47,7 +47,7 @@ class StageChoices:
         tuple[Positive, ...], "output channels over channels before the transition; 0.5 where not said"
     ] = ()
     split: Annotated[
-        tuple[Split, ...],
+        tuple[SplitKind, ...],
         "how the parts are made: slice of the input, project (two 1x1), expand (one 1x1, cut in two); "
         "slice where not said, project in families of residual blocks",
     ] = ("slice",)

@@ -7,7 +7,7 @@ from math import floor
 from typing import Any
 
 from cspnas.errors import ArchitectureError
-from cspnas.network.architecture import Architecture, Csp, Downsample, Fusion, Split, Stage, Taps
+from cspnas.network.architecture import Architecture, Csp, Downsample, Fusion, SplitKind, Stage, Taps
 from cspnas.network.families import Family
 
 
@@ -66,7 +66,7 @@ def dense_stage(
     pool: bool,
     split_ratio: float | None = None,
     fusion: Fusion | None = None,
-    split_by: Split = "slice",
+    split_by: SplitKind = "slice",
     pool_first: bool = False,
 ) -> Stage:
     """The dense stage that these genes give on an input of `channels`; `split_ratio` None is the plain stage.
@@ -99,7 +99,7 @@ def residual_stage(
     stride: int = 1,
     split_ratio: float | None = None,
     fusion: Fusion | None = None,
-    split_by: Split = "project",
+    split_by: SplitKind = "project",
     taps: Taps = "last",
 ) -> Stage:
     """The residual stage that these genes give on `channels`: a strided convolution to `width` (where `stride` is not 1

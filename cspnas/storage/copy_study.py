@@ -37,7 +37,7 @@ _TABLES: tuple[tuple[sa.Table, dict[str, sa.Table]], ...] = (
     (fronts_table, {"study_id": studies_table, "evaluation_id": evaluations_table}),
     (late_table, {"evaluation_id": evaluations_table, "driver_id": drivers_table}),
 )
-CHUNK = 500  # rows an insert
+ROWS_PER_CHUNK = 500  # rows an insert
 
 
 def copy_study(source: StudyLocation, target: StudyLocation, step: Step = silent) -> tuple[str, int]:
@@ -132,10 +132,10 @@ def _write(place: StudyLocation, study: Row, contents: Contents, numbers: dict[s
             _check_free(database, place)
             with database.transaction() as connection:
                 _insert_all(connection, {**study, "name": place.name}, contents)
-        ledger = open_study(database, place.name).ledger
+        results = open_study(database, place.name).results
         with undamaged(database.shown_url):
             space = space_of(study["identity"])
-        Projection(database, str(place.name), space, ledger, numbers).update()
+        Projection(database, str(place.name), space, results, numbers).update()
     finally:
         database.close()
 
@@ -168,8 +168,8 @@ def _greatest(connection: sa.Connection, table: sa.Table) -> int:
 
 
 def _insert(connection: sa.Connection, table: sa.Table, rows: list[Row]) -> None:
-    for start in range(0, len(rows), CHUNK):
-        connection.execute(table.insert(), rows[start : start + CHUNK])
+    for start in range(0, len(rows), ROWS_PER_CHUNK):
+        connection.execute(table.insert(), rows[start : start + ROWS_PER_CHUNK])
 
 
 def _go_on_after(connection: sa.Connection, table: sa.Table) -> None:

@@ -88,7 +88,8 @@ class Database(Transactions):
         with self.transaction() as connection:
             held = postgresql.held(connection, postgresql.DRIVER)
             hung = table.c.id.in_(held) & (table.c.beat < clock - self.hung_seconds)
-            cut_off = (table.c.beat < postgresql.STARTED) & (clock < postgresql.STARTED + 2 + 3 * self.beat_seconds)
+            started = postgresql.SERVER_STARTED
+            cut_off = (table.c.beat < started) & (clock < started + 2 + 3 * self.beat_seconds)
             drivers = connection.execute(sa.select(table.c.id, hung.label("hung")).where(hung | cut_off)).all()
         return (held | {row.id for row in drivers}) - {row.id for row in drivers if row.hung}
 

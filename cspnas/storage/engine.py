@@ -22,7 +22,7 @@ class UnreachableError(StorageError):
     """The database cannot be used now, and may be later: a server that is away, a full disk."""
 
 
-def shown(url: str) -> str:
+def shown_url_of(url: str) -> str:
     """A URL as people may see it."""
     return redact(url)
 
@@ -37,7 +37,7 @@ def engine_options(url: str, mode: Callable[[], str] = lambda: "rw") -> dict[str
     """What every engine on the database needs: SQLite opens exactly the file that was named, in `mode` of that moment."""
     path = sqlite_path(url)
     if path is None:
-        return postgresql.engine_options(url_object(url))
+        return postgresql.connect_options(url_object(url))
     return {"creator": lambda: connect(path, mode())}
 
 
@@ -53,13 +53,13 @@ def translated(url: str) -> Iterator[None]:
         yield
     except IntegrityError as error:
         raise StorageError(
-            f"{shown(url)}: another program writes to this study ({redact(reason_of(error))}); stop one of the two and "
-            "type the command again"
+            f"{shown_url_of(url)}: another program writes to this study ({redact(reason_of(error))}); stop one of the two "
+            "and type the command again"
         ) from error
     except (DBAPIError, json.JSONDecodeError, UnicodeDecodeError) as error:
         reason = redact(reason_of(error))
         kind = UnreachableError if _passing(error, sqlite_path(url) is not None) else StorageError
-        raise kind(f"{shown(url)}: the study database cannot be used ({reason}); {advice_on(reason)}") from None
+        raise kind(f"{shown_url_of(url)}: the study database cannot be used ({reason}); {advice_on(reason)}") from None
 
 
 def _passing(error: Exception, sqlite: bool) -> bool:
@@ -71,13 +71,13 @@ def _passing(error: Exception, sqlite: bool) -> bool:
 
 
 @contextmanager
-def undamaged(shown: str) -> Iterator[None]:
-    """Around reading a study in `shown`: a key that is missing, or a value of another type, becomes a StorageError."""
+def undamaged(shown_url_of: str) -> Iterator[None]:
+    """Around reading a study in `shown_url_of`: a key that is missing, or a value of another type, becomes a StorageError."""
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise StorageError(
-            f"{redact(shown)}: the study is damaged ({type(error).__name__}: {reason_of(error)}); "
+            f"{redact(shown_url_of)}: the study is damaged ({type(error).__name__}: {reason_of(error)}); "
             "restore the file from a backup"
         ) from error
 
@@ -99,6 +99,6 @@ def check_name_free(url: str, name: str) -> None:
         raise InputError(
             f"a study {name!r} of Optuna's that cspnas did not make",
             expected="a name that is free",
-            where=shown(url),
+            where=shown_url_of(url),
             hint="choose another --study or another --storage",
         )

@@ -9,13 +9,13 @@ from typing import Any
 from cspnas.storage.database import Database
 
 Curves = dict[str, dict[int, float]]  # digest -> epoch, counted from 1 -> accuracy, a fraction
-LISTED = 500  # networks that one query names; for more it reads all of the study
+NETWORKS_PER_QUERY = 500  # networks that one query names; for more it reads all of the study
 
 
 def learning_curves(database: Database, study_id: int, digests: list[str]) -> Curves:
     """Of the networks that have one: what another program put in the place of a curve is none."""
     found: dict[str, list[list[float]]] = defaultdict(list)
-    for row in database.curves(study_id, digests if len(digests) <= LISTED else None):
+    for row in database.curves(study_id, digests if len(digests) <= NETWORKS_PER_QUERY else None):
         found[row["digest"]].append(_accuracies(row["curve"]))
     return {digest: _mean(curves) for digest, curves in found.items() if all(curves)}
 

@@ -11,12 +11,12 @@ from cspnas.study.results import StudyResults, StudyRows
 
 
 def study_rows(database: Database, study_id: int) -> StudyRows:
-    """All that a ledger is made of."""
+    """All that a results is made of."""
     evaluations, first = database.evaluations(study_id), database.first_suggestions(study_id)
     return StudyRows(evaluations, first, database.last_front(study_id), database.shown_url)
 
 
 def load_results(database: Database, row: Mapping[str, Any]) -> StudyResults:
-    """The ledger of a study's `row`. Raises StorageError for figures that no search can have written."""
+    """The results of a study's `row`. Raises StorageError for figures that no search can have written."""
     reference = HypervolumeReference.from_json(row["facts"]["reference"])
     return StudyResults(reference, study_rows(database, row["id"]), row["id"])

@@ -9,9 +9,9 @@ from pathlib import Path
 from cspnas.errors import InputError
 from cspnas.io.did_you_mean import nearest
 from cspnas.io.redaction import redact
+from cspnas.storage.sqlite import SQLITE
 
-FOLDER = Path("studies")
-SQLITE = "sqlite:///"
+STUDIES_FOLDER = Path("studies")
 POSTGRESQL = "postgresql+psycopg://"
 URL = "sqlite:///PATH, the path as it stands"
 URLS = "sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE"
@@ -39,7 +39,7 @@ class StudyLocation:
     @property
     def folder(self) -> Path:
         """Where what belongs to the study lies beside its database: runners' logs, the spool."""
-        return (self.file.parent if self.sqlite else FOLDER) / str(self.name)
+        return (self.file.parent if self.sqlite else STUDIES_FOLDER) / str(self.name)
 
     @property
     def shown(self) -> str:
@@ -51,7 +51,7 @@ class StudyLocation:
         """What a user types for it; a password is to be typed again."""
         if not self.sqlite:
             return f"{redact(self.url)}#{self.name}"
-        own = self.name is not None and self.file == FOLDER / f"{self.name}.db"
+        own = self.name is not None and self.file == STUDIES_FOLDER / f"{self.name}.db"
         return str(self.name) if own else f"{self.file}#{self.name}"
 
 
@@ -83,7 +83,7 @@ def new_study_name(study: str | None, space_name: str) -> str:
 def new_place(name: str, storage: str | None) -> StudyLocation:
     """Where a search keeps the study `name`: `studies/NAME.db`, or the database of a storage URL or file."""
     if storage is None:
-        return StudyLocation(f"{SQLITE}{FOLDER / name}.db", name)
+        return StudyLocation(f"{SQLITE}{STUDIES_FOLDER / name}.db", name)
     if (url := _postgresql(storage, "--storage")) is not None:
         return StudyLocation(url, name)
     if "://" in storage:
@@ -124,9 +124,9 @@ def existing_place(text: str, where: str = "STUDY") -> StudyLocation:
     elif text.endswith(".db") or "/" in text or "#" in text:
         place = _split(text)
     else:
-        place = StudyLocation(f"{SQLITE}{FOLDER / check_study_name(text, where)}.db", text)
+        place = StudyLocation(f"{SQLITE}{STUDIES_FOLDER / check_study_name(text, where)}.db", text)
     if not _is_file(place.file):
-        names = [path.stem for path in sorted(FOLDER.glob("*.db")) if _is_file(path)]
+        names = [path.stem for path in sorted(STUDIES_FOLDER.glob("*.db")) if _is_file(path)]
         listed = f"one of {', '.join(names)}" if names else "a study made by cspnas search"
         raise InputError(
             f"no study {_short(text)} ({_short(str(place.file))[1:-1]} {_missing(place.file)})",
@@ -148,7 +148,7 @@ def copy_place(text: str, where: str = "DST") -> StudyLocation:
         return _server_place(text, where)
     path = _path_of(text, where, f"{SQLITE}PATH#NAME") if "://" in text else text
     if "://" not in text and not (text.endswith(".db") or "/" in text or "#" in text):
-        return StudyLocation(f"{SQLITE}{FOLDER / new_study_name(text, text)}.db", text)
+        return StudyLocation(f"{SQLITE}{STUDIES_FOLDER / new_study_name(text, text)}.db", text)
     place = _split(path)
     return StudyLocation(place.url, place.name if place.name is None else check_study_name(place.name, where))
 

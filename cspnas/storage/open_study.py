@@ -19,7 +19,7 @@ class OpenStudy:
 
     name: str
     row: dict[str, Any]
-    ledger: StudyResults
+    results: StudyResults
     database: Database
 
 
@@ -28,6 +28,6 @@ def open_study(database: Database, name: str | None, step: Step = silent) -> Ope
     row = database.chosen(name)
     step(f"reading study {row['name']}")
     with undamaged(database.shown_url):
-        ledger = load_results(database, row)
-        ledger.trials = trial_numbers(database, row["name"])
-    return OpenStudy(row["name"], row, ledger, database)
+        results = load_results(database, row)
+        results.trials = trial_numbers(database, row["name"])
+    return OpenStudy(row["name"], row, results, database)

@@ -56,7 +56,7 @@ class Shown(NamedTuple):
 
 
 class Projection:
-    """The Optuna study of one of our studies, in the same database; `ledger.trials` has the numbers from here on.
+    """The Optuna study of one of our studies, in the same database; `results.trials` has the numbers from here on.
 
     `numbers`: digest to the number that a network's trial is to have (a copy's trials have those of the original).
     """
@@ -66,19 +66,19 @@ class Projection:
         database: Database,
         name: str,
         space: SearchSpace,
-        ledger: StudyResults,
+        results: StudyResults,
         numbers: Mapping[str, int] | None = None,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._database, self._ledger, self._space = database, ledger, space
-        self._objectives, self._numbers = ledger.reference.objectives, numbers or {}
+        self._database, self._results, self._space = database, results, space
+        self._objectives, self._numbers = results.reference.objectives, numbers or {}
         self._distributions = {gene.name: distribution_of(gene) for gene in space.genes()}
         self._name = name
         with self._one_line():
             self._open()
             ids = {digest: shown.trial_id for digest, shown in self._trials.items()}
             with self._turn():
-                bring_up_to_date(database, ledger.study_id, self._optuna_id, self._distributions, ids)
+                bring_up_to_date(database, results.study_id, self._optuna_id, self._distributions, ids)
 
     def _open(self) -> None:
         self._trials: dict[str, Shown] = {}
@@ -112,7 +112,7 @@ class Projection:
         return int(study._study_id)
 
     def _turn(self) -> AbstractContextManager[bool]:
-        return self._database.step(STEP_ON_OPTUNA - self._ledger.study_id)
+        return self._database.step(STEP_ON_OPTUNA - self._results.study_id)
 
     def _read(self, only: sa.ColumnElement[bool] | None = None) -> None:
         """Take note of all trials or of some; by one query, for `get_trials` reads every row there is. Of two trials with
@@ -134,7 +134,7 @@ class Projection:
         for row in rows:
             digest_text = json.loads(row["digest"])
             self._trials[digest_text] = Shown(row["trial_id"], json.loads(row["trainings"]))
-            self._ledger.trials[digest_text] = row["number"]
+            self._results.trials[digest_text] = row["number"]
 
     def update(self) -> None:
         """Bring the trials of all networks with new results up to date; what is there already is left alone.
@@ -158,23 +158,23 @@ class Projection:
             ) from None
 
     def _update(self) -> None:
-        if self._ledger.changed:
+        if self._results.changed:
             self._follow_study()
-            changed = list(dict.fromkeys(self._ledger.changed))
+            changed = list(dict.fromkeys(self._results.changed))
             with self._turn() as shared:
                 if shared:  # other drivers project as well
                     self._read(self._news(changed))
                 self._write(changed)
-        self._ledger.changed = []
+        self._results.changed = []
 
     def _follow_study(self) -> None:
         """Make the trials anew, with their numbers, where somebody deleted or renamed Optuna's study meanwhile."""
         named = sa.select(STUDIES.c.study_name).where(STUDIES.c.study_id == self._optuna_id)
         if [row["study_name"] for row in self._database.rows(named)] != [self._name]:
-            self._numbers = dict(self._ledger.trials)
+            self._numbers = dict(self._results.trials)
             self._open()
-            ended = [network.digest for network in self._ledger.networks.values() if _ended(network)]
-            self._ledger.changed = [*ended, *self._ledger.changed]
+            ended = [network.digest for network in self._results.networks.values() if _ended(network)]
+            self._results.changed = [*ended, *self._results.changed]
 
     def _news(self, changed: list[str]) -> sa.ColumnElement[bool]:
         """Trials that others may have made or rewritten since, by their ids: these grow, and have an index."""
@@ -183,13 +183,15 @@ class Projection:
         return sa.or_(TRIALS.c.trial_id > newest, TRIALS.c.trial_id.in_(known))
 
     def _write(self, changed: list[str]) -> None:
-        ended = {digest: _ended(self._ledger.networks[digest]) for digest in changed}
+        ended = {digest: _ended(self._results.networks[digest]) for digest in changed}
         new = [digest for digest in changed if digest not in self._trials]
         more = [d for d in changed if d in self._trials and self._trials[d].trainings < ended[d]]
         if not (new or more):
             return
-        curves = learning_curves(self._database, self._ledger.study_id, [*new, *more])
-        trials = {digest: self._trial(self._ledger.networks[digest], ended[digest], curves) for digest in (*new, *more)}
+        curves = learning_curves(self._database, self._results.study_id, [*new, *more])
+        trials = {
+            digest: self._trial(self._results.networks[digest], ended[digest], curves) for digest in (*new, *more)
+        }
         for digest in more:
             self._rewrite(digest, trials[digest])
         if new:
@@ -197,18 +199,18 @@ class Projection:
 
     def _order(self, digest: str) -> tuple[float, float, int]:
         """By the number it is to have, then as results came: a study that is projected anew has its numbers again."""
-        evaluations = self._ledger.networks[digest].evaluations
+        evaluations = self._results.networks[digest].evaluations
         first = min((one.finished or 0.0, one.id) for one in evaluations if not one.under_way)
         return (self._numbers.get(digest, inf), *first)
 
     def _trial(self, network: NetworkRecord, ended: int, curves: Curves) -> FrozenTrial:
-        genotype = self._ledger.genotypes.get(network.digest, {})
+        genotype = self._results.genotypes.get(network.digest, {})
         choices = {gene.name: gene.choices for gene in self._space.genes()}
         params = {k: v for k, v in genotype.items() if v in choices.get(k, ())}
         trained = bool(network.accuracies)
         trial = create_trial(
             state=TrialState.COMPLETE if trained else TrialState.FAIL,
-            values=[float(v) for v in self._ledger.points([network])[0]] if trained else None,
+            values=[float(v) for v in self._results.points([network])[0]] if trained else None,
             params=params,
             distributions={name: self._distributions[name] for name in params},
             user_attrs=_attributes(network, ended),
@@ -228,7 +230,7 @@ class Projection:
             numbers = numbers_by_id(connection, identifiers)
         for identifier, (digest, trial) in zip(identifiers, trials.items(), strict=True):
             self._trials[digest] = Shown(identifier, trial.user_attrs["trainings"])
-            self._ledger.trials[digest] = numbers[identifier]
+            self._results.trials[digest] = numbers[identifier]
 
     def _rewrite(self, digest: str, trial: FrozenTrial) -> None:
         """Values, curve and attributes of a trial that is there; what others attached to it stays."""

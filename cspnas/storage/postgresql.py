@@ -35,10 +35,10 @@ _HELD = sa.text(
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
 CLOCK = sa.literal_column("extract(epoch FROM clock_timestamp())", sa.Float)  # the server's clock, in seconds
-STARTED = sa.literal_column("extract(epoch FROM pg_postmaster_start_time())", sa.Float)
+SERVER_STARTED = sa.literal_column("extract(epoch FROM pg_postmaster_start_time())", sa.Float)
 
 
-def engine_options(url: sa.URL) -> dict[str, Any]:
+def connect_options(url: sa.URL) -> dict[str, Any]:
     """What every engine on a PostgreSQL URL needs; what the URL itself says comes first."""
     options = {name: value for name, value in _OPTIONS.items() if name not in url.query}
     return {"connect_args": options, "pool_pre_ping": True}

@@ -11,7 +11,7 @@ from typing import Any
 from cspnas.data.registry import checksum_of
 from cspnas.errors import InputError, StorageError
 from cspnas.storage.database import Database
-from cspnas.storage.engine import check_name_free, shown, undamaged
+from cspnas.storage.engine import check_name_free, shown_url_of, undamaged
 from cspnas.storage.locations import StudyLocation
 from cspnas.storage.locks import StudyLock
 from cspnas.storage.migrations import NoTablesError
@@ -30,7 +30,7 @@ def known_row(study: Study, place: StudyLocation) -> dict[str, Any] | None:
     if row is None:
         check_name_free(place.url, place.name)
     else:
-        with undamaged(shown(place.url)):
+        with undamaged(shown_url_of(place.url)):
             check_unchanged(study, row)
     return row
 

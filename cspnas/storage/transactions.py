@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from cspnas.errors import InputError, StorageError
 from cspnas.io.failpoints import hit
 from cspnas.storage import postgresql
-from cspnas.storage.engine import dialect_url, engine_options, shown, translated, url_object
+from cspnas.storage.engine import dialect_url, engine_options, shown_url_of, translated, url_object
 from cspnas.storage.migrations import check_schema, make_tables
 from cspnas.storage.sqlite import into_file, read_mode, read_settings, sqlite_files, sqlite_path, write_settings
 
@@ -37,7 +37,7 @@ class Transactions:
     def __init__(self, url: str, *, create: bool = False, read_only: bool = False) -> None:
         self.url = url
         self.path = sqlite_path(url)
-        self.shown_url = shown(url)
+        self.shown_url = shown_url_of(url)
         self._read_only = read_only
         self._mode = "rwc" if create else "rw"
         if read_only and self.path is not None:

@@ -10,7 +10,7 @@ from cspnas.errors import FailureKind
 from cspnas.objectives.objectives import measured_names, objective_of
 
 # These say something about a worker or a node first, and about the network only if they come back.
-AGAIN = (FailureKind.CRASHED, FailureKind.LOST)
+RETRIED_KINDS = (FailureKind.CRASHED, FailureKind.LOST)
 MAX_ATTEMPTS = 3  # of a network whose worker or node goes; after the last one it is quarantined
 MICRO = 4  # a batch that did not fit is computed in about this many parts
 LOG_CHARACTERS = 2000  # of a worker's log that a failure keeps
@@ -61,4 +61,4 @@ def micro_batch(batch_size: int) -> int:
 
 def quarantined(kind: str | None) -> bool:
     """Whether a recorded failure keeps a network from ever being trained again in its study."""
-    return kind in AGAIN
+    return kind in RETRIED_KINDS

@@ -18,9 +18,9 @@ from math import sqrt
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from cspnas.objectives.pareto import Array
+
 COVERAGE = 0.95  # of all stated intervals, so many hold what they estimate
 
 

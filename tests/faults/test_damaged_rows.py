@@ -57,15 +57,15 @@ class Study:
         self.run.go(finishes=3)
 
     @property
-    def ledger(self) -> StudyResults:
-        return open_study(self.run.database, None).ledger
+    def results(self) -> StudyResults:
+        return open_study(self.run.database, None).results
 
 
 @pytest.fixture
 def study(start: Start) -> Study:
     run = start(sampler="cost-aware", trials=40)
     driver, _, _ = run.go(finishes=TRAININGS)
-    return Study(run, driver.ledger.front()[0].digest)
+    return Study(run, driver.results.front()[0].digest)
 
 
 ACCURACY = "UPDATE cspnas_evaluations SET accuracy = :value WHERE digest = :digest"
@@ -87,7 +87,7 @@ def test_an_accuracy_that_is_no_fraction_is_one_line(study: Study, value: Any) -
 def test_accuracies_0_and_1_are_sound(study: Study) -> None:
     for value in (0.0, 1.0):
         study.edit(ACCURACY, value)
-        assert study.ledger.networks[study.digest].accuracy == value
+        assert study.results.networks[study.digest].accuracy == value
 
 
 @pytest.mark.parametrize("state", ["failed", "in_flight", "ended"])
@@ -101,7 +101,7 @@ COSTS = "UPDATE cspnas_architectures SET costs = :value WHERE digest = :digest"
 
 @pytest.mark.parametrize("value", ["many", None, [1], True, -1, 1e308, 10**400, float("nan"), float("inf")])
 def test_a_cost_that_is_no_number_is_one_line(study: Study, value: Any) -> None:
-    text = json.dumps({**study.ledger.networks[study.digest].costs, "params": value})
+    text = json.dumps({**study.results.networks[study.digest].costs, "params": value})
     if isinstance(value, float) and not np.isfinite(value) and study.run.database.shared:
         with pytest.raises(StorageError, match="cannot be used"):  # PostgreSQL does not hold it
             study.edit(COSTS, text)
@@ -112,7 +112,7 @@ def test_a_cost_that_is_no_number_is_one_line(study: Study, value: Any) -> None:
 
 @pytest.mark.parametrize("name", ["flops", "params", "training_memory"])
 def test_a_cost_that_is_missing_or_has_no_such_name_is_one_line(study: Study, name: str) -> None:
-    costs = dict(study.ledger.networks[study.digest].costs)
+    costs = dict(study.results.networks[study.digest].costs)
     study.edit(COSTS, json.dumps({**costs, "price": 1}))
     assert "found a cost 'price', expected flops, params" in study.line()
     del costs[name]
@@ -138,7 +138,7 @@ def test_a_study_from_before_evenness_was_a_cost_goes_on_as_if_it_had_it(start: 
 
 @pytest.mark.parametrize("text", ["{}", "[]", "null", '{"stem": 1, "stages": "x"}', "drop stages"])
 def test_a_document_that_is_none_of_an_architecture_is_one_line(study: Study, text: str) -> None:
-    document = json.loads(json.dumps(study.ledger.networks[study.digest].document))
+    document = json.loads(json.dumps(study.results.networks[study.digest].document))
     if text == "drop stages":
         del document["stages"]
         text = json.dumps(document)
@@ -170,10 +170,10 @@ def test_a_genotype_that_is_no_mapping_is_one_line(study: Study, text: str) -> N
     ],
 )
 def test_a_genotype_that_is_none_of_the_space_is_no_parent_of_mutations(study: Study, genotype: dict[str, Any]) -> None:
-    ledger = study.ledger
-    assert study.digest in {network.digest for network in ledger.front()}
-    ledger.genotypes[study.digest] = genotype
-    assert study.digest not in parents(ledger, study.run.study)
+    results = study.results
+    assert study.digest in {network.digest for network in results.front()}
+    results.genotypes[study.digest] = genotype
+    assert study.digest not in parents(results, study.run.study)
     text = json.dumps(genotype)
     if "NaN" not in text:
         study.edit(GENOTYPE, text)
@@ -185,13 +185,13 @@ def test_every_sound_genotype_of_the_front_is_a_parent_a_baseline_beyond_the_cho
     """The CSP baselines split where no gene of this space can."""
     run = start(SPACE.replace("[0.25, 0.5, 0.75]", "[0.25, 0.75]"), trials=40)
     run.go(finishes=20)
-    ledger = open_study(run.database, None).ledger
-    front = {network.digest for network in ledger.front()}
-    assert set(parents(ledger, run.study)) == front
+    results = open_study(run.database, None).results
+    front = {network.digest for network in results.front()}
+    assert set(parents(results, run.study)) == front
     baselines = [row["genotype"] for row in run.suggestions if row["source"] == "baseline:csp"]
     assert baselines and all(genotype["stage1.split_ratio"] == 0.5 for genotype in baselines)
-    ledger.genotypes.update(dict.fromkeys(front, baselines[0]))
-    assert set(parents(ledger, run.study)) == front
+    results.genotypes.update(dict.fromkeys(front, baselines[0]))
+    assert set(parents(results, run.study)) == front
 
 
 FITTED = {"theta": [-0.5, 1.0, -1.0], "rows": 8}

@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from cspnas.network.architecture import Architecture, Csp, Stage, Stem
-from cspnas.network.blocks import Units, dense_block
+from cspnas.network.blocks import ConvUnits, dense_block
 from cspnas.network.cost import cost_of, macs_by_operation
 from cspnas.network.graph import Graph, GraphBuilder
 from cspnas.network.wiring import wire
@@ -149,7 +149,7 @@ def test_traffic_is_what_hooks_see_go_in_and_out_of_convolutions_and_pools(seed:
 def block_of(channels: int, growth: int, bottleneck: int, depth: int, size: int) -> Graph:
     """A dense block alone, on an image of `channels`."""
     builder = GraphBuilder((channels, size, size))
-    dense_block(Units(builder, "relu"), "block", 0, Stage(depth, growth, bottleneck, out=1, pool=False))
+    dense_block(ConvUnits(builder, "relu"), "block", 0, Stage(depth, growth, bottleneck, out=1, pool=False))
     return builder.graph()
 
 

@@ -46,7 +46,7 @@ def test_a_connection_that_says_nothing_keeps_nobody_waiting(tmp_path: Path) -> 
     """As a browser's, which connects before it has something to ask."""
     study = small_study(tmp_path)
     database, driver = driven(f"sqlite:///{tmp_path / 'small.db'}", study, 3)
-    Projection(database, "small", study.space, driver.ledger).update()
+    Projection(database, "small", study.space, driver.results).update()
     server, address = _server(open_study(database, None), 0)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

@@ -28,7 +28,7 @@ def made(folder: Path, trainings: int = 10**9, **overrides: Any) -> str:
     study, path = small_study(folder, **overrides), folder / "small.db"
     database, row = open_small(f"sqlite:///{path}", study)
     driver = driver_of(study, database, row)
-    while driver.ledger.finished < trainings and isinstance(work := driver.suggest(), Work):
+    while driver.results.finished < trainings and isinstance(work := driver.suggest(), Work):
         result = result_of(work)
         if "accuracy" in result:
             result["latency"] = 1e-4 * (1 + int(work.digest[4:6], 16) / 100 + work.unit["seed"] % 7 / 50)

@@ -9,7 +9,7 @@ import pytest
 from driven import SPACE, Run, Start
 
 from cspnas.samplers import candidate_pool as pools
-from cspnas.samplers.candidate_pool import Batch, Pool
+from cspnas.samplers.candidate_pool import Pool, PoolBatch
 from cspnas.searching import exhaustive_draw as untried
 from cspnas.study.candidates import admitted, candidate
 
@@ -18,7 +18,7 @@ LARGE = SPACE.replace(
 )
 
 
-def keys(batch: Batch) -> list[tuple[Any, ...]]:
+def keys(batch: PoolBatch) -> list[tuple[Any, ...]]:
     return [tuple(one.genotype.items()) for one in batch.candidates]
 
 

@@ -15,7 +15,7 @@ from driven import SPACE, TINY, Run, Start, train
 from cspnas.documents.space_file import read_space
 from cspnas.errors import InputError
 from cspnas.runners.protocol import Work
-from cspnas.samplers.acquisition import LEAST_ROWS, telling
+from cspnas.samplers.acquisition import LEAST_ROWS, select_training_rows
 from cspnas.samplers.cost_aware import CostAwareSampler
 from cspnas.study.candidates import admitted
 
@@ -61,7 +61,7 @@ def test_a_restart_proposes_what_the_same_driver_would_have_proposed(start: Star
 def test_any_exact_objectives_with_accuracy_in_any_place(start: Start, objectives: list[str]) -> None:
     text = SPACE.replace("[accuracy, flops, peak_memory]", f"[{', '.join(objectives)}]")
     driver, reason, _ = start(text, sampler="cost-aware", trials=14).go()
-    assert reason == "all 14 trainings are done" and driver.ledger.hypervolume() > 0
+    assert reason == "all 14 trainings are done" and driver.results.hypervolume() > 0
 
 
 def test_a_second_measured_objective_is_refused_by_name(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_accuracies_that_are_no_numbers_or_missing_are_failures_that_say_nothing
     run.go(broken, finishes=15)
     driver, reason, _ = run.go(broken)
     assert reason == "all 24 trainings are done"
-    assert all(math.isfinite(accuracy) for one in driver.ledger.measured() for accuracy in one.accuracies)
+    assert all(math.isfinite(accuracy) for one in driver.results.measured() for accuracy in one.accuracies)
     assert [outcome for source, outcome in sources(run) if source == "cost-aware"].count("training") >= 20
 
 
@@ -117,7 +117,7 @@ def test_failed_networks_are_not_proposed_again_and_say_nothing_to_the_model(sta
 
     run = start(sampler="cost-aware", trials=24)
     driver, reason, _ = run.go(mixed)
-    assert reason == "all 24 trainings are done" and driver.ledger.failed == 8
+    assert reason == "all 24 trainings are done" and driver.results.failed == 8
     assert len(run.trained) == 24
 
 
@@ -156,7 +156,7 @@ def test_with_a_truth_that_is_smooth_it_beats_random_at_the_same_number_of_train
         volumes = []
         for sampler in ("cost-aware", "random"):
             run = start(sampler=sampler, trials=16, seed=seed, confirm_share=0.0)
-            volumes.append(run.go(smooth)[0].ledger.hypervolume())
+            volumes.append(run.go(smooth)[0].results.hypervolume())
         won.append(volumes[0] - volumes[1])
     assert np.mean(won) > 0
 
@@ -176,9 +176,9 @@ def test_a_long_study_is_modelled_by_its_front_and_an_even_part_of_the_rest() ->
     """What is kept is in the order of training, the whole front is, and up to half are fronts below it."""
     rng = np.random.default_rng(0)
     costs, best = rng.random((400, 2)), rng.random(400)
-    kept = telling(costs, best, 100)
+    kept = select_training_rows(costs, best, 100)
     assert len(kept) == 100 == len(set(kept)) and list(kept) == sorted(kept)
     beaten = [(costs <= costs[n]).all(1) & (best >= best[n]) & (np.arange(400) != n) for n in range(400)]
     assert {n for n in range(400) if not beaten[n].any()} <= set(kept)
     assert np.diff(kept).max() < 40  # no stretch of the study is left out
-    assert list(telling(costs, best, 400)) == list(range(400))
+    assert list(select_training_rows(costs, best, 400)) == list(range(400))

@@ -20,7 +20,7 @@ from cspnas.samplers.ehvi import (
     improvement_over,
     log_error_excess,
     normal_excess,
-    steps,
+    volume_steps,
 )
 
 Array = np.ndarray
@@ -34,7 +34,7 @@ def dominated(costs: Array, accuracies: Array, reference: float) -> float:
 
 def improvement(costs: Array, excess: Any, incumbents: Array, accuracies: Array, reference: float) -> Array:
     """Expected improvements over the incumbents."""
-    return expected_improvement(costs, excess, steps(incumbents, accuracies, reference))
+    return expected_improvement(costs, excess, volume_steps(incumbents, accuracies, reference))
 
 
 def front(rng: Any, count: int, dimensions: int) -> tuple[Array, Array]:

@@ -51,7 +51,7 @@ def test_two_networks_that_fail_of_bad_data_end_a_search_and_mended_they_cost_no
     driver, reason, handed = run.go()
     assert reason == "all 16 trainings are done"
     assert [(work.digest, work.unit["seed"]) for work in handed[: len(broken.failed)]] == broken.failed
-    assert driver.ledger.finished == len(run.trained) == 16 and driver.ledger.failed == 0
+    assert driver.results.finished == len(run.trained) == 16 and driver.results.failed == 0
     assert before <= _results(run)
     if workers == 1:
         assert _results(run) == _results(whole)
@@ -67,10 +67,10 @@ def test_one_network_that_failed_of_bad_data_ends_nothing(start: Start) -> None:
         return failing("bad data", lambda work: len(first) == 3)(work)
 
     driver, reason, _ = run.go(once)
-    assert reason == "all 16 trainings are done" and driver.ledger.failed == 1
+    assert reason == "all 16 trainings are done" and driver.results.failed == 1
     driver, _, handed = run.go()
     assert [work.digest for work in handed] == [first[2]]
-    assert driver.ledger.failed == 0 and driver.ledger.finished == 16
+    assert driver.results.failed == 0 and driver.results.finished == 16
 
 
 def test_what_is_under_way_may_end_before_the_search_does(start: Start) -> None:
@@ -95,23 +95,23 @@ def test_optunas_tables_show_how_a_mended_training_ended(start: Start) -> None:
     run = start()
     with pytest.raises(InputError):
         run.go(Broken(5))
-    shown = Projection(run.database, "small", run.study.space, run.driver().ledger)
-    driver = run.driver()  # this one's ledger has them under way
-    shown = Projection(run.database, "small", run.study.space, driver.ledger)
+    shown = Projection(run.database, "small", run.study.space, run.driver().results)
+    driver = run.driver()  # this one's results has them under way
+    shown = Projection(run.database, "small", run.study.space, driver.results)
     shown.update()
     work = driver.suggest()
     assert isinstance(work, Work)
     driver.finish(work, {"failure": {"kind": "bad data", "message": "still"}})
     shown.update()
     driver, _, _ = run.go()
-    Projection(run.database, "small", run.study.space, driver.ledger).update()
+    Projection(run.database, "small", run.study.space, driver.results).update()
     with run.database.transaction() as connection:
         states = connection.execute(sa.text("SELECT state FROM trials")).scalars().all()
     assert set(states) == {"COMPLETE"} and len(states) == len({row["digest"] for row in run.evaluations})
 
 
 def test_another_driver_hears_what_becomes_of_a_mended_training(start: Start) -> None:
-    """On a database that several share: the first one's ledger ends as one read from the tables, whatever it knew before.
+    """On a database that several share: the first one's results ends as one read from the tables, whatever it knew before.
 
     On a file of one driver there is nobody to hear it; a second driver there takes over the rows alone.
     """
@@ -120,12 +120,12 @@ def test_another_driver_hears_what_becomes_of_a_mended_training(start: Start) ->
     work = first.suggest()
     assert isinstance(work, Work)
     first.finish(work, {"failure": {"kind": "bad data", "message": "away"}})
-    assert first.ledger.failed == 1 and first.ledger.bad_data == {work.evaluation_id}
+    assert first.results.failed == 1 and first.results.bad_data == {work.evaluation_id}
     second, _, handed = run.go(finishes=3)  # begins with it
     assert handed[0].evaluation_id == work.evaluation_id
-    ledger = first.ledger if run.database.shared else run.driver().ledger
+    results = first.results if run.database.shared else run.driver().results
     if run.database.shared:
         first.suggest()
-    assert ledger.failed == second.ledger.failed == 0 and not ledger.bad_data
-    known = {(one.id, one.accuracy) for n in ledger.networks.values() for one in n.evaluations if one.accuracy}
+    assert results.failed == second.results.failed == 0 and not results.bad_data
+    known = {(one.id, one.accuracy) for n in results.networks.values() for one in n.evaluations if one.accuracy}
     assert known == {(row["id"], row["accuracy"]) for row in run.evaluations if row["accuracy"]} and len(known) == 3

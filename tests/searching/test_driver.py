@@ -40,7 +40,7 @@ def test_every_sampler_spends_exactly_the_budget(start: Start, sampler: str) -> 
     run = start(sampler=sampler, trials=12 if sampler == "gp" else 24)
     driver, reason, handed = run.go()
     assert reason == f"all {run.study.trials} trainings are done"
-    assert len(handed) == len(run.trained) == driver.ledger.finished == run.study.trials
+    assert len(handed) == len(run.trained) == driver.results.finished == run.study.trials
     assert {row["state"] for row in run.evaluations} == {"trained"}
     assert any(row["source"] == sampler and row["outcome"] == "training" for row in run.suggestions)
 
@@ -76,11 +76,11 @@ def test_a_quarter_of_the_trainings_confirms_with_new_seeds(start: Start, worker
     run = start(trials=24)
     driver, _, _ = run.go(workers=workers)
     again = [row for row in run.evaluations if row["repeat"] > 0]
-    assert len(again) == 6 == driver.ledger.confirmations
+    assert len(again) == 6 == driver.results.confirmations
     for row in run.evaluations:
         assert row["seed"] == training_seed(0, row["digest"], row["repeat"])
     assert len({row["seed"] for row in run.evaluations}) == 24
-    assert all(len(network.accuracies) == len(network.evaluations) for network in driver.ledger.networks.values())
+    assert all(len(network.accuracies) == len(network.evaluations) for network in driver.results.networks.values())
 
 
 def test_rejected_candidates_are_never_trained(start: Start) -> None:
@@ -121,10 +121,10 @@ def test_a_failure_of_the_network_is_recorded_once_and_never_on_the_front(start:
     run = start()
     driver, _, handed = run.go(failing(kind, lambda work: int(work.digest, 16) % 3 == 0))
     failed = [row for row in run.evaluations if row["state"] == "failed"]
-    assert failed and len(handed) == len(run.trained) == 16 == driver.ledger.finished
+    assert failed and len(handed) == len(run.trained) == 16 == driver.results.finished
     assert {(row["failure_kind"], row["accuracy"], row["attempt"]) for row in failed} == {(kind, None, 1)}
     bad = {row["digest"] for row in failed}
-    assert not bad & {network.digest for network in driver.ledger.front()}
+    assert not bad & {network.digest for network in driver.results.front()}
     assert not bad & {point[0] for row in run.database.fronts(run.row["id"]) for point in row["points"]}
 
 
@@ -226,7 +226,7 @@ def test_work_of_a_dead_driver_is_taken_over_as_the_same_attempt_with_the_same_s
         assert new.unit == old.unit
     rows = run.evaluations
     assert {(row["attempt"], row["driver_id"], row["state"]) for row in rows} == {(1, heir.driver_id, "in_flight")}
-    assert heir.ledger.trainings == 3
+    assert heir.results.trainings == 3
 
 
 def test_only_crashes_of_its_worker_are_attempts_of_a_network(start: Start) -> None:
@@ -302,7 +302,7 @@ def test_results_of_another_study_are_reused_and_count_as_no_training(start: Sta
     second = start(trials=12)
     driver, _, handed = second.go(reuse=reuse)
     states = Counter(row["state"] for row in second.evaluations)
-    assert states["trained"] == 12 == len(handed) == driver.ledger.finished
+    assert states["trained"] == 12 == len(handed) == driver.results.finished
     reused = {(row["digest"], row["seed"]) for row in second.evaluations if row["state"] == "reused"}
     assert reused <= set(results) and not reused & {(work.digest, work.unit["seed"]) for work in handed}
     assert {drawn.digest for _, drawn in baseline_curves(second.study)} <= {digest for digest, _ in reused}
@@ -317,8 +317,8 @@ def test_what_was_measured_beside_accuracy_is_reused_too_and_the_bulky_rest_is_n
     assert reused and handed
     for row in reused:
         assert row["latency"] == 0.25 and run.database.result(row["id"]) == found
-        assert driver.ledger.networks[row["digest"]].values("latency")[0] == 0.25
-    fields = {field.name for field in dataclasses.fields(driver.ledger.measured()[0].evaluations[0])}
+        assert driver.results.networks[row["digest"]].values("latency")[0] == 0.25
+    fields = {field.name for field in dataclasses.fields(driver.results.measured()[0].evaluations[0])}
     assert "result" not in fields, "bulky results stay in the database"
 
 
@@ -331,16 +331,16 @@ def test_a_study_whose_every_training_is_known_ends_without_one(start: Start) ->
         ("reused", False): 4,
         ("reused", True): 5,  # a quarter of 20
     }
-    assert driver.outcomes["training"] == driver.ledger.trainings == 0
+    assert driver.outcomes["training"] == driver.results.trainings == 0
 
 
 def test_reused_confirmations_fill_the_quota_and_leave_their_trainings_to_new_networks(start: Start) -> None:
     run = start(trials=12)
     again = lambda key: key["seed"] != training_seed(0, key["digest"], 0)
     driver, reason, handed = run.go(reuse=lambda key: {"accuracy": 0.5, "failure": None} if again(key) else None)
-    assert reason == "all 12 trainings are done" and len(handed) == 12 == driver.ledger.explored
+    assert reason == "all 12 trainings are done" and len(handed) == 12 == driver.results.explored
     assert [row["state"] for row in run.evaluations if row["repeat"] > 0] == ["reused"] * 3
-    assert driver.ledger.confirmations == 3
+    assert driver.results.confirmations == 3
 
 
 @pytest.mark.parametrize(("share", "trials", "quota"), [(0.29, 100, 29), (0.25, 10, 2), (0.1, 9, 0), (0.5, 13, 6)])
@@ -458,7 +458,7 @@ def test_snapshots_of_the_front_agree_with_the_front_recomputed_from_the_rows(st
         assert snapshot["hypervolume"] == pytest.approx(front.hypervolume(loss[kept]), abs=1e-12)
         stored = np.array([point[1:] for point in snapshot["points"]])
         assert snapshot["hypervolume"] == pytest.approx(front.hypervolume(front.losses(stored, reference)), abs=1e-12)
-    assert snapshots[-1]["hypervolume"] == driver.ledger.hypervolume()
+    assert snapshots[-1]["hypervolume"] == driver.results.hypervolume()
 
 
 def test_a_time_limit_ends_the_search_and_keeps_time_for_confirmations(start: Start) -> None:

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from cspnas.runners.protocol import Done, Wait
-from cspnas.searching.policy import PATIENCE, Baseline, Confirm, Explore, NextStep, SearchPolicy, SearchState
+from cspnas.searching.policy import (
+    MAX_REPEATED_SUGGESTIONS,
+    Baseline,
+    Confirm,
+    Explore,
+    NextStep,
+    SearchPolicy,
+    SearchState,
+)
 from cspnas.study.candidates import Candidate
 from cspnas.study.results import NetworkRecord
 
@@ -41,15 +49,15 @@ def step(results: Results, state: SearchState = BEGUN, policy: SearchPolicy = PO
 
 
 def test_baselines_come_first_in_their_order() -> None:
-    state = SearchState(baselines=(baseline(1), baseline(2)), idle=PATIENCE)
+    state = SearchState(baselines=(baseline(1), baseline(2)), idle=MAX_REPEATED_SUGGESTIONS)
     assert step(Results(), state) == Baseline(*baseline(1))
     assert step(LATE, replace(state, baselines=state.baselines[1:])) == Baseline(*baseline(2))
 
 
 def test_then_the_sampler_is_asked_and_after_fifty_idle_suggestions_no_more() -> None:
     assert step(HALF) == Explore(evenly=False)
-    assert step(HALF, SearchState(idle=PATIENCE - 1)) == Explore(evenly=False)
-    assert step(HALF, SearchState(idle=PATIENCE)) == Explore(evenly=True)
+    assert step(HALF, SearchState(idle=MAX_REPEATED_SUGGESTIONS - 1)) == Explore(evenly=False)
+    assert step(HALF, SearchState(idle=MAX_REPEATED_SUGGESTIONS)) == Explore(evenly=True)
 
 
 def test_the_last_quarter_of_the_trainings_confirms_the_front() -> None:

@@ -140,14 +140,14 @@ def test_a_value_that_is_no_json_is_found_among_sound_ones_and_sound_ones_are_re
 
 @pytest.mark.parametrize("damage", ["{broken", "7", ""])
 def test_a_document_is_read_as_it_was_written_and_a_damaged_one_is_one_line(damage: str, tmp_path: Path) -> None:
-    """The ledger reads a document when it is asked for. Oracle: the candidate that was suggested."""
+    """The results reads a document when it is asked for. Oracle: the candidate that was suggested."""
     study = small_study(tmp_path)
     database, row = open_small(f"sqlite:///{tmp_path / 'small.db'}", study)
     driver = driver_of(study, database, row)
     work = driver.suggest()
     assert isinstance(work, Work)
     driver.finish(work, result_of(work))
-    network = open_study(database, None).ledger.networks[work.digest]
+    network = open_study(database, None).results.networks[work.digest]
     assert network.document == work.unit["architecture"] and wire(network.architecture).digest() == work.digest
     with database.transaction() as connection:
         connection.execute(sa.text("UPDATE cspnas_architectures SET document = :text"), {"text": damage})
@@ -337,7 +337,7 @@ def test_a_network_is_projected_by_a_handful_of_statements_and_written_in_one_tr
     study = small_study(tmp_path)
     database, row = open_small(new_url(), study)
     driver = driver_of(study, database, row)
-    projection = Projection(database, "small", study.space, driver.ledger)
+    projection = Projection(database, "small", study.space, driver.results)
     counts: list[tuple[int, int]] = []
     seen = Counter[str]()
     sa.event.listen(sa.engine.Engine, "before_cursor_execute", count := lambda *_: seen.update(["statement"]))
@@ -362,7 +362,7 @@ def _projected(folder: Path, url: str) -> tuple[Database, Driver, optuna.Study]:
     study = small_study(folder)
     database, row = open_small(url, study)
     driver = driver_of(study, database, row)
-    projection = Projection(database, "small", study.space, driver.ledger)
+    projection = Projection(database, "small", study.space, driver.results)
     while isinstance(work := driver.suggest(), Work):
         driver.finish(work, result_of(work))
         projection.update()
@@ -373,8 +373,8 @@ def _projected(folder: Path, url: str) -> tuple[Database, Driver, optuna.Study]:
 
 def test_optunas_best_trials_are_our_front_after_confirmations(tmp_path: Path, new_url: NewUrl) -> None:
     _, driver, seen = _projected(tmp_path, new_url())
-    assert driver.ledger.confirmations == 4
-    ours = {network.digest: network for network in driver.ledger.front()}
+    assert driver.results.confirmations == 4
+    ours = {network.digest: network for network in driver.results.front()}
     best = {trial.user_attrs["digest"]: trial for trial in seen.best_trials}
     assert best.keys() == ours.keys() and any(len(network.accuracies) > 1 for network in ours.values())
     for digest, trial in best.items():
@@ -391,9 +391,9 @@ def test_optunas_best_trials_are_our_front_after_confirmations(tmp_path: Path, n
 
 def test_every_network_is_one_optuna_trial_that_is_never_running(tmp_path: Path, new_url: NewUrl) -> None:
     database, driver, seen = _projected(tmp_path, new_url())
-    assert sorted(trial.user_attrs["digest"] for trial in seen.trials) == sorted(driver.ledger.networks)
+    assert sorted(trial.user_attrs["digest"] for trial in seen.trials) == sorted(driver.results.networks)
     failed = {trial.user_attrs["digest"] for trial in seen.trials if trial.state.name == "FAIL"}
-    assert failed == {n.digest for n in driver.ledger.networks.values() if not n.accuracies}
+    assert failed == {n.digest for n in driver.results.networks.values() if not n.accuracies}
     rows = {row["digest"]: row for row in database.evaluations(driver.study_id) if row["repeat"] == 0}
     for trial in seen.trials:
         row = rows[trial.user_attrs["digest"]]
@@ -412,7 +412,7 @@ def test_a_projection_made_late_or_twice_is_the_same(tmp_path: Path, new_url: Ne
     while isinstance(work := driver.suggest(), Work):
         driver.finish(work, result_of(work))
     for _ in range(2):
-        Projection(database, "small", study.space, driver.ledger).update()
+        Projection(database, "small", study.space, driver.results).update()
         seen = optuna.load_study(study_name="small", storage=database.url)
-        assert len(seen.trials) == len(driver.ledger.networks)
-        assert {t.user_attrs["digest"] for t in seen.best_trials} == {n.digest for n in driver.ledger.front()}
+        assert len(seen.trials) == len(driver.results.networks)
+        assert {t.user_attrs["digest"] for t in seen.best_trials} == {n.digest for n in driver.results.front()}

@@ -35,7 +35,7 @@ def project(database: Database, study: Study) -> None:
     """As a search does when it begins."""
     row = database.study("small")
     assert row is not None
-    Projection(database, "small", study.space, driver_of(study, database, row).ledger).update()
+    Projection(database, "small", study.space, driver_of(study, database, row).results).update()
 
 
 def make_old(database: Database, study: Study, keep: int = 0) -> None:
@@ -114,9 +114,9 @@ from cspnas.storage.database import Database
 from cspnas.storage.optuna_projection import Projection
 database = Database(sys.argv[2], create=True)
 study = small_study(Path(sys.argv[1]))
-ledger = driver_of(study, database, database.study("small")).ledger
+results = driver_of(study, database, database.study("small")).results
 failpoints.arm(f"commit.before@{sys.argv[3]}")
-Projection(database, "small", study.space, ledger).update()
+Projection(database, "small", study.space, results).update()
 """
 
 
@@ -169,7 +169,7 @@ def test_what_is_no_curve_is_not_shown_and_hinders_nothing(tmp_path: Path, curve
     project(database, study)
     seen = optuna.load_study(study_name="small", storage=RDBStorage(database.url)).trials
     without = {trial.user_attrs["digest"] for trial in seen if trial.values and not trial.intermediate_values}
-    assert without == {driver.ledger.networks[row["digest"]].digest for row in database.evaluations(1)[:1]}
+    assert without == {driver.results.networks[row["digest"]].digest for row in database.evaluations(1)[:1]}
     database.close()
 
 
@@ -186,7 +186,7 @@ def test_a_study_of_the_version_before_goes_on_with_numbers_and_curves(tmp_path:
     row = database.study("small")
     assert row is not None
     driver = driver_of(study, database, row)
-    projection = Projection(database, "small", study.space, driver.ledger)
+    projection = Projection(database, "small", study.space, driver.results)
     while isinstance(work := driver.suggest(), Work):
         driver.finish(work, result_of(work))
         projection.update()

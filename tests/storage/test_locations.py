@@ -9,7 +9,7 @@ import pytest
 
 from cspnas.errors import InputError
 from cspnas.storage.database import Database
-from cspnas.storage.locations import FOLDER, existing_place, new_place, new_study_name
+from cspnas.storage.locations import STUDIES_FOLDER, existing_place, new_place, new_study_name
 
 
 @pytest.fixture(autouse=True)
@@ -90,14 +90,14 @@ def test_a_name_that_cannot_be_is_refused_and_says_where_it_comes_from(
 
 def test_what_a_user_types_is_short_for_a_study_of_the_folder() -> None:
     assert new_place("my study", None).target == "my study"
-    assert new_place("s", str(FOLDER / "s.db")).target == "s"
+    assert new_place("s", str(STUDIES_FOLDER / "s.db")).target == "s"
     assert new_place("s", "other.db").target == "other.db#s"
 
 
 def test_a_folder_where_a_study_should_be_is_called_a_folder_and_no_study() -> None:
     """It was said not to be there and, in the same line, offered as one of the studies."""
-    (FOLDER / "moved.db").mkdir(parents=True)
-    (FOLDER / "real.db").touch()
+    (STUDIES_FOLDER / "moved.db").mkdir(parents=True)
+    (STUDIES_FOLDER / "real.db").touch()
     with pytest.raises(InputError) as caught:
         existing_place("moved")
     assert "moved.db is a folder" in str(caught.value)

@@ -70,15 +70,15 @@ def test_a_search_brings_it_up_to_date_and_goes_on(old: Path, tmp_path: Path, cu
     study, row = small_study(tmp_path), database.study("small")
     assert row is not None
     driver = driver_of(study, database, row)
-    projection = Projection(database, "small", study.space, driver.ledger)
+    projection = Projection(database, "small", study.space, driver.results)
     while isinstance(work := driver.suggest(), Work):
         driver.finish(work, result_of(work))
         projection.update()
-    assert driver.ledger.finished == 16 and not driver.ledger.in_flight
+    assert driver.results.finished == 16 and not driver.results.in_flight
     after = {(r["id"], r["digest"], r["seed"], r["accuracy"]) for r in database.evaluations(row["id"])}
     assert set(rows) <= after and len(rows) >= 3
     trials = optuna.load_study(study_name="small", storage=database.url).trials
-    assert len(trials) == len(driver.ledger.networks)
+    assert len(trials) == len(driver.results.networks)
     database.close()
 
 
@@ -101,4 +101,4 @@ def test_a_search_killed_as_it_made_its_tables_is_no_obstacle_to_the_next(tmp_pa
 def test_what_an_earlier_study_does_not_say_is_one_line_when_a_network_is_exported(old: Path) -> None:
     study = open_study(Database(f"sqlite:///{old}", read_only=True), "small")
     with pytest.raises(StorageError, match="precision"):
-        take_away(study, study.ledger.measured()[0])
+        take_away(study, study.results.measured()[0])

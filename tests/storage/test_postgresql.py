@@ -82,7 +82,7 @@ def test_every_command_works_on_a_server_and_no_output_table_or_file_has_the_pas
 def test_the_dashboard_shows_a_study_on_a_server(url: str, tmp_path: Path) -> None:
     study = small_study(tmp_path)
     database, driver = driven(url, study, trainings=3)
-    Projection(database, "small", study.space, driver.ledger).update()
+    Projection(database, "small", study.space, driver.results).update()
     command = [sys.executable, "-m", "cspnas", "dashboard", f"{url}#small", "--port", "0"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
@@ -95,7 +95,7 @@ def test_the_dashboard_shows_a_study_on_a_server(url: str, tmp_path: Path) -> No
         digests = {
             item["value"].strip('"') for t in detail["trials"] for item in t["user_attrs"] if item["key"] == "digest"
         }
-        assert digests == set(driver.ledger.networks) and len(detail["trials"]) == 3
+        assert digests == set(driver.results.networks) and len(detail["trials"]) == 3
     finally:
         process.kill()
         out, err = process.communicate()

@@ -35,9 +35,9 @@ def searched(folder: Path) -> tuple[Path, int]:
     """The file of a study after a search that has ended well, and how many trainings it has."""
     study = small_study(folder)
     database, driver = driven(f"sqlite:///{folder / 'small.db'}", study, 5)
-    Projection(database, "small", study.space, driver.ledger).update()
+    Projection(database, "small", study.space, driver.results).update()
     database.close()
-    return folder / "small.db", driver.ledger.finished
+    return folder / "small.db", driver.results.finished
 
 
 def as_nobody(path: Path) -> str:
@@ -55,8 +55,8 @@ def _read(path: Path, sender: Connection) -> None:
         os.setgid(NOBODY)
         os.setuid(NOBODY)
     try:
-        ledger = open_study(Database(f"sqlite:///{path}", read_only=True), None).ledger
-        sender.send(f"{ledger.finished} {len(ledger.trials)}")
+        results = open_study(Database(f"sqlite:///{path}", read_only=True), None).results
+        sender.send(f"{results.finished} {len(results.trials)}")
     except StorageError as error:
         sender.send(f"StorageError: {error}")
 
@@ -65,7 +65,7 @@ def test_the_file_alone_is_the_whole_study_once_a_search_has_ended(tmp_path: Pat
     path, finished = searched(tmp_path)
     alone = Path(shutil.copy(path, tmp_path / "alone.db"))
     opened = open_study(Database(f"sqlite:///{alone}", read_only=True), None)
-    assert opened.ledger.finished == finished and opened.ledger.trials
+    assert opened.results.finished == finished and opened.results.trials
 
 
 def test_a_dashboard_that_looks_on_does_not_keep_the_file_from_being_whole(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_dashboard_that_looks_on_does_not_keep_the_file_from_being_whole(tmp_p
     database.close()
     alone = Path(shutil.copy(path, tmp_path / "alone.db"))
     watcher.close()
-    assert open_study(Database(f"sqlite:///{alone}", read_only=True), None).ledger.finished == driver.ledger.finished
+    assert open_study(Database(f"sqlite:///{alone}", read_only=True), None).results.finished == driver.results.finished
 
 
 @pytest.mark.parametrize(("file", "folder"), [(0o444, 0o555), (0o644, 0o555), (0o444, 0o777)])
@@ -101,7 +101,7 @@ def test_what_a_killed_search_left_in_the_wal_is_read_too_or_missed_in_one_line(
         Path(f"{path}{end}").chmod(0o444)
     database.close()
     shelf.chmod(0o555)
-    assert as_nobody(path) == f"{driver.ledger.finished} 0"
+    assert as_nobody(path) == f"{driver.results.finished} 0"
     shelf.chmod(0o755)
     Path(f"{path}-shm").unlink()
     shelf.chmod(0o555)

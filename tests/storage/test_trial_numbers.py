@@ -56,7 +56,7 @@ def result(work: Work) -> dict[str, Any]:
 def drive(run: Run, order: random.Random, finishes: int = 10**9) -> Projection:
     """Three workers whose trainings end in any order; Optuna's tables follow each, as in a search."""
     driver = run.driver()
-    shown = Projection(run.database, "small", run.study.space, driver.ledger)
+    shown = Projection(run.database, "small", run.study.space, driver.results)
     flight: list[Work] = []
     while finishes:
         while len(flight) < 3 and isinstance(work := driver.suggest(), Work):
@@ -66,7 +66,7 @@ def drive(run: Run, order: random.Random, finishes: int = 10**9) -> Projection:
         work = flight.pop(order.randrange(len(flight)))
         finishes -= driver.finish(work, result(work)) or 0
         shown.update()
-        assert driver.ledger.trials[work.digest] == of_optuna(run.database.url)[work.digest]  # as its line says
+        assert driver.results.trials[work.digest] == of_optuna(run.database.url)[work.digest]  # as its line says
     return shown
 
 
@@ -92,14 +92,14 @@ def test_every_number_is_that_of_optunas_trial_wherever_it_is_read(finished: Run
     numbers = of_optuna(finished.database.url)
     assert sorted(numbers.values()) == list(range(len(numbers)))
     study = opened(finished)
-    assert study.ledger.trials == numbers and study.ledger.confirmations > 0 and study.ledger.failed > 0
-    assert list(numbers) != sorted(numbers, key=lambda digest: study.ledger.networks[digest].evaluations[0].id)
+    assert study.results.trials == numbers and study.results.confirmations > 0 and study.results.failed > 0
+    assert list(numbers) != sorted(numbers, key=lambda digest: study.results.networks[digest].evaluations[0].id)
     summary = summarise(study)
     rows = [*summary["front"], *summary["baselines"]["plain"], *summary["baselines"]["csp"], *summary["failures"]]
     assert rows and all(row["trial"] == numbers[row["digest"]] for row in rows)
     page = front_page(summary, [asdict(network) for network in members(study)])
     assert all(f"trial {row['trial']}, network {row['digest'][:12]}" in page for row in summary["front"])
-    for network in study.ledger.measured():
+    for network in study.results.measured():
         assert chosen(study, Choice(trial=numbers[network.digest])) is network
 
 
@@ -107,20 +107,20 @@ def test_a_trial_that_failed_is_not_there_or_is_not_known_yet_is_refused_in_one_
     run = start()
     drive(run, random.Random(0), finishes=9)
     study = opened(run)
-    failed = next(network for network in study.ledger.networks.values() if not network.accuracies)
-    number = study.ledger.trials[failed.digest]
+    failed = next(network for network in study.results.networks.values() if not network.accuracies)
+    number = study.results.trials[failed.digest]
     for choice in (Choice(trial=number), Choice(digest=failed.digest[:10])):
         with pytest.raises(
             InputError, match=r"which failed \(diverged\), expected a network with an accuracy"
         ) as caught:
             chosen(study, choice)
         assert "front STUDY --failed" in str(caught.value)
-    last = len(study.ledger.trials) - 1
+    last = len(study.results.trials) - 1
     for other in (last + 1, -1):
         with pytest.raises(InputError, match=f"--trial: found trial {other}, expected 0 to {last}; see cspnas front"):
             chosen(study, Choice(trial=other))
     again = run.driver()  # one more is committed, and the search is killed before Optuna's tables have it
-    while not isinstance(work := again.suggest(), Work) or work.digest in study.ledger.trials:
+    while not isinstance(work := again.suggest(), Work) or work.digest in study.results.trials:
         assert isinstance(work, Work)
         again.finish(work, train(work))
     again.finish(work, train(work))
@@ -130,7 +130,7 @@ def test_a_trial_that_failed_is_not_there_or_is_not_known_yet_is_refused_in_one_
     with pytest.raises(InputError, match=f"expected 0 to {last}; 1 network has no number .*--digest finds it now"):
         chosen(study, Choice(trial=last + 1))
     assert chosen(study, Choice(digest=work.digest[:12])).digest == work.digest
-    Projection(run.database, "small", run.study.space, again.ledger).update()
+    Projection(run.database, "small", run.study.space, again.results).update()
     assert chosen(opened(run), Choice(trial=last + 1)).digest == work.digest
 
 
@@ -147,12 +147,12 @@ def test_a_network_in_training_and_a_study_without_trials_are_said_to_be_so(star
 
 def test_a_digest_is_found_by_its_beginning_and_one_that_several_have_lists_them(finished: Run) -> None:
     study = opened(finished)
-    networks = study.ledger.networks
-    for network in study.ledger.measured():
+    networks = study.results.networks
+    for network in study.results.measured():
         assert chosen(study, Choice(digest=network.digest[:8].upper())) is network
-    one, other = study.ledger.measured()[:2]
+    one, other = study.results.measured()[:2]
     one.digest, other.digest = "abcd1" + one.digest[5:], "abcd2" + other.digest[5:]
-    study.ledger.networks = {network.digest: network for network in networks.values()}
+    study.results.networks = {network.digest: network for network in networks.values()}
     with pytest.raises(InputError, match="found 2 networks that begin with abcd: ") as caught:
         chosen(study, Choice(digest="abcd"))
     assert {one.digest[:12], other.digest[:12]} <= set(re.findall(r"[0-9a-f]{12}", str(caught.value)))
@@ -183,9 +183,9 @@ def test_a_study_deleted_in_the_dashboard_has_its_numbers_again(finished: Run) -
     """Whatever order its trainings ended in."""
     numbers = of_optuna(finished.database.url)
     optuna.delete_study(study_name="small", storage=RDBStorage(finished.database.url))
-    assert opened(finished).ledger.trials == {}
-    Projection(finished.database, "small", finished.study.space, finished.driver().ledger).update()
-    assert of_optuna(finished.database.url) == numbers == opened(finished).ledger.trials
+    assert opened(finished).results.trials == {}
+    Projection(finished.database, "small", finished.study.space, finished.driver().results).update()
+    assert of_optuna(finished.database.url) == numbers == opened(finished).results.trials
 
 
 def test_a_copy_has_the_numbers_of_the_original_even_where_these_leave_some_out(
@@ -201,7 +201,7 @@ def test_a_copy_has_the_numbers_of_the_original_even_where_these_leave_some_out(
     copy_study(StudyLocation(finished.database.url, "small"), StudyLocation(target, "copied"))
     assert of_optuna(target, "copied") == numbers
     database = Database(target, read_only=True)
-    assert open_study(database, "copied").ledger.trials == numbers
+    assert open_study(database, "copied").results.trials == numbers
     database.close()
 
 
@@ -231,14 +231,14 @@ def test_trial_n_of_the_dashboard_is_what_export_trial_n_writes(
         connection.execute(sa.update(studies_table).values(facts={**run.row["facts"], **FACTS}))
     drive(run, rng)
     study = opened(run)
-    assert study.ledger.confirmations > 0 and study.ledger.failed > 0
+    assert study.results.confirmations > 0 and study.results.failed > 0
     with dashboard(tmp_path, str(run.database.path)) as detail, commands(tmp_path) as make:
         for trial in detail["trials"]:
             number = trial["number"]
             command = make("export", str(run.database.path), "--trial", str(number), "-o", f"{number}.yaml")
             _, err = command.communicate(PATIENCE)
             digest = next(a["value"] for a in trial["user_attrs"] if a["key"] == "digest")
-            network = study.ledger.networks[digest]
+            network = study.results.networks[digest]
             assert command.returncode == (0 if network.accuracies else 2), err
             if not network.accuracies:
                 assert trial["state"] == "Fail" and err.count("\n") == 1 and "diverged" in err
@@ -248,11 +248,11 @@ def test_trial_n_of_the_dashboard_is_what_export_trial_n_writes(
             assert trial["values"][0] == pytest.approx(network.accuracy)
             curve = [(value["step"], value["value"]) for value in trial["intermediate_values"]]
             assert curve == [(1, pytest.approx(network.accuracy / 2)), (2, pytest.approx(network.accuracy))]
-            check_params({param["name"]: param for param in trial["params"]}, study.ledger.genotypes[digest])
-        assert {trial["number"] for trial in detail["trials"]} == set(study.ledger.trials.values())
+            check_params({param["name"]: param for param in trial["params"]}, study.results.genotypes[digest])
+        assert {trial["number"] for trial in detail["trials"]} == set(study.results.trials.values())
         plots = {plot["id"]: json.loads(plot["graph_object"]) for plot in detail["plotly_graph_objects"]}
     curves = {trace["name"]: trace for trace in plots["learning-curves"]["data"]}
-    front = {study.ledger.trials[network.digest]: network for network in study.ledger.front()}
+    front = {study.results.trials[network.digest]: network for network in study.results.front()}
     assert curves.keys() == {"other trials", *(f"trial {number}" for number in front)}
     for number, network in front.items():
         assert curves[f"trial {number}"]["y"] == [pytest.approx(100 * network.accuracy * share) for share in (0.5, 1)]
@@ -283,7 +283,7 @@ def test_trials_are_made_anew_with_their_numbers_where_somebody_took_optunas_stu
     """In the dashboard, while the search goes on."""
     run = start(trials=12)
     driver = run.driver()
-    shown = Projection(run.database, "small", run.study.space, driver.ledger)
+    shown = Projection(run.database, "small", run.study.space, driver.results)
     flight = [driver.suggest() for _ in range(2)]
     for _ in range(5):
         driver.finish(flight[-1], result(flight.pop()))
@@ -300,4 +300,4 @@ def test_trials_are_made_anew_with_their_numbers_where_somebody_took_optunas_stu
     shown.update()
     after = of_optuna(run.database.url)
     assert len(before) == 5 and len(after) == 6 and before.items() <= after.items()
-    assert driver.ledger.trials == after
+    assert driver.results.trials == after

@@ -45,7 +45,7 @@ def test_out_of_memory_is_tried_once_more_in_quarter_batches_and_then_recorded(s
     assert {(row["failure_kind"], row["attempt"], row["micro_batch"]) for row in failed.values()} == {
         ("out of memory", 1, 16)
     }
-    assert len(run.trained) == driver.ledger.finished == 16
+    assert len(run.trained) == driver.results.finished == 16
 
 
 def test_what_fits_in_parts_is_a_training_like_any_other_with_its_parts_recorded(start: Start) -> None:
@@ -85,8 +85,8 @@ def test_an_accuracy_that_is_none_is_a_failure_never_on_a_front(start: Start, va
     assert failed and {(row["failure_kind"], row["accuracy"]) for row in failed} == {(kind, None)}
     assert len(run.trained) == 16
     bad = {row["digest"] for row in failed}
-    assert not bad & {network.digest for network in driver.ledger.front()}
-    assert all(math.isfinite(network.accuracy) for network in driver.ledger.front())
+    assert not bad & {network.digest for network in driver.results.front()}
+    assert all(math.isfinite(network.accuracy) for network in driver.results.front())
     for row in failed:  # JSON has no NaN, and other programs read it
         json.dumps(run.database.result(row["id"]), allow_nan=False)
     assert validated_result({"accuracy": 0.5, "latency": math.nan})["failure"]["kind"] == "crashed"
@@ -106,7 +106,7 @@ def test_a_result_that_comes_twice_or_late_changes_nothing(start: Start) -> None
     assert driver.finish(now, train(now)) is True
     before = run.evaluations
     assert driver.finish(now, {"accuracy": 0.99}) is None and driver.finish(late, {"accuracy": 0.99}) is None
-    assert run.evaluations == before and driver.ledger.finished == 1
+    assert run.evaluations == before and driver.results.finished == 1
 
 
 def test_a_network_whose_workers_die_is_quarantined_and_never_confirmed(start: Start) -> None:

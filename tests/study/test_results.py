@@ -1,4 +1,4 @@
-"""The ledger's counts, front and deviations, kept as results come, against their definitions on the rows."""
+"""The results's counts, front and deviations, kept as results come, against their definitions on the rows."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def ledger_of(rows: Rows) -> StudyResults:
 
 
 def played(steps: list[tuple[int, Any]]) -> tuple[StudyResults, Rows]:
-    """A ledger that heard of every training and result as they came."""
+    """A results that heard of every training and result as they came."""
     rows = Rows()
-    ledger = ledger_of(rows)
+    results = ledger_of(rows)
     for identifier, (number, result) in enumerate(steps):
         digest = str(number)
         repeat = sum(row["digest"] == digest for row in rows.rows)
@@ -49,14 +49,14 @@ def played(steps: list[tuple[int, Any]]) -> tuple[StudyResults, Rows]:
         row |= {"failure_kind": None}
         rows.rows.append(row)
         costs = rows.evaluations()[-1]["costs"]
-        ledger.add({"digest": digest, "document": {}, "costs": costs}, dict(row), "s", {"g": 1})
+        results.add({"digest": digest, "document": {}, "costs": costs}, dict(row), "s", {"g": 1})
         if result is not None:
             failed = result == "failed"
             changes = {"state": "failed" if failed else "trained", "accuracy": None if failed else result}
             changes["failure_kind"] = "diverged" if failed else None
             row.update(changes)
-            ledger.finish(digest, identifier, changes)
-    return ledger, rows
+            results.finish(digest, identifier, changes)
+    return results, rows
 
 
 def means(rows: Rows) -> dict[str, float]:
@@ -70,19 +70,19 @@ def means(rows: Rows) -> dict[str, float]:
 @settings(deadline=None)
 @given(st.lists(step, max_size=20))
 def test_counts_front_and_hypervolume_are_those_of_the_rows(steps: list[tuple[int, Any]]) -> None:
-    ledger, rows = played(steps)
+    results, rows = played(steps)
     states = [row["state"] for row in rows.rows]
-    assert ledger.finished == sum(state != "in_flight" for state in states)
-    assert ledger.trainings == len(states) and ledger.in_flight == states.count("in_flight")
-    assert ledger.failed == states.count("failed")
-    assert ledger.confirmations == sum(row["repeat"] > 0 for row in rows.rows)
+    assert results.finished == sum(state != "in_flight" for state in states)
+    assert results.trainings == len(states) and results.in_flight == states.count("in_flight")
+    assert results.failed == states.count("failed")
+    assert results.confirmations == sum(row["repeat"] > 0 for row in rows.rows)
     mean = means(rows)
     flops = {row["digest"]: row["costs"]["flops"] for row in rows.evaluations()}
     beats = lambda a, b: flops[a] <= flops[b] and mean[a] >= mean[b] and (flops[a], mean[a]) != (flops[b], mean[b])
     front = {digest for digest in mean if not any(beats(other, digest) for other in mean)}
-    assert {network.digest for network in ledger.front()} == front
+    assert {network.digest for network in results.front()} == front
     points = np.array([[flops[digest], mean[digest]] for digest in front]).reshape(-1, 2)
-    assert ledger.hypervolume() == pytest.approx(hypervolume(losses(points, REFERENCE)))
+    assert results.hypervolume() == pytest.approx(hypervolume(losses(points, REFERENCE)))
 
 
 @settings(deadline=None)
@@ -90,11 +90,11 @@ def test_counts_front_and_hypervolume_are_those_of_the_rows(steps: list[tuple[in
 def test_a_ledger_read_anew_says_what_the_one_that_heard_everything_says(steps: list[tuple[int, Any]]) -> None:
     heard, rows = played(steps)
     read = ledger_of(rows)
-    for ledger in (heard, read):
-        assert set(ledger.changed) == {row["digest"] for row in rows.rows if row["state"] != "in_flight"}
+    for results in (heard, read):
+        assert set(results.changed) == {row["digest"] for row in rows.rows if row["state"] != "in_flight"}
     assert [n.digest for n in read.front()] == [n.digest for n in heard.front()]
     assert read.seed_deviation() == pytest.approx(heard.seed_deviation(), nan_ok=True)
-    chosen = [to_confirm(ledger) for ledger in (heard, read)]
+    chosen = [to_confirm(results) for results in (heard, read)]
     assert (chosen[0] and chosen[0].digest) == (chosen[1] and chosen[1].digest)
     assert [n.digest for n in read.confirmed()] == [n.digest for n in heard.confirmed()]
     assert read.genotypes == heard.genotypes
@@ -105,20 +105,20 @@ def test_a_ledger_read_anew_says_what_the_one_that_heard_everything_says(steps: 
 
 def test_seed_deviation_pools_networks_by_their_degrees_of_freedom() -> None:
     """(.5, .7) deviates by .02 from its mean, squared and summed; (.6, .6, .9) by .06: sqrt(.08 / 3)."""
-    ledger, _ = played([(0, 0.5), (0, 0.7), (1, 0.6), (1, 0.6), (1, 0.9), (2, 0.8)])
-    deviation, freedom = ledger.seed_deviation()
+    results, _ = played([(0, 0.5), (0, 0.7), (1, 0.6), (1, 0.6), (1, 0.9), (2, 0.8)])
+    deviation, freedom = results.seed_deviation()
     assert (deviation, freedom) == (pytest.approx((0.08 / 3) ** 0.5), 3)
 
 
 def test_the_next_of_the_front_has_the_fewest_seeds_on_or_near_it() -> None:
     # Networks 0 and 1 cost 10 FLOPs, 2 and 3 cost 60, 4 and 5 cost 110.
     first = [(0, 0.7), (2, 0.8), (4, 0.79), (5, 0.5)]
-    ledger, _ = played(first)
-    assert [n.digest for n in ledger.front()] == ["2", "0"]
-    assert of_front(ledger) is ledger.networks["2"]  # no deviation known yet: the front alone, the best first
-    ledger, _ = played([*first, (2, 0.78), (0, 0.7)])
-    assert ledger.seed_deviation()[0] == pytest.approx((0.0002 / 2) ** 0.5)  # .01
-    assert of_front(ledger) is ledger.networks["4"]  # .79 + .01 is beyond the .79 of network 2
-    ledger, _ = played([*first, (2, 0.78), (0, 0.7), (4, None)])
-    assert of_front(ledger) is ledger.networks["2"]  # 4 is under way, 5 is far away
+    results, _ = played(first)
+    assert [n.digest for n in results.front()] == ["2", "0"]
+    assert of_front(results) is results.networks["2"]  # no deviation known yet: the front alone, the best first
+    results, _ = played([*first, (2, 0.78), (0, 0.7)])
+    assert results.seed_deviation()[0] == pytest.approx((0.0002 / 2) ** 0.5)  # .01
+    assert of_front(results) is results.networks["4"]  # .79 + .01 is beyond the .79 of network 2
+    results, _ = played([*first, (2, 0.78), (0, 0.7), (4, None)])
+    assert of_front(results) is results.networks["2"]  # 4 is under way, 5 is far away
     assert to_confirm(played([(0, None)])[0]) is None

@@ -56,6 +56,6 @@ def driven(url: str, study: Study, trainings: int = 10**9) -> tuple[Database, Dr
     """A study after a search that has ended, or after so many trainings."""
     database, row = open_small(url, study)
     driver = driver_of(study, database, row)
-    while driver.ledger.finished < trainings and isinstance(work := driver.suggest(), Work):
+    while driver.results.finished < trainings and isinstance(work := driver.suggest(), Work):
         driver.finish(work, result_of(work))
     return database, driver

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cspnas.network.architecture import Stage
-from cspnas.network.blocks import Units
+from cspnas.network.blocks import ConvUnits
 from cspnas.network.families import FAMILIES
 
 
-def basic_block(units: Units, name: str, x: int, stage: Stage) -> list[int]:
+def basic_block(units: ConvUnits, name: str, x: int, stage: Stage) -> list[int]:
     """ResNet-18's blocks: 3x3, 3x3 without activation, sum, activation. The stage's layers before it give its width."""
     assert stage.width is not None
     outputs = []

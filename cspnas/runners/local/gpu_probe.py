@@ -11,14 +11,14 @@ import sys
 
 from cspnas.errors import CspnasError
 
-SECONDS = 120.0  # for two processes to import torch and open the GPU
+GPU_PROBE_SECONDS = 120.0  # for two processes to import torch and open the GPU
 
 
 def probe(gpu: int) -> tuple[int, int]:
     """(bytes free, bytes of one process) of a GPU. Neither process lives on. Raises CspnasError where it cannot be used."""
     command = [sys.executable, "-m", "cspnas.runners.local.gpu_probe", str(gpu)]
     try:
-        run = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True)
+        run = subprocess.run(command, capture_output=True, text=True, timeout=GPU_PROBE_SECONDS, check=True)
         found = json.loads(run.stdout.splitlines()[-1])
         return int(found["free"]), int(found["process"])
     except (subprocess.SubprocessError, ValueError, LookupError) as error:

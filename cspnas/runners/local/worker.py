@@ -7,14 +7,12 @@ import os
 import pkgutil
 import signal
 import threading
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
 from cspnas.runners.oom_kills import offer_to_kernel
+from cspnas.runners.protocol import Evaluate
 from cspnas.runners.worker_log import print_to
-
-Evaluate = Callable[[dict[str, Any], Callable[[Any], None]], dict[str, Any]]
 
 
 def worker_main(connection: Connection, lifeline: Connection, device: str, evaluator: str, log: str) -> None:

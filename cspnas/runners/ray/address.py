@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from cspnas.errors import InputError
 
-SECONDS = 3.0  # for an answer
+ANSWER_SECONDS = 3.0  # for an answer
 
 
 def reach(address: str) -> None:
@@ -28,7 +28,7 @@ def reach(address: str) -> None:
     if host is None or port is None or parts.scheme not in ("", "ray"):
         raise InputError(f"address {known!r}", expected="ray://HOST:PORT, HOST:PORT, auto or local", where="--address")
     try:
-        socket.create_connection((host, port), SECONDS).close()
+        socket.create_connection((host, port), ANSWER_SECONDS).close()
     except OSError as error:
         raise _nobody(known, error.strerror or str(error)) from None
     if not _speaks_grpc(f"{host}:{port}"):
@@ -50,7 +50,7 @@ def _speaks_grpc(address: str) -> bool:
         return True
     with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         try:
-            grpc.channel_ready_future(channel).result(timeout=SECONDS)
+            grpc.channel_ready_future(channel).result(timeout=ANSWER_SECONDS)
         except grpc.FutureTimeoutError:
             return False
     return True

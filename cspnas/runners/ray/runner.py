@@ -72,9 +72,9 @@ class RayRunner:
     @_cluster_errors()
     def precision(self) -> str:
         """The faster precision where the trainings run."""
-        from cspnas.runners.ray.worker import faster_precision
+        from cspnas.runners.ray.worker import precision_of_node
 
-        return str(quiet_ray().get(self._task(faster_precision).remote(self.slots.device)))
+        return str(quiet_ray().get(self._task(precision_of_node).remote(self.slots.device)))
 
     @_cluster_errors()
     def kinds(self) -> list[str]:

@@ -24,10 +24,9 @@ from ray import tune
 
 from cspnas.errors import FailureKind
 from cspnas.runners.oom_kills import memory_kills
+from cspnas.runners.protocol import Evaluate
 from cspnas.runners.ray.messages import RESULT
 from cspnas.runners.worker_log import print_to, tail
-
-Evaluate = Callable[[dict[str, Any], Callable[[Any], None]], dict[str, Any]]
 
 WATCH_SECONDS = 1.0  # between two looks at a checkpoint that has to be carried away
 MARKER = ".here"  # a file in Tune's folder that a worker reads to know whether it has the study's folder
@@ -168,7 +167,7 @@ def last_words(log: str, hangs: int | None) -> tuple[str, int]:
     return tail(Path(log)), memory_kills()
 
 
-def faster_precision(device: str) -> str:
+def precision_of_node(device: str) -> str:
     """Measured on a node, with one torch thread."""
     import torch
 
