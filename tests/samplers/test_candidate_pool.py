@@ -95,7 +95,7 @@ def test_a_space_that_admits_nothing_is_drawn_from_once(start: Start, monkeypatc
 def sparse(start: Start, monkeypatch: pytest.MonkeyPatch) -> tuple[Run, set[str]]:
     """A space that is too large to be listed, of whose 576 genotypes 12 are admitted, and the digests of those."""
     monkeypatch.setattr(pools, "SIZE", 20)
-    monkeypatch.setattr(untried, "LISTED", 100)
+    monkeypatch.setattr(untried, "LISTED_GENOTYPES", 100)
     stage = "  - {csp: false, growth_rate: [2, 3, 4, 5, 6, 7, 8, 9], depth: [1, 2, 3]}\n"
     text = SPACE.split("  - csp")[0] + 2 * stage + "objectives: [accuracy, flops]\nbaselines: {widths: 0}\n"
     wide = start(text, sampler="cost-aware", confirm_share=0.0).study

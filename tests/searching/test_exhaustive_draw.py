@@ -41,7 +41,7 @@ def test_every_admitted_network_is_drawn_once_and_then_none(
     study: Study, listed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not listed:
-        monkeypatch.setattr(untried, "LISTED", 500)
+        monkeypatch.setattr(untried, "LISTED_GENOTYPES", 500)
         monkeypatch.setattr(type(study.space), "size", property(lambda self: 10**9))
     every, count = digests(study)
     assert 3 < len(every) < count  # some are rejected, some are spelt in two ways

@@ -34,14 +34,14 @@ class Rows:
         return [{"digest": row["digest"], "source": "s", "genotype": {"g": 1}} for row in self.rows]
 
 
-def ledger_of(rows: Rows) -> StudyResults:
+def results_of(rows: Rows) -> StudyResults:
     return StudyResults(REFERENCE, StudyRows(rows.evaluations(), rows.first_suggestions(), None), 1)
 
 
 def played(steps: list[tuple[int, Any]]) -> tuple[StudyResults, Rows]:
     """A results that heard of every training and result as they came."""
     rows = Rows()
-    results = ledger_of(rows)
+    results = results_of(rows)
     for identifier, (number, result) in enumerate(steps):
         digest = str(number)
         repeat = sum(row["digest"] == digest for row in rows.rows)
@@ -89,7 +89,7 @@ def test_counts_front_and_hypervolume_are_those_of_the_rows(steps: list[tuple[in
 @given(st.lists(step, max_size=20))
 def test_a_ledger_read_anew_says_what_the_one_that_heard_everything_says(steps: list[tuple[int, Any]]) -> None:
     heard, rows = played(steps)
-    read = ledger_of(rows)
+    read = results_of(rows)
     for results in (heard, read):
         assert set(results.changed) == {row["digest"] for row in rows.rows if row["state"] != "in_flight"}
     assert [n.digest for n in read.front()] == [n.digest for n in heard.front()]
