@@ -92,10 +92,10 @@ def _restored(summary: type, *values: Any) -> NetworkSummary | TrainingSummary:
 
 def network_summary(opened: OpenStudy, network: NetworkRecord, knee: NetworkRecord | None) -> NetworkSummary:
     """What is known of one network; `knee` is the front's."""
-    ledger = opened.ledger
-    error = ledger.standard_error(network)
+    results = opened.results
+    error = results.standard_error(network)
     return _network_class()(
-        trial=ledger.trials.get(network.digest),
+        trial=results.trials.get(network.digest),
         digest=network.digest,
         source=network.source,
         accuracy=network.accuracy,
@@ -105,12 +105,12 @@ def network_summary(opened: OpenStudy, network: NetworkRecord, knee: NetworkReco
         # older studies have not all of them
         **{with_unit(name): network.costs.get(name) for name in exact_names()},
         **{with_unit(name): network.value(name) if network.values(name) else None for name in measured_names()[1:]},
-        wiring=_wiring(ledger, network, opened.row["identity"]),
+        wiring=_wiring(results, network, opened.row["identity"]),
     )
 
 
-def _wiring(ledger: StudyResults, network: NetworkRecord, identity: dict[str, Any]) -> str:
-    return wiring(network.document, chosen_ratios(identity, ledger.genotypes.get(network.digest, {})))
+def _wiring(results: StudyResults, network: NetworkRecord, identity: dict[str, Any]) -> str:
+    return wiring(network.document, chosen_ratios(identity, results.genotypes.get(network.digest, {})))
 
 
 def summarise(opened: OpenStudy) -> dict[str, Any]:
@@ -122,23 +122,23 @@ def summarise(opened: OpenStudy) -> dict[str, Any]:
 def front_of(opened: OpenStudy) -> list[NetworkSummary]:
     """The front, most accurate first. Raises StorageError where the study is damaged."""
     with undamaged(opened.database.shown_url):
-        knee = opened.ledger.knee()
-        return [network_summary(opened, network, knee) for network in opened.ledger.front()]
+        knee = opened.results.knee()
+        return [network_summary(opened, network, knee) for network in opened.results.front()]
 
 
 def members(opened: OpenStudy) -> list[NetworkSummary]:
     """Every network that has an accuracy. Raises StorageError where the study is damaged."""
     with undamaged(opened.database.shown_url):
-        knee = opened.ledger.knee()
-        return [network_summary(opened, network, knee) for network in opened.ledger.measured()]
+        knee = opened.results.knee()
+        return [network_summary(opened, network, knee) for network in opened.results.measured()]
 
 
 def trainings_of(opened: OpenStudy) -> list[TrainingSummary]:
     """Every training, oldest first."""
-    known = (one for network in opened.ledger.networks.values() for one in network.evaluations)
+    known = (one for network in opened.results.networks.values() for one in network.evaluations)
     return [
         _training_class()(
-            trial=opened.ledger.trials.get(one.digest),
+            trial=opened.results.trials.get(one.digest),
             digest=one.digest,
             seed=one.seed,
             repeat=one.repeat,
@@ -156,24 +156,24 @@ def trainings_of(opened: OpenStudy) -> list[TrainingSummary]:
 
 
 def _summary(opened: OpenStudy) -> dict[str, Any]:
-    ledger, identity = opened.ledger, opened.row["identity"]
-    knee, deviation = ledger.knee(), ledger.seed_deviation()
-    measured = ledger.measured()
-    front = ledger.front()
-    curves = ledger.curves()
+    results, identity = opened.results, opened.row["identity"]
+    knee, deviation = results.knee(), results.seed_deviation()
+    measured = results.measured()
+    front = results.front()
+    curves = results.curves()
     between = float(np.std([n.accuracy for n in measured], ddof=1)) if len(measured) > 1 else None
     return {
         "study": opened.name,
         "family": identity.get("space.family"),
-        "objectives": list(ledger.reference.objectives),
-        "trainings": ledger.finished,
-        "in_flight": ledger.in_flight,
+        "objectives": list(results.reference.objectives),
+        "trainings": results.finished,
+        "in_flight": results.in_flight,
         "networks": len(measured),
-        "confirmations": ledger.confirmations,
-        "failed": ledger.failed,
+        "confirmations": results.confirmations,
+        "failed": results.failed,
         "failures": failures(opened),
         "suggestions": opened.database.outcomes(opened.row["id"]),
-        "hypervolume": ledger.hypervolume(),
+        "hypervolume": results.hypervolume(),
         "front": [asdict(network_summary(opened, network, knee)) for network in front],
         "front_confirmed": sum(len(network.accuracies) > 1 for network in front),
         "baselines": {
@@ -181,24 +181,24 @@ def _summary(opened: OpenStudy) -> dict[str, Any]:
         },
         "seed_standard_deviation": None if not deviation[1] else deviation[0],
         "seed_degrees_of_freedom": deviation[1],
-        "confirmed_networks": sum(len(network.accuracies) > 1 for network in ledger.confirmed()),
+        "confirmed_networks": sum(len(network.accuracies) > 1 for network in results.confirmed()),
         "seed_networks": sum(len(network.accuracies) > 1 for network in measured),
         "between_network_standard_deviation": between,
-        "won_at_equal_flops": {kind: won_at_equal_flops(ledger, curve) for kind, curve in curves.items()},
+        "won_at_equal_flops": {kind: won_at_equal_flops(results, curve) for kind, curve in curves.items()},
     }
 
 
 def failures(opened: OpenStudy) -> list[dict[str, Any]]:
     """Every training that failed, oldest first: why, and the last lines of its worker's log, where there are some."""
-    failed = [(n, one) for n in opened.ledger.networks.values() for one in n.evaluations if one.state == State.FAILED]
+    failed = [(n, one) for n in opened.results.networks.values() for one in n.evaluations if one.state == State.FAILED]
     found = []
     for network, one in sorted(failed, key=lambda pair: pair[1].id):
         told = opened.database.result(one.id).get("failure") or {}
         found.append(
             {
-                "trial": opened.ledger.trials.get(network.digest),
+                "trial": opened.results.trials.get(network.digest),
                 "digest": network.digest,
-                "wiring": _wiring(opened.ledger, network, opened.row["identity"]),
+                "wiring": _wiring(opened.results, network, opened.row["identity"]),
                 "source": network.source,
                 "seed": one.seed,
                 "kind": one.failure_kind,
@@ -212,12 +212,12 @@ def failures(opened: OpenStudy) -> list[dict[str, Any]]:
     return found
 
 
-def won_at_equal_flops(ledger: StudyResults, curve: list[NetworkRecord]) -> dict[str, Any] | None:
+def won_at_equal_flops(results: StudyResults, curve: list[NetworkRecord]) -> dict[str, Any] | None:
     """The verdict against a baseline curve (`verdict.py`), None where nothing was confirmed within it."""
-    found = [network for network in ledger.confirmed() if len(network.accuracies) > 1]
+    found = [network for network in results.confirmed() if len(network.accuracies) > 1]
     # A network's first accuracy is why it was confirmed.
     sides = _estimates(found, skip=1), _estimates(curve, skip=0)
-    stated = verdict(*sides, *ledger.seed_deviation())
+    stated = verdict(*sides, *results.seed_deviation())
     return None if stated is None else stated.to_json()
 
 

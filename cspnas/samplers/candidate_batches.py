@@ -84,7 +84,7 @@ class CandidateSource:
         return CandidateBatch(batches, [*candidates, *more], points)
 
     def points(self, networks: Sequence[NetworkRecord]) -> Points:
-        """Networks of the ledger."""
+        """Networks of the results."""
         for network in networks:
             if network.digest not in self._seen:
                 self._seen[network.digest] = raw_features(network.architecture, _all_costs(network))
@@ -95,9 +95,9 @@ class CandidateSource:
         return Points(self._scaling(features), known_losses(drawn, self._reference))
 
 
-def parents(ledger: StudyResults, study: Study) -> dict[str, Genotype]:
+def parents(results: StudyResults, study: Study) -> dict[str, Genotype]:
     """The front's genotypes by digest; a baseline may have none, and one edited by hand may be none of the space's."""
-    found = {network.digest: ledger.genotypes.get(network.digest) for network in ledger.front()}
+    found = {network.digest: results.genotypes.get(network.digest) for network in results.front()}
     return {digest: genotype for digest, genotype in found.items() if genotype and mutable(study, genotype)}
 
 

@@ -15,7 +15,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from cspnas.objectives.objectives import objective_of
-from cspnas.samplers.optuna_indexed import GENERATION, NUMBER, Nsga2, Told, Tpe
+from cspnas.samplers.optuna_indexed import GENERATION, NUMBER, Nsga2, Tpe, TrialIndex
 from cspnas.space.search_space import Gene, Genotype, SearchSpace
 from cspnas.study.results import StudyResults
 
@@ -38,7 +38,7 @@ class OptunaSampler:
         ]
         self._study = optuna.create_study(directions=directions)
         self._asked: dict[int, optuna.Trial] = {}
-        self._told = Told()
+        self._told = TrialIndex()
         self._genes = {gene.name: gene for gene in space.genes()}
         self._distributions = {gene.name: _distribution(gene) for gene in space.genes()}
         # Of each gene: choice to Optuna's value. An earlier driver's values are checked against these, for Optuna takes
@@ -54,7 +54,7 @@ class OptunaSampler:
         """One like it that was told nothing yet."""
         return OptunaSampler(self.name, self.space, self.objectives, self.seed)
 
-    def watch(self, ledger: StudyResults) -> None:
+    def watch(self, results: StudyResults) -> None:
         """Nothing to do: results come by `tell` and `restore`."""
 
     def suggest(self, number: int) -> tuple[Genotype, dict[str, Any]]:

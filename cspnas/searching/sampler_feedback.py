@@ -25,8 +25,8 @@ TEACHING_FAILURES = (
 class SamplerFeedback:
     """Tells the sampler of one study; a rejected candidate has its exact costs, the worst accuracy, a broken constraint."""
 
-    def __init__(self, study: Study, sampler: Sampler, ledger: StudyResults) -> None:
-        self.study, self.sampler, self.ledger = study, sampler, ledger
+    def __init__(self, study: Study, sampler: Sampler, results: StudyResults) -> None:
+        self.study, self.sampler, self.results = study, sampler, results
         self.known: set[int | None] = set()  # evaluations whose suggestion was told, or will be when they end
 
     def nothing(self, suggestion: Suggestion) -> None:
@@ -56,7 +56,7 @@ class SamplerFeedback:
                 self._restore(row, first)
 
     def _restore(self, row: Row, first: bool) -> None:
-        note, network = row["note"] or {}, self.ledger.networks.get(row["digest"])
+        note, network = row["note"] or {}, self.results.networks.get(row["digest"])
         suggestion = Suggestion(row["number"], row["source"], row["genotype"], note.get("state"))
         if row["outcome"] == Outcome.REJECTED and "costs" in note:
             self.rejected(suggestion, note["costs"])
@@ -82,5 +82,5 @@ class SamplerFeedback:
         return self._worst(network.costs) if first.failure_kind in TEACHING_FAILURES else None
 
     def _worst(self, costs: Mapping[str, float]) -> dict[str, float]:
-        reference = self.ledger.reference
+        reference = self.results.reference
         return {**costs, **{name: reference.worst(name) for name in reference.objectives if name in measured_names()}}

@@ -17,7 +17,7 @@ from cspnas.network.cost import CostTable
 from cspnas.network.families import family_of
 from cspnas.network.serialization import architecture_to
 from cspnas.network.wiring import wire
-from cspnas.objectives.objectives import LARGEST, exact_values, format_objective, objective_of
+from cspnas.objectives.objectives import DEFAULT_LIMIT, exact_values, format_objective, objective_of
 from cspnas.objectives.pareto import HypervolumeReference
 from cspnas.space.search_space import Genotype
 from cspnas.study.settings import Study
@@ -60,8 +60,8 @@ def candidate(study: Study, genotype: Genotype, table: CostTable | None = None) 
 
 
 def violations(study: Study, costs: dict[str, float]) -> dict[str, float]:
-    """Constraint to its excess, positive where it is broken; no network may have more than `LARGEST` FLOPs."""
-    return {constraint.text: constraint.violation(costs) for constraint in (*study.constraints, LARGEST)}
+    """Constraint to its excess, positive where it is broken; no network may have more than `DEFAULT_LIMIT` FLOPs."""
+    return {constraint.text: constraint.violation(costs) for constraint in (*study.constraints, DEFAULT_LIMIT)}
 
 
 def admitted(study: Study, costs: dict[str, float]) -> bool:
@@ -150,7 +150,7 @@ def _descend(study: Study, start: Candidate) -> Candidate:
         if _excess(study, best) >= _excess(study, start):
             best = _best_neighbour(study, start, table)
         if _excess(study, best) >= _excess(study, start):
-            broken = [c for c in (*study.constraints, LARGEST) if c.violation(start.costs) > 0]
+            broken = [c for c in (*study.constraints, DEFAULT_LIMIT) if c.violation(start.costs) > 0]
             costs = ", ".join(f"{c.name} {format_objective(c.name, start.costs[c.name])}" for c in broken)
             raise InputError(
                 f"no architecture that meets {' and '.join(c.text for c in broken)}",

@@ -297,7 +297,7 @@ def test_the_front_is_what_nothing_dominates_by_means_over_seeds(start: Start) -
     assert max(map(len, results.values())) > 1
     points = {}
     for digest, found in results.items():
-        cost = cost_of(wire(architecture_from(driver.ledger.networks[digest].document)))
+        cost = cost_of(wire(architecture_from(driver.results.networks[digest].document)))
         means = [sum(result[name] for result in found) / len(found) for name in measured_names()]
         points[digest] = (-means[0], cost.flops, -cost.evenness, means[1])
     expected = {
@@ -305,9 +305,9 @@ def test_the_front_is_what_nothing_dominates_by_means_over_seeds(start: Start) -
         for digest, point in points.items()
         if not any(all(map(float.__le__, map(float, q), map(float, point))) and q != point for q in points.values())
     }
-    assert {network.digest for network in driver.ledger.front()} == expected
-    assert 0 < driver.ledger.hypervolume() < 1
-    for network in driver.ledger.measured():
+    assert {network.digest for network in driver.results.front()} == expected
+    assert 0 < driver.results.hypervolume() < 1
+    for network in driver.results.measured():
         assert network.value("latency") == pytest.approx(points[network.digest][3])
         assert network.value("evenness") == -points[network.digest][2]
         assert network.value("evenness") >= 0.4  # the constraint
@@ -317,14 +317,14 @@ def test_a_ledger_read_back_is_the_one_that_was_written(start: Start) -> None:
     run = start()
     driver = run.go()
     again = load_results(run.database, run.row)
-    assert [network.digest for network in again.front()] == [network.digest for network in driver.ledger.front()]
-    assert again.hypervolume() == driver.ledger.hypervolume()
-    for digest, network in driver.ledger.networks.items():
+    assert [network.digest for network in again.front()] == [network.digest for network in driver.results.front()]
+    assert again.hypervolume() == driver.results.hypervolume()
+    for digest, network in driver.results.networks.items():
         assert again.networks[digest].values("latency") == network.values("latency")
         assert again.networks[digest].values("accuracy") == network.values("accuracy")
     snapshot = run.database.fronts(run.row["id"])[-1]
-    assert snapshot["hypervolume"] == driver.ledger.hypervolume()
-    assert {point[0] for point in snapshot["points"]} == {network.digest for network in driver.ledger.front()}
+    assert snapshot["hypervolume"] == driver.results.hypervolume()
+    assert {point[0] for point in snapshot["points"]} == {network.digest for network in driver.results.front()}
     assert all(len(point) == 5 for point in snapshot["points"])
 
 
@@ -333,9 +333,9 @@ def test_optunas_samplers_take_two_measured_objectives_and_go_on_after_a_restart
     start: Start, sampler: str, trials: int
 ) -> None:
     run = start(SPACE.replace("evenness, ", ""), sampler=sampler, trials=trials)  # gp is slow with four objectives
-    assert run.go().ledger.finished == trials
+    assert run.go().results.finished == trials
     run.study = replace(run.study, trials=trials + 1)
-    assert run.go().ledger.finished == trials + 1
+    assert run.go().results.finished == trials + 1
 
 
 def test_the_gaussian_process_is_told_logarithms_of_times_and_fractions_as_they_are(start: Start) -> None:
@@ -349,14 +349,14 @@ def test_the_gaussian_process_is_told_logarithms_of_times_and_fractions_as_they_
 def test_what_was_never_measured_counts_as_the_worst(start: Start) -> None:
     run = start()
     driver = run.go()
-    failed = next(n for n in driver.ledger.networks.values() if n.evaluations[0].failure_kind == "diverged")
-    told = driver._teacher._values(failed)
+    failed = next(n for n in driver.results.networks.values() if n.evaluations[0].failure_kind == "diverged")
+    told = driver._feedback._values(failed)
     assert told is not None
     assert (told["accuracy"], told["latency"]) == (0.1, 10.0)
     assert math.isnan(failed.value("latency"))
-    assert failed not in driver.ledger.front()
-    measured = driver.ledger.measured()[0]
-    told = driver._teacher._values(measured)
+    assert failed not in driver.results.front()
+    measured = driver.results.measured()[0]
+    told = driver._feedback._values(measured)
     assert told is not None
     assert told["latency"] == measured.evaluations[0].measured["latency"]
 
@@ -366,7 +366,7 @@ def test_summary_table_and_export_have_the_figures(start: Start, capsys: pytest.
     run.go()
     summary = json.loads(json.dumps(summarise(run.opened)))
     best = summary["front"][0]
-    network = run.opened.ledger.networks[best["digest"]]
+    network = run.opened.results.networks[best["digest"]]
     assert best["latency_seconds"] == network.value("latency")
     assert best["evenness"] == network.costs["evenness"]
     print_summary(summary)
@@ -415,8 +415,8 @@ def test_a_study_from_before_is_shown_exported_and_continued(start: Start, capsy
     assert "latency_seconds" not in extra["measured"]
     run.study = replace(run.study, trials=16)
     driver = run.go()
-    assert driver.ledger.finished == 16
-    assert all(math.isnan(n.value("evenness")) or n.evaluations[0].id > 12 for n in driver.ledger.measured())
+    assert driver.results.finished == 16
+    assert all(math.isnan(n.value("evenness")) or n.evaluations[0].id > 12 for n in driver.results.measured())
     assert members(run.opened)[-1].latency_seconds is not None
 
 
@@ -429,10 +429,10 @@ def test_a_new_study_beside_an_old_one_adds_the_figures_that_it_needs(start: Sta
     new = start(space.replace("flops]", "flops, evenness]"), trials=5, name="new")
     first = new.go()
     again = load_results(new.database, new.row)
-    assert set(again.networks) == set(old.opened.ledger.networks)
-    assert [n.value("evenness") for n in again.front()] == [n.value("evenness") for n in first.ledger.front()]
+    assert set(again.networks) == set(old.opened.results.networks)
+    assert [n.value("evenness") for n in again.front()] == [n.value("evenness") for n in first.results.front()]
     assert not any(math.isnan(n.value("evenness")) for n in again.networks.values())
-    assert again.hypervolume() == first.ledger.hypervolume() > 0
+    assert again.hypervolume() == first.results.hypervolume() > 0
 
 
 # Devices ------------------------------------------------------------------------------------------------------------

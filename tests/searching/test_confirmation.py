@@ -22,25 +22,25 @@ REFERENCE = HypervolumeReference(("accuracy", "flops"), 0.1, (0.0, 1.0), (1.0, 1
 
 
 class Told:
-    """A ledger, told of trainings."""
+    """A results, told of trainings."""
 
     def __init__(self) -> None:
-        self.ledger, self.count = StudyResults(REFERENCE, StudyRows([], [], None), 1), 0
+        self.results, self.count = StudyResults(REFERENCE, StudyRows([], [], None), 1), 0
 
     def train(self, digest: str, flops: float, *accuracies: float | None, source: str = "s") -> NetworkRecord:
         """A network's next trainings; None: under way."""
-        known = self.ledger.networks.get(digest)
+        known = self.results.networks.get(digest)
         repeat = len(known.evaluations) if known else 0
         for accuracy in accuracies:
             self.count += 1
             state = "in_flight" if accuracy is None else "trained"
             row = {"id": self.count, "digest": digest, "repeat": repeat, "state": state, "accuracy": accuracy}
             costs = {**dict.fromkeys(exact_names(), 1.0), "flops": flops}
-            self.ledger.add(
+            self.results.add(
                 {"digest": digest, "document": {}, "costs": costs}, row | {"failure_kind": None}, source, None
             )
             repeat += 1
-        return self.ledger.networks[digest]
+        return self.results.networks[digest]
 
     def baseline(self, kind: str, flops: float, *accuracies: float | None) -> NetworkRecord:
         """One of a curve."""
@@ -56,15 +56,15 @@ def test_turns_go_to_the_front_and_to_a_baseline_beside_what_was_confirmed() -> 
     told = Told()
     _, left, right, _ = curve(told)
     found = told.train("a", 10**4.3, 0.8)
-    assert of_baselines(told.ledger) is None  # nothing is confirmed yet: no baseline has a part in a verdict
-    assert to_confirm(told.ledger) is found
+    assert of_baselines(told.results) is None  # nothing is confirmed yet: no baseline has a part in a verdict
+    assert to_confirm(told.results) is found
     told.train("a", 10**4.3, None)
-    assert to_confirm(told.ledger) is left  # .7 of the curve's height there
+    assert to_confirm(told.results) is left  # .7 of the curve's height there
     told.baseline("plain", 1e4, 0.5)
-    assert to_confirm(told.ledger) is told.ledger.networks["plain1000"]  # the cheapest is on the front, `a` under way
-    assert of_baselines(told.ledger) is left  # .7² / 6 is more than the right one's .3² / 2
+    assert to_confirm(told.results) is told.results.networks["plain1000"]  # the cheapest is on the front, `a` under way
+    assert of_baselines(told.results) is left  # .7² / 6 is more than the right one's .3² / 2
     told.baseline("plain", 1e4, 0.5)
-    assert of_baselines(told.ledger) is right  # .7² / 12 is less
+    assert of_baselines(told.results) is right  # .7² / 12 is less
 
 
 def test_the_baseline_is_the_one_that_lowers_the_variance_most() -> None:
@@ -83,7 +83,7 @@ def test_the_baseline_is_the_one_that_lowers_the_variance_most() -> None:
 
         def variance(of: dict[str, int], told: Told = told, places: Any = places, counts: Any = counts) -> float:
             total = 0.0
-            for members in told.ledger.curves().values():
+            for members in told.results.curves().values():
                 logs = np.log([network.costs["flops"] for network in members])
                 inside = (logs[0] <= np.log(places)) & (np.log(places) <= logs[-1])
                 for place, network in enumerate(members):
@@ -92,7 +92,7 @@ def test_the_baseline_is_the_one_that_lowers_the_variance_most() -> None:
                     total += weight**2 / of[network.digest]
             return total
 
-        best = of_baselines(told.ledger)
+        best = of_baselines(told.results)
         assert best is not None
         after = {digest: variance({**trained, digest: trained[digest] + 1}) for digest in trained}
         assert after[best.digest] == pytest.approx(min(after.values()))
@@ -102,11 +102,11 @@ def test_a_baseline_under_way_or_quarantined_is_passed_over() -> None:
     told = Told()
     _, left, right, _ = curve(told)
     told.train("a", 10**4.4, 0.8, 0.8)
-    assert of_baselines(told.ledger) is left
+    assert of_baselines(told.results) is left
     told.baseline("plain", 1e4, None)
-    assert of_baselines(told.ledger) is right
+    assert of_baselines(told.results) is right
     right.evaluations[0] = replace(right.evaluations[0], failure_kind=FailureKind.CRASHED)
-    assert of_baselines(told.ledger) is None
+    assert of_baselines(told.results) is None
 
 
 def test_without_baselines_every_confirmation_is_the_fronts(start: Start) -> None:
@@ -145,7 +145,7 @@ def test_no_network_is_trained_twice_at_once(start: Start) -> None:
     while True:
         while len(flight) < 6 and isinstance(work := driver.suggest(), Work):
             assert work.digest not in {other.digest for other in flight}
-            seen += len(driver.ledger.networks[work.digest].evaluations) > 1
+            seen += len(driver.results.networks[work.digest].evaluations) > 1
             flight.append(work)
         if not flight:
             break
@@ -163,6 +163,6 @@ def test_the_choice_of_a_baseline_takes_about_a_millisecond_with_ten_thousand_ne
     times = []
     for _ in range(20):
         began = process_time()
-        assert of_baselines(told.ledger) is not None
+        assert of_baselines(told.results) is not None
         times.append(process_time() - began)
     assert min(times) < 0.004
