@@ -285,7 +285,7 @@ def test_an_exported_network_costs_what_the_study_says_and_trains_to_weights_tha
     assert "--force" in again.stderr
 
 
-def test_picks_and_where(study: Path) -> None:
+def test_pick_takes_the_extreme_of_the_front_members_that_where_admits(study: Path) -> None:
     front = front_of(study)["front"]
     wanted = {
         "most-accurate": max(front, key=lambda row: row["accuracy"]),

@@ -46,7 +46,7 @@ def test_the_version_is_printed_and_nothing_heavy_imported() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_h_is_help(
+def test_h_prints_what_help_prints(
     command: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short, long = (printed((*command, flag), capsys, monkeypatch) for flag in ("-h", "--help"))

@@ -116,7 +116,7 @@ def space_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_good_space(space_file: Path) -> None:
+def test_a_study_has_what_its_space_file_says(space_file: Path) -> None:
     study = read_space(space_file)
     assert study.space_name == "small"
     assert study.space.input_shape == (1, 28, 28) and study.space.classes == 10
@@ -318,7 +318,7 @@ def test_a_time_of_day_is_no_number(value: str) -> None:
         *(("010", "010"), ("-012", "-012"), ("00", "00")),  # 8, or 10? YAML's versions differ
     ],
 )
-def test_numbers_stay_numbers(text: str, value: Any) -> None:
+def test_a_number_of_set_keeps_its_type(text: str, value: Any) -> None:
     found = apply_set(f"a={text}")[1]
     assert found == value and type(found) is type(value)
 
@@ -335,7 +335,7 @@ def test_a_file_too_long_to_be_a_space_is_refused_before_it_is_parsed(
         read_space(space_file)
 
 
-def test_apply_set() -> None:
+def test_set_splits_at_its_first_equals_sign_and_reads_yaml() -> None:
     assert apply_set("proxy.epochs=3") == ("proxy.epochs", 3)
     assert apply_set(" stages.0.depth = [2, 3]") == ("stages.0.depth", [2, 3])
     assert apply_set("proxy.dataset=folder:a=b") == ("proxy.dataset", "folder:a=b")
@@ -345,7 +345,7 @@ def test_apply_set() -> None:
             apply_set(text)
 
 
-def test_find_space(space_file: Path) -> None:
+def test_a_space_is_found_by_path_or_shipped_name(space_file: Path) -> None:
     assert find_space(str(space_file)) == space_file
     assert find_space("densenet") == find_space("densenet.yaml")
     assert "densenet" in shipped_spaces()
@@ -447,7 +447,9 @@ def test_file_cut_short_is_never_another_network(tmp_path: Path, network: Archit
         ("part2: 4", "part3: 4", "stages.0.csp.part3: unknown key 'part3' (and 1 more); did you mean part"),
     ],
 )
-def test_wrong_architecture(tmp_path: Path, network: Architecture, old: str, new: str, expected: str) -> None:
+def test_an_architecture_that_cannot_be_is_refused_with_the_reason(
+    tmp_path: Path, network: Architecture, old: str, new: str, expected: str
+) -> None:
     path = tmp_path / "network.yaml"
     path.write_text(written(network).replace(old, new, 1))
     assert expected in message(path, read_architecture)

@@ -363,7 +363,9 @@ def printed(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
     return output.out
 
 
-def test_layers_as_json(by_hand: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_layers_as_json_hold_what_each_layer_costs(
+    by_hand: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     document = json.loads(printed([str(by_hand), "--layers", "--json"], capsys, monkeypatch))
     network = whole(parts_of(BY_HAND))
     assert [row["layer"] for row in document["layers"]] == [layer.name for layer in network.layers]

@@ -157,7 +157,7 @@ def test_exports(name: str) -> None:
     )
 
 
-def test_build_by_name() -> None:
+def test_a_reference_network_is_built_by_its_name() -> None:
     network = cspnas.build("cs3darknet_m", seed=3)
     again = cspnas.build(find_architecture("cs3darknet_m"), seed=3)
     assert network.graph.operations[0].shape == (3, 256, 256)
@@ -230,7 +230,7 @@ def test_golden_figures_hold_to_the_last_digit(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, entry in GOLDEN["networks"].items() if "published" in entry])
-def test_published_figures(name: str) -> None:
+def test_our_figures_are_the_published_ones(name: str) -> None:
     published = GOLDEN["networks"][name]["published"]
     ours = figures(wire(reference(name)))
     assert published["source"]

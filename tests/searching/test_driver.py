@@ -62,7 +62,7 @@ def test_a_network_suggested_while_it_is_in_flight_is_attached_to_that_training(
     assert driver.outcomes["attached"] > 0 and len(run.trained) == 3 and reason is not None
 
 
-def test_baselines_come_first(start: Start) -> None:
+def test_baselines_are_trained_before_anything_else(start: Start) -> None:
     run = start()
     _, _, handed = run.go(workers=2)
     expected = [drawn.digest for _, drawn in baseline_curves(run.study)]

@@ -80,12 +80,12 @@ def parity(name: str, theirs: nn.Module, permutations: dict[str, Tensor] | None 
 
 
 @pytest.mark.parametrize("name", ["densenet121", "densenet201", "resnet50", "resnext50_32x4d"])
-def test_torchvision(name: str) -> None:
+def test_outputs_are_those_of_torchvision(name: str) -> None:
     assert parity(name, torchvision.models.get_model(name)) < 1e-4
 
 
 @pytest.mark.parametrize("name", ["cspresnet50", "cspresnext50", "cspdarknet53", "cs3darknet_m"])
-def test_timm(name: str) -> None:
+def test_outputs_are_those_of_timm(name: str) -> None:
     """timm concatenates [part 1, block], we [block, part 1]; in `cs3` it sends the first half through the block."""
     orders = {}
     for number, stage in enumerate(reference(name).stages, start=1):
@@ -214,7 +214,7 @@ def in_file_order(layers: dict[str, Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", DARKNET)
-def test_darknet(name: str) -> None:
+def test_outputs_are_those_of_darknet(name: str) -> None:
     network = NetworkModule(wire(reference(name)))
     prepare(network)
     images = torch.randn(2, 3, SIZE, SIZE)
