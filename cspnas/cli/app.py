@@ -55,10 +55,13 @@ def main() -> None:
     """Run a command; a user's error is one line on stderr, never a traceback."""
     from cspnas.io import failpoints
     from cspnas.io import standard_streams as streams
+    from cspnas.io.interrupts import exit_code, raise_on_termination
 
     # typer may carry click inside itself; the base of its own usage errors is the right one either way.
     usage_error: Any = typer.BadParameter.__mro__[2]
     streams.repair_standard_streams()
+    streams.never_fail("stderr")
+    raise_on_termination()
     try:
         failpoints.arm(os.environ.get(failpoints.VARIABLE))
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
@@ -67,8 +70,8 @@ def main() -> None:
         _end(str(error), error.exit_code)
     except usage_error as error:
         _end(" ".join(error.format_message().split()) + "; see cspnas --help", 2)
-    except (typer.Abort, KeyboardInterrupt):
-        _end("interrupted", 130)
+    except (typer.Abort, KeyboardInterrupt) as error:
+        _end("interrupted", exit_code(error.__cause__ if isinstance(error, typer.Abort) else error))
     except BrokenPipeError:  # the reader of our output went away
         streams.abandon()
         raise SystemExit(1) from None

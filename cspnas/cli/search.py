@@ -9,6 +9,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from cspnas.errors import InputError
+from cspnas.io.interrupts import exit_code
 from cspnas.io.steps import Steps, steps
 from cspnas.storage.locations import existing_place, new_place, new_study_name
 
@@ -32,15 +33,15 @@ class SearchRequest:
 
 
 def run(request: SearchRequest) -> None:
-    """Search; Ctrl-C keeps everything finished, says how to continue and exits with 130."""
+    """Search; Ctrl-C, SIGTERM and SIGHUP keep everything finished, say how to continue and exit with 130, 143 and 129."""
     shown: list[Any] = []
     try:
         with steps() as step:
             _search(request, step, shown)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         _end(shown)
         sys.stderr.write("interrupted: everything finished is kept; the same command continues the search\n")
-        raise SystemExit(130) from None
+        raise SystemExit(exit_code(error)) from None
     finally:
         _end(shown)
 

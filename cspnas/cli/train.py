@@ -13,6 +13,7 @@ from cspnas.api.trainings import TrainedNetwork, prepare
 from cspnas.api.trainings import run as run_job
 from cspnas.errors import InputError
 from cspnas.io.atomic_write import check_output, remove, write_whole
+from cspnas.io.interrupts import exit_code
 from cspnas.io.steps import on_terminal, steps
 
 
@@ -29,8 +30,8 @@ def run(
 ) -> None:
     """Train on the training part, watch validation, then evaluate on the test part once.
 
-    What could refuse the results (paths, test part) is looked at before the training. A training that was killed goes on
-    from its checkpoint beside the weights, which is deleted when they are there.
+    What could refuse the results (paths, test part) is looked at before the training. A training that was interrupted or
+    killed goes on from its checkpoint beside the weights, which is deleted when they are there.
     """
     from cspnas.documents.architecture_file import read_architecture
 
@@ -39,8 +40,13 @@ def run(
     with steps() as step:
         job = prepare(file, dataset=dataset, epochs=epochs, seed=seed, device=device, on_step=step)
     checkpoint = weights.with_name(f"{weights.name}.checkpoint")
-    with _bar(job.recipe.epochs) as advance:
-        trained = run_job(job, checkpoint, checkpoint_seconds, advance)
+    try:
+        with _bar(job.recipe.epochs) as advance:
+            trained = run_job(job, checkpoint, checkpoint_seconds, advance)
+    except KeyboardInterrupt as error:
+        kept = f"the training is kept in {checkpoint}, and " if checkpoint.is_file() else ""
+        sys.stderr.write(f"interrupted: {kept}the same command goes on with it\n")
+        raise SystemExit(exit_code(error)) from None
     _write(weights, results, trained)
     remove(checkpoint)
     print(f"{_accuracies(trained)}\nweights: {weights}\nresults: {results}")

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from contextlib import suppress
+from typing import Any
 
 
 def repair_standard_streams() -> None:
@@ -22,6 +23,26 @@ def repair_standard_streams() -> None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+class _Unfailing(io.FileIO):
+    """Takes everything: what nobody reads, or no disk has room for, is lost."""
+
+    def write(self, data: Any) -> int:
+        """All bytes of `data` count as written."""
+        with suppress(OSError):
+            super().write(data)
+        return memoryview(data).nbytes
+
+
+def never_fail(*names: str) -> None:
+    """Writing to these standard streams raises nothing from here on: nothing is to end for want of a reader."""
+    for name in names:
+        stream = getattr(sys, name)
+        # Who put another stream there knows what writing to it is to do.
+        if isinstance(stream, io.TextIOWrapper) and stream is getattr(sys, f"__{name}__"):
+            raw = io.BufferedWriter(_Unfailing(stream.fileno(), "w", closefd=False))
+            setattr(sys, name, io.TextIOWrapper(raw, stream.encoding, "replace", line_buffering=True))
 
 
 def flush() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from cspnas.errors import CspnasError, FailureKind
 from cspnas.io.atomic_write import remove
-from cspnas.runners.interrupts import interrupts
+from cspnas.io.interrupts import interruption, interrupts
 from cspnas.runners.protocol import Done, OnEvent, RunEvent, Wait, Work, WorkSource, checkpoint_of
 from cspnas.runners.runner import Began, Ended, EpochDone, Placed, Runner, RunnerEvent, Stillborn
 from cspnas.study.failures import failure, validated_result
@@ -22,7 +22,8 @@ LATE_SECONDS = 1.0  # past its deadline, in which a result that is on its way is
 def run_loop(runner: Runner, source: WorkSource, on_event: OnEvent, clock: Callable[[], float] = time.monotonic) -> str:
     """Work until the source is done; its reason. However this ends, the runner is closed.
 
-    Raises KeyboardInterrupt after Ctrl-C, never in the middle of a step, and CspnasError where no worker comes to life.
+    Raises KeyboardInterrupt after Ctrl-C, SIGTERM or SIGHUP, never in the middle of a step, and CspnasError where no worker
+    comes to life.
     """
     reason, loop = None, _Loop(runner, source, on_event, clock)
     try:
@@ -33,7 +34,9 @@ def run_loop(runner: Runner, source: WorkSource, on_event: OnEvent, clock: Calla
                 if reason is not None:
                     return reason
                 loop.collect()
-        raise KeyboardInterrupt
+            for event in runner.wind_down():
+                loop.hear(event)
+        raise interruption(interrupted[0])
     finally:
         runner.close(finished=reason is not None)
 
@@ -89,7 +92,7 @@ class _Loop:
         events = self._runner.collect(TICK_SECONDS)
         self._stood_still += max(0.0, self._now() - before - MOST_COLLECT)
         for event in events:
-            self._hear(event)
+            self.hear(event)
         if not events:
             self._on_event(RunEvent.TICK, None, None)
         for slot in [slot for slot, deadline in self._deadlines.items() if before > deadline + LATE_SECONDS]:
@@ -101,7 +104,7 @@ class _Loop:
     def _now(self) -> float:
         return self._clock() - self._stood_still
 
-    def _hear(self, event: RunnerEvent) -> None:
+    def hear(self, event: RunnerEvent) -> None:
         """An event of a training that nobody waits for any more changes nothing."""
         slot = next((slot for slot, work in self._running.items() if work is event.work), None)
         if isinstance(event, Stillborn):

@@ -78,5 +78,8 @@ class Runner(Protocol):
     def cancel(self, work: Work, failure: dict[str, Any]) -> None:
         """Replace the worker of a training; an event says that it ended with `failure`, or before that with a result."""
 
+    def wind_down(self) -> list[RunnerEvent]:
+        """Before a search is cut short: let trainings keep their standing for some seconds; what ended meanwhile."""
+
     def close(self, *, finished: bool = False) -> None:
         """End everything; nothing where that was done. `finished`: no training is cut short, and logs may take their time."""

@@ -4,20 +4,47 @@ from __future__ import annotations
 
 import faulthandler
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from cspnas.io.standard_streams import never_fail
 from cspnas.study.failures import LOG_CHARACTERS
 
 READ_BYTES = 16_384  # a fatal signal's report of a process with some threads and libraries is shorter
 FATAL = "Fatal Python error"
+# What lies there in a log's place is neither followed nor waited for.
+FLAGS = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
-def print_to(log: str | Path) -> None:
+@contextmanager
+def append_to(log: Path) -> Iterator[int]:
+    """A descriptor that appends to `log`; where there can be no log, what is printed is lost, and no training with it."""
+    try:
+        descriptor = os.open(log, FLAGS | os.O_CREAT, 0o644)
+    except OSError:
+        descriptor = os.open(os.devnull, os.O_WRONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def begin(log: Path) -> None:
+    """Make an empty log. A link, a pipe or an older log of that name goes; what a link led to stays as it is.
+
+    Raises OSError where it cannot be written.
+    """
+    log.unlink(missing_ok=True)
+    os.close(os.open(log, FLAGS | os.O_CREAT | os.O_EXCL, 0o644))
+
+
+def print_to(log: Path) -> None:
     """Append to `log` all that this process prints from here on, Python's last words after a fatal signal included."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    os.close(descriptor)
+    with append_to(log) as descriptor:
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+    never_fail("stdout", "stderr")
     faulthandler.enable()
 
 

@@ -41,7 +41,8 @@ def checkpoint_key(digest: str, data: Batches, recipe: Recipe, seed: int, micro_
 class Checkpointer:
     """Keeps a training's standing in `path` every `seconds`, and has the one that lies there.
 
-    `say` hears a line of what was found, and of what could not be written: a training goes on without.
+    `say` hears a line of what was found, and of what could not be written: a training goes on without. `interrupted` gives
+    what a training is to end by, once its standing is kept; None while it is to go on.
     """
 
     def __init__(
@@ -52,8 +53,9 @@ class Checkpointer:
         *,
         seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
+        interrupted: Callable[[], BaseException | None] = lambda: None,
     ) -> None:
-        self.path, self._key, self._say, self._clock = path, key, say, clock
+        self.path, self.interrupted, self._key, self._say, self._clock = path, interrupted, key, say, clock
         self._seconds = EVERY_SECONDS if seconds is None else seconds
         self._last = clock()
         self._found = self._read()
@@ -84,14 +86,17 @@ class Checkpointer:
         self._say(f"{self.path}: going on from epoch {standing.epoch + 1}, step {standing.step}")
 
     def keep(self, standing: TrainingState) -> None:
-        """After a step: write, if it is time."""
-        if self._clock() - self._last < self._seconds:
+        """After a step: write, if it is time. Raises what `interrupted` gives."""
+        end = self.interrupted()
+        if end is None and self._clock() - self._last < self._seconds:
             return
         try:
             self._write(standing)
         except OSError as error:
             self._say(f"{self.path}: no checkpoint was written ({error.strerror}); the training goes on")
         self._last = self._clock()
+        if end is not None:
+            raise end
 
     def _write(self, standing: TrainingState) -> None:
         """Whole or not at all: by a temporary name, fsync and rename."""
@@ -108,7 +113,9 @@ class Checkpointer:
         content = save(tensors, metadata={"cspnas": text, "sha256": _checksum(text, tensors)})
         self.path.parent.mkdir(parents=True, exist_ok=True)
         new = temporary_name(self.path)
-        with new.open("wb") as file:
+        # A link of that name is not followed.
+        new.unlink(missing_ok=True)
+        with new.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -18,6 +18,7 @@ import torch
 from cspnas.data import datasets
 from cspnas.errors import CspnasError, FailureKind, TrainingError
 from cspnas.io.code_version import code_version
+from cspnas.io.interrupts import stop_asked
 from cspnas.network.serialization import architecture_from
 from cspnas.network.wiring import wire
 from cspnas.training.batches import InMemoryBatches
@@ -76,7 +77,7 @@ class Evaluator:
         keeper = None
         if work.get("checkpoint"):
             key = checkpoint_key(graph.digest(), data, recipe, work["seed"], micro_batch)
-            keeper = Checkpointer(Path(work["checkpoint"]), key, _say)
+            keeper = Checkpointer(Path(work["checkpoint"]), key, _say, interrupted=_interrupted)
         trained = train(network, data, recipe, work["seed"], progress, micro_batch=micro_batch, keeper=keeper)
         return {
             "accuracy": trained.accuracy,
@@ -96,6 +97,11 @@ class Evaluator:
                 raise TrainingError(FailureKind.BAD_DATA, str(datasets.changed(name, found.checksum, checksum)))
             self._data[name] = InMemoryBatches(found, self.device)
         return self._data[name]
+
+
+def _interrupted() -> KeyboardInterrupt | None:
+    """What ends a worker that is asked to end."""
+    return KeyboardInterrupt() if stop_asked.is_set() else None
 
 
 def _say(text: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -68,7 +68,10 @@ class CheckpointHook(Protocol):
         """Put a training that has not begun where the kept one was, if one was kept."""
 
     def keep(self, standing: TrainingState) -> None:
-        """A step is done."""
+        """A step is done. Raises what `interrupted` gives."""
+
+    def interrupted(self) -> BaseException | None:
+        """What the training is to end by; None while it is to go on."""
 
 
 def train(
@@ -106,7 +109,8 @@ def train(
         _epoch(standing, data, recipe, micro_batch, keeper, start)
         loss = standing.losses / steps_of(data, recipe)
         _check_loss(loss, data.classes, standing.epoch + 1)
-        correct = predict_correct(network, data.validation(micro_batch or VALIDATED_AT_ONCE), recipe)
+        batches = _interruptible(data.validation(micro_batch or VALIDATED_AT_ONCE), keeper, standing)
+        correct = predict_correct(network, batches, recipe)
         standing.curve.append(Epoch(loss, float(correct.mean()), time.monotonic() - start))
         standing.epoch, standing.step, standing.order, standing.losses, standing.seconds = (
             standing.epoch + 1,
@@ -117,6 +121,14 @@ def train(
         )
         progress(standing.curve[-1])
     return TrainingResult(tuple(standing.curve), correct)
+
+
+def _interruptible(batches: Iterable[Batch], keeper: CheckpointHook | None, standing: TrainingState) -> Iterator[Batch]:
+    """The same; a validation may take longer than whoever interrupts it waits."""
+    for batch in batches:
+        if keeper is not None and keeper.interrupted() is not None:
+            keeper.keep(standing)
+        yield batch
 
 
 def steps_of(data: Batches, recipe: Recipe) -> int:

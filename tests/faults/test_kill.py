@@ -39,7 +39,7 @@ def _children(pid: int) -> dict[int, str]:
 
 
 def _workers(pid: int) -> list[int]:
-    return sorted(child for child, command in _children(pid).items() if "spawn_main" in command)
+    return sorted(child for child, command in _children(pid).items() if "worker_main" in command)
 
 
 def _alive(pid: int) -> bool:
@@ -138,3 +138,29 @@ def test_a_second_search_is_refused_with_the_pid_of_the_first_and_ctrl_c_ends_th
     assert "Traceback" not in errors and "Warning" not in errors
     _end_within(children, 5)
     assert len(_query(tmp_path, RESULTS)) >= 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_what_ends_a_job_or_closes_a_terminal_ends_a_search_as_ctrl_c_does(
+    start: Callable[[], Command], tmp_path: Path, number: int, code: int
+) -> None:
+    """Sent to the whole process group, as Slurm and a terminal do. What is trained just then goes on from its last step."""
+    search = start()
+    search.until("[1/6]")
+    children = list(_children(search.pid))
+    os.killpg(search.pid, number)
+    _, errors = search.communicate(timeout=PATIENCE)
+    assert search.returncode == code
+    assert errors.splitlines()[-1] == "interrupted: everything finished is kept; the same command continues the search"
+    assert "Traceback" not in errors and "trying again" not in errors
+    _end_within(children, 5)
+    kept = list((tmp_path / "studies" / "tiny").glob("checkpoints/*.safetensors"))
+    assert 1 <= len(kept) <= 2
+    if number == signal.SIGTERM:
+        again = start()
+        _, errors = again.communicate(timeout=PATIENCE)
+        assert again.returncode == 0, errors
+        _check_whole(tmp_path)
+        logs = "".join(path.read_text() for path in (tmp_path / "studies" / "tiny").glob("worker-*.log"))
+        assert all(f"{path.name}: going on from epoch " in logs for path in kept)
+        assert {attempt for (attempt,) in _query(tmp_path, "SELECT attempt FROM cspnas_evaluations")} == {1}

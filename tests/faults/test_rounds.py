@@ -157,7 +157,7 @@ def _worker(parent: int, folder: Path) -> int:
             children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
             if children and rows(folder, FINISHED):
                 below = Path(f"/proc/{children[0]}/task/{children[0]}/children").read_text().split()
-                return next(int(c) for c in below if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes())
+                return next(int(c) for c in below if b"worker_main" in Path(f"/proc/{c}/cmdline").read_bytes())
         except (OSError, StopIteration):
             pass
         time.sleep(0.02)

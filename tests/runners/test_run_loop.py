@@ -113,6 +113,10 @@ class Scripted:
         self.cancelled.append((work.evaluation_id, self.now))
         self._told.append(deque([Ended(work, {"failure": failure})]))
 
+    def wind_down(self) -> list[RunnerEvent]:
+        """The last word of each training that runs."""
+        return [told[-1] for told in self._told if told]
+
     def close(self, *, finished: bool = False) -> None:
         """Note how."""
         self.closed.append(finished)

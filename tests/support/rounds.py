@@ -180,7 +180,7 @@ def workers_of(pid: int) -> list[int]:
     """Pids of a search's worker processes."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return [c for c in map(int, children) if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
+        return [c for c in map(int, children) if b"worker_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
     except OSError:
         return []
 

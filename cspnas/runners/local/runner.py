@@ -1,16 +1,21 @@
-"""Long-lived spawned processes on this machine, one training a process at a time."""
+"""Long-lived processes on this machine, one training a process at a time."""
 
 from __future__ import annotations
 
+import sys
+import time
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from cspnas.errors import StorageError
-from cspnas.runners.local.worker_handle import WorkerHandle, spawn
+from cspnas.io.remedies import remedy
+from cspnas.runners.local.worker_handle import WorkerHandle, start_worker
 from cspnas.runners.oom_kills import MemoryKills
 from cspnas.runners.protocol import Work, checkpoint_of
 from cspnas.runners.runner import START_SECONDS, Ended, Placed, RunnerEvent, Stillborn
+from cspnas.runners.worker_log import begin
+
+WIND_DOWN_SECONDS = 5.0  # for a training's step and its checkpoint; a container gets 10 s after SIGTERM
 
 
 class LocalRunner:
@@ -46,16 +51,23 @@ class LocalRunner:
         """Workers import torch, which takes them longer than a search takes to read its study."""
         if self._workers:
             return
+        memory_kills = MemoryKills()
+        logs = [self.folder / f"worker-{number}.log" for number in range(len(self.devices))]
+        self._begin_logs(logs)
+        for log, device in zip(logs, self.devices, strict=True):
+            self._workers.append(start_worker(device, self._evaluator, log, memory_kills))
+
+    def _begin_logs(self, logs: list[Path]) -> None:
+        """Empty ones; a line on stderr where there can be none, which is no reason not to train."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            memory_kills = MemoryKills()
-            for number, device in enumerate(self.devices):
-                log = self.folder / f"worker-{number}.log"
-                log.write_bytes(b"")
-                self._workers.append(spawn(device, self._evaluator, log, memory_kills))
+            for log in logs:
+                begin(log)
         except OSError as error:
-            hint = "free some disk space, or choose another --storage"
-            raise StorageError(f"{error.filename or self.folder}: {error.strerror}; {hint}") from None
+            sys.stderr.write(
+                f"note: {error.filename or self.folder}: {error.strerror}; the search goes on, what its workers print "
+                f"is lost; {remedy(error)}\n"
+            )
 
     def submit(self, slot: int, work: Work) -> None:
         """Send it to the slot's worker, which may still be importing."""
@@ -83,12 +95,30 @@ class LocalRunner:
     def _replace(self, worker: WorkerHandle, result: dict[str, Any]) -> None:
         """A new worker for one that is gone or hangs, whose work ends so; one that never began says nothing of its work."""
         worker.stop()
-        fresh = spawn(worker.device, self._evaluator, worker.log, worker.memory_kills)
+        fresh = start_worker(worker.device, self._evaluator, worker.log, worker.memory_kills)
         self._workers[self._workers.index(worker)] = fresh
         if not worker.began:
             self._events.append(Stillborn(worker.work, result["failure"]))
         elif worker.work is not None:
             self._events.append(Ended(worker.work, result))
+
+    def wind_down(self) -> list[RunnerEvent]:
+        """Workers that train keep their training's standing and end."""
+        for worker in self._workers:
+            if worker.began and worker.work is not None:
+                worker.ask_to_end()
+            else:
+                worker.process.kill()
+        events: list[RunnerEvent] = []
+        left: dict[Any, WorkerHandle] = {worker.connection: worker for worker in self._workers}
+        until = time.monotonic() + WIND_DOWN_SECONDS
+        while left and (seconds := until - time.monotonic()) > 0:
+            for ready in wait(list(left), timeout=seconds):
+                try:
+                    events += [left[ready].hear(message) for message in left[ready].read()]
+                except EOFError:
+                    del left[ready]
+        return events
 
     def close(self, *, finished: bool = False) -> None:
         """End all workers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import pkgutil
@@ -10,31 +11,46 @@ import threading
 from multiprocessing.connection import Connection
 from typing import Any
 
+from cspnas.io.interrupts import SIGNALS, stop_asked
+from cspnas.io.standard_streams import never_fail
 from cspnas.runners.oom_kills import offer_to_kernel
 from cspnas.runners.protocol import Evaluate
-from cspnas.runners.worker_log import print_to
+
+_busy = threading.Event()
 
 
-def worker_main(connection: Connection, lifeline: Connection, device: str, evaluator: str, log: str) -> None:
-    """Serve until the parent closes `connection` or dies; what this process prints goes to `log`. Ctrl-C is the parent's.
+def worker_main(work: int, lifeline: int, device: str, evaluator: str) -> None:
+    """Serve until the parent closes the connection of descriptor `work`, asks for the end on `lifeline`, or dies.
 
     `evaluator` is MODULE:NAME of what makes an evaluator from a device.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Who interrupts a search sends the signal to its whole process group; what follows is the parent's to say.
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    never_fail("stdout", "stderr")
+    faulthandler.enable()
     os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # read when torch is imported
-    threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
-    print_to(log)
+    threading.Thread(target=_hear_parent, args=(Connection(lifeline),), daemon=True).start()
     offer_to_kernel()
-    evaluate: Evaluate = pkgutil.resolve_name(evaluator)(device)
-    while True:
+    try:
+        _serve(Connection(work), pkgutil.resolve_name(evaluator)(device))
+    except KeyboardInterrupt:
+        # its standing is kept
+        return
+
+
+def _serve(connection: Connection, evaluate: Evaluate) -> None:
+    while not stop_asked.is_set():
         try:
             work = json.loads(connection.recv_bytes())
         except EOFError:
             return
+        _busy.set()
         _send(connection, {"began": os.getpid()})
         print(f"training with seed {work.get('seed')}", flush=True)
         result = evaluate(work, lambda epoch: _send(connection, {"epoch": epoch.accuracy}))
         _send(connection, {"result": result})
+        _busy.clear()
 
 
 def trainer(device: str) -> Evaluate:
@@ -51,9 +67,13 @@ def _send(connection: Connection, message: dict[str, Any]) -> None:
     connection.send_bytes(json.dumps(message).encode())
 
 
-def _end_with_parent(lifeline: Connection) -> None:
-    """The parent never writes here: the pipe closes when it ends, however it ends, even in the middle of a training."""
+def _hear_parent(lifeline: Connection) -> None:
+    """One message asks for the end. The pipe closes when the parent ends, however that is; a training ends with it."""
     try:
         lifeline.recv_bytes()
+        stop_asked.set()
+        if _busy.is_set():
+            lifeline.recv_bytes()
     except (EOFError, OSError):
-        os._exit(0)
+        pass
+    os._exit(0)

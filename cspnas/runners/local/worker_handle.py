@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from cspnas.errors import FailureKind
-from cspnas.runners.local.worker import worker_main
+from cspnas.errors import CspnasError, FailureKind
+from cspnas.io.import_path import import_path
+from cspnas.io.remedies import remedy
 from cspnas.runners.oom_kills import MemoryKills
 from cspnas.runners.protocol import Work
 from cspnas.runners.runner import Began, Ended, EpochDone, RunnerEvent
-from cspnas.runners.worker_log import size, tail
+from cspnas.runners.worker_log import append_to, size, tail
 from cspnas.study.failures import failure
 
 
@@ -30,7 +30,7 @@ class WorkerHandle:
     """A worker process and what it works on."""
 
     device: str
-    process: BaseProcess
+    process: subprocess.Popen[bytes]
     connection: Connection
     lifeline: Connection  # held open as long as this process lives
     log: Path
@@ -84,8 +84,9 @@ class WorkerHandle:
 
     def lost(self) -> dict[str, Any]:
         """The result of the work of a worker that is gone."""
-        self.process.join(5)
-        code = self.process.exitcode
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(5)
+        code = self.process.returncode
         if code == -signal.SIGKILL and self.memory_kills.explain(self.kills):
             return self.told(
                 failure(FailureKind.OUT_OF_MEMORY, "the kernel killed the worker process for want of memory")
@@ -99,37 +100,49 @@ class WorkerHandle:
             return result
         return result | {"failure": {**result["failure"], "log": printed}}
 
+    def ask_to_end(self) -> None:
+        """After a step of its training, whose standing it keeps."""
+        with suppress(OSError):
+            self.lifeline.send_bytes(b"end")
+
     def stop(self) -> None:
         """End it, even if it is stopped."""
         self.process.kill()
-        self.process.join(5)
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(5)
         self.connection.close()
         self.lifeline.close()
 
 
-def spawn(device: str, evaluator: str, log: Path, memory_kills: MemoryKills) -> WorkerHandle:
-    """A new worker; what it prints is appended to `log`. `memory_kills`: one for all workers of a search."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    life_theirs, life_ours = context.Pipe(duplex=False)
-    arguments = (theirs, life_theirs, device, evaluator, str(log))
-    process = context.Process(target=worker_main, args=arguments, daemon=True)
-    with _without_script():
-        process.start()
-    theirs.close()
-    life_theirs.close()
+def start_worker(device: str, evaluator: str, log: Path, memory_kills: MemoryKills) -> WorkerHandle:
+    """A new worker; all that it prints, from its first moment on, is appended to `log`.
+
+    It imports nothing from the working folder that is Python's or ours, and never runs the calling script, as
+    multiprocessing would have it do. `memory_kills`: one for all workers of a search. Raises CspnasError where the system
+    does not let it start.
+    """
+    try:
+        return _started(device, evaluator, log, memory_kills)
+    except OSError as error:
+        raise CspnasError(f"no worker can be started: {error.strerror}; {remedy(error)}") from None
+
+
+def _started(device: str, evaluator: str, log: Path, memory_kills: MemoryKills) -> WorkerHandle:
+    ours, theirs = Pipe()
+    life_theirs, life_ours = Pipe(duplex=False)
+    passed = (theirs.fileno(), life_theirs.fileno())
+    code = f"from cspnas.runners.local.worker import worker_main; worker_main(*{passed}, {device!r}, {evaluator!r})"
+    command = [sys.executable, "-P", "-c", f"import sys; sys.path[:] = {import_path()!r}; {code}"]
+    with append_to(log) as printed, theirs, life_theirs:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=printed, stderr=printed, pass_fds=passed, env=_environment()
+        )
     return WorkerHandle(device, process, ours, life_ours, log, memory_kills)
 
 
-@contextmanager
-def _without_script() -> Iterator[None]:
-    """`spawn` has each new process run the calling script first. One that searches would search again, in every worker."""
-    script = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = script
+def _environment() -> dict[str, str]:
+    """What a worker starts itself does not look into the working folder either."""
+    return {**os.environ, "PYTHONSAFEPATH": "1"}
 
 
 def _how(code: int | None) -> str:

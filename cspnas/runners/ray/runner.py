@@ -129,6 +129,10 @@ class RayRunner:
         events = [event for told in heard if (event := self._hear(*told)) is not None]
         return events + self._read()
 
+    def wind_down(self) -> list[RunnerEvent]:
+        """Nothing: a training on a cluster goes on from its last checkpoint."""
+        return []
+
     def close(self, *, finished: bool = False) -> None:
         """Let Tune write its logs for a while, fetch them where they are away, and end everything."""
         ray, loop, seconds = quiet_ray(), self._loop, CLOSE_SECONDS if finished else STOP_SECONDS
