@@ -1,5 +1,12 @@
 """`python -m cspnas`."""
 
-from cspnas.cli.app import main
+import sys
+
+from cspnas.io.import_path import import_path
+
+# Python puts the working folder first.
+sys.path[:] = import_path()
+
+from cspnas.cli.app import main  # noqa: E402 (after the path)
 
 main()
