@@ -6,13 +6,15 @@ import os
 import random
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Command, searching
+from commands import BRIEF, Command, searching
 from searches import PATIENCE
 
 COMMAND = ("--trials", "6", "--workers", "2")
@@ -164,3 +166,13 @@ def test_what_ends_a_job_or_closes_a_terminal_ends_a_search_as_ctrl_c_does(
         logs = "".join(path.read_text() for path in (tmp_path / "studies" / "tiny").glob("worker-*.log"))
         assert all(f"{path.name}: going on from epoch " in logs for path in kept)
         assert {attempt for (attempt,) in _query(tmp_path, "SELECT attempt FROM cspnas_evaluations")} == {1}
+
+
+def test_a_search_whose_reader_goes_away_goes_on_to_its_end(start: Callable[[], Command], tmp_path: Path) -> None:
+    """As in `cspnas search ... 2>&1 | head -1`: nobody reads the display, the lines or the table at the end."""
+    command = [sys.executable, "-m", "cspnas", *BRIEF, *COMMAND]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as search:
+        assert search.stdout is not None and search.stdout.readline().startswith("6 trainings, 2 workers")
+        search.stdout.close()
+        assert search.wait(PATIENCE) == 1
+    _check_whole(tmp_path)

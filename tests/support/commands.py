@@ -144,6 +144,12 @@ def commands(folder: Path) -> Iterator[Callable[..., Command]]:
         command.close()
 
 
+BRIEF = (
+    *("search", "tiny.yaml", "--dataset", "folder:images", "--epochs", "10"),
+    *("--sampler", "random", "--device", "cpu"),
+)
+
+
 @contextmanager
 def searching(folder: Path) -> Iterator[Callable[..., Command]]:
     """Starts searches of `tiny.yaml` in `folder`, each training of about a CPU second. Their data are a few images and many
@@ -151,9 +157,8 @@ def searching(folder: Path) -> Iterator[Callable[..., Command]]:
     search longer than two trainings, and faults are not about either.
     """
     draw_images(folder / "images", 1200, 28)
-    data = ("--dataset", "folder:images", "--epochs", "10", "--sampler", "random", "--device", "cpu")
     with commands(folder) as make:
-        yield lambda *words: make("search", "tiny.yaml", *data, *words)
+        yield lambda *words: make(*BRIEF, *words)
 
 
 def draw_images(folder: Path, count: int, size: int) -> None:

@@ -11,12 +11,13 @@ import sys
 
 from cspnas.errors import CspnasError
 
+COMMAND = (sys.executable, "-P", "-m", "cspnas.runners.local.gpu_probe")  # -P: nothing from the working folder
 GPU_PROBE_SECONDS = 120.0  # for two processes to import torch and open the GPU
 
 
 def probe(gpu: int) -> tuple[int, int]:
     """(bytes free, bytes of one process) of a GPU. Neither process lives on. Raises CspnasError where it cannot be used."""
-    command = [sys.executable, "-m", "cspnas.runners.local.gpu_probe", str(gpu)]
+    command = [*COMMAND, str(gpu)]
     try:
         run = subprocess.run(command, capture_output=True, text=True, timeout=GPU_PROBE_SECONDS, check=True)
         found = json.loads(run.stdout.splitlines()[-1])
@@ -43,7 +44,7 @@ def _hold(gpu: int) -> None:
 def _measure(gpu: int) -> dict[str, int]:
     import torch
 
-    command = [sys.executable, "-m", "cspnas.runners.local.gpu_probe", str(gpu), "hold"]
+    command = [*COMMAND, str(gpu), "hold"]
     torch.cuda.mem_get_info(gpu)  # this process's own context is there before and after
     before = torch.cuda.mem_get_info(gpu)[0]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
