@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from cspnas.api.arguments import expect
 from cspnas.errors import CspnasError, InputError, TrainingError
-from cspnas.io.interrupts import interruption, interrupts
 from cspnas.io.steps import Step, silent
 from cspnas.training.recipe import Recipe
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from cspnas.data.datasets import DataSet, Split
     from cspnas.documents.architecture_file import ArchitectureFile
     from cspnas.training.batches import InMemoryBatches
-    from cspnas.training.checkpoint import Checkpointer
     from cspnas.training.module import NetworkModule
     from cspnas.training.train import Epoch
 
@@ -205,7 +203,7 @@ def run(
 
     from cspnas.network.wiring import wire
     from cspnas.training.batches import InMemoryBatches
-    from cspnas.training.checkpoint import Checkpointer
+    from cspnas.training.checkpoint import Checkpointer, kept_when_interrupted
     from cspnas.training.evaluation import versions
     from cspnas.training.module import NetworkModule, initialise
     from cspnas.training.train import train as train_network
@@ -220,7 +218,7 @@ def run(
     threads = (keeper.threads if keeper else None) or _threads(network)
     torch.set_num_threads(threads)
     with _failing_in_one_line(job.file.path):
-        with _kept_when_interrupted(keeper):
+        with kept_when_interrupted(keeper):
             trained = train_network(network, placed, recipe, job.seed, on_epoch, keeper=keeper)
         accuracy, images = _tested(network, placed, recipe, job.test)
     report = {
@@ -237,19 +235,6 @@ def run(
         "versions": versions(),
     }
     return TrainedNetwork(network, trained.accuracy, accuracy, images, trained.curve, report)
-
-
-@contextmanager
-def _kept_when_interrupted(keeper: Checkpointer | None) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and SIGHUP end the training after its step, which is kept; without a `keeper` at once."""
-    if keeper is None:
-        yield
-        return
-    with interrupts() as seen:
-        keeper.interrupted = lambda: interruption(seen[0]) if seen else None
-        yield
-        if seen:
-            raise interruption(seen[0])
 
 
 def _begun(job: Job, placed: InMemoryBatches, digest: str, checkpoint: Path) -> tuple[Recipe, dict[str, Any]]:

@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from cspnas.io.atomic_write import temporary_name
+from cspnas.io.interrupts import interruption, interrupts
 from cspnas.training.batches import Batches
 from cspnas.training.recipe import Recipe, recipe_digest
 from cspnas.training.train import Epoch, TrainingState
@@ -142,6 +144,19 @@ class Checkpointer:
             self._say(f"{self.path}: the checkpoint is another training's ({', '.join(other)} differ); starting anew")
             return None
         return about, tensors
+
+
+@contextmanager
+def kept_when_interrupted(keeper: Checkpointer | None) -> Iterator[None]:
+    """Ctrl-C, SIGTERM and SIGHUP end the training after its step, which is kept; without a `keeper` at once."""
+    if keeper is None:
+        yield
+        return
+    with interrupts() as seen:
+        keeper.interrupted = lambda: interruption(seen[0]) if seen else None
+        yield
+        if seen:
+            raise interruption(seen[0])
 
 
 def kept_key(path: Path) -> dict[str, Any] | None:
