@@ -21,7 +21,7 @@ from cspnas.storage.locations import StudyLocation
 from cspnas.storage.locks import Heartbeat
 from cspnas.storage.result_spool import Spool, record_left
 from cspnas.storage.study_creation import check_data, known_row, opened
-from cspnas.storage.transactions import GoneError
+from cspnas.storage.transactions import GoneError, TakenOverError
 from cspnas.study.candidates import SAMPLE, Candidate, admitted_sample, reference_of
 from cspnas.study.settings import Study
 from cspnas.study.undecided_objectives import undecided
@@ -151,7 +151,7 @@ def _project(projection: Any) -> None:
     """Bring Optuna's tables up to date; whoever changes them does not end the search, whose own tables are the truth."""
     try:
         projection.update()
-    except (UnreachableError, GoneError):
+    except (UnreachableError, GoneError, TakenOverError):
         raise
     except StorageError as error:
         _say(f"{error}; the search goes on without them, and its next start makes them anew", "warning")

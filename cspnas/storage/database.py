@@ -61,14 +61,19 @@ class Database(Transactions):
         return study
 
     def start_driver(self, study_id: int, about: Row) -> int:
-        """A new driver's id; whoever calls it holds the study's lock."""
+        """A new driver's id. A file has one driver at a time: whoever drove a study there before can write no more."""
+        table, now = drivers_table, time.time()
         with self.transaction() as connection:
-            row = connection.execute(drivers_table.insert().values(study_id=study_id, about=about, started=time.time()))
-            return _key(row)
+            if not self.shared:
+                connection.execute(table.update().where(table.c.ended.is_(None)).values(ended=now))
+            row = connection.execute(table.insert().values(study_id=study_id, about=about, started=now))
+            driver_id = _key(row)
+        self._driver = None if self.shared else driver_id
+        return driver_id
 
     def end_driver(self, driver_id: int) -> None:
         """Note that a driver ended in order."""
-        with self.transaction() as connection:
+        with self.writing() as connection:
             connection.execute(drivers_table.update().where(drivers_table.c.id == driver_id).values(ended=time.time()))
 
     def beat(self, driver_id: int) -> sa.Update:
@@ -197,7 +202,7 @@ class Database(Transactions):
         """Record a suggestion and, where it starts or reuses one, its evaluation, with the front that a reused result
         gives; the evaluation's id.
         """
-        with self.transaction() as connection:
+        with self.writing() as connection:
             if architecture is not None:
                 self._add_architecture(connection, architecture)
             identifier = suggestion.get("evaluation_id")
@@ -221,11 +226,12 @@ class Database(Transactions):
     def restart(self, evaluation_id: int, attempt: int, driver_id: int, micro_batch: int | None = None) -> None:
         """An evaluation that was cut short is in flight again, as this attempt and for this driver."""
         result = None if micro_batch is None else {"micro_batch": micro_batch}
-        with self.transaction() as connection:
-            connection.execute(
-                evaluations_table.update()
-                .where(evaluations_table.c.id == evaluation_id)
-                .values(attempt=attempt, driver_id=driver_id, state=State.IN_FLIGHT, started=time.time(), result=result)
+        with self.writing() as connection:
+            self.expect_one(
+                connection,
+                _under_way(evaluation_id).values(
+                    attempt=attempt, driver_id=driver_id, state=State.IN_FLIGHT, started=time.time(), result=result
+                ),
             )
 
     def reopen(self, study_id: int, kind: str, driver_id: int) -> None:
@@ -238,7 +244,7 @@ class Database(Transactions):
             "result": None,
             "driver_id": driver_id,
         }
-        with self.transaction() as connection:
+        with self.writing() as connection:
             of_kind = (table.c.study_id == study_id) & (table.c.state == State.FAILED) & (table.c.failure_kind == kind)
             connection.execute(table.update().where(of_kind).values(fresh))
 
@@ -247,17 +253,21 @@ class Database(Transactions):
         if self.result(evaluation_id) == json.loads(canonical_json(result)):
             return  # recorded, but the server went away before it said so
         row = {"evaluation_id": evaluation_id, "driver_id": driver_id, "result": result, "finished": time.time()}
-        with self.transaction() as connection:
+        with self.writing() as connection:
             connection.execute(late_table.insert().values(row))
 
     def finish(self, evaluation_id: int, changes: Row, front: Row | None) -> None:
         """Record a result, and the front's new snapshot where it changed."""
-        with self.transaction() as connection:
-            connection.execute(
-                evaluations_table.update().where(evaluations_table.c.id == evaluation_id).values(**changes)
-            )
+        with self.writing() as connection:
+            self.expect_one(connection, _under_way(evaluation_id).values(**changes))
             if front is not None:
                 connection.execute(fronts_table.insert().values({**front, "evaluation_id": evaluation_id}))
+
+
+def _under_way(evaluation_id: int) -> sa.Update:
+    """The evaluation, as long as it has no result: what has one is never changed."""
+    table = evaluations_table
+    return table.update().where(table.c.id == evaluation_id, table.c.state == State.IN_FLIGHT)
 
 
 def _key(result: sa.CursorResult[Any]) -> int:

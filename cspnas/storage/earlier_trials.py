@@ -35,7 +35,7 @@ def bring_up_to_date(
     curves = _missing_curves(database, study_id, optuna_study_id, trial_ids)
     if not (params or curves):
         return
-    with database.transaction() as connection:
+    with database.writing() as connection:
         if params:
             statement = sa.update(PARAMS).where(PARAMS.c.param_id == sa.bindparam("id"))
             connection.execute(

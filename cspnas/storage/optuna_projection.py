@@ -225,7 +225,7 @@ class Projection:
 
     def _add(self, trials: Mapping[str, FrozenTrial]) -> None:
         """Trials by digest, in the order of their numbers."""
-        with self._database.transaction() as connection:
+        with self._database.writing() as connection:
             identifiers = add_trials(connection, self._optuna_id, trials.values())
             numbers = numbers_by_id(connection, identifiers)
         for identifier, (digest, trial) in zip(identifiers, trials.items(), strict=True):
@@ -235,7 +235,7 @@ class Projection:
     def _rewrite(self, digest: str, trial: FrozenTrial) -> None:
         """Values, curve and attributes of a trial that is there; what others attached to it stays."""
         trial_id = self._trials[digest].trial_id
-        with self._database.transaction() as connection:
+        with self._database.writing() as connection:
             connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(state=trial.state))
             for table in (VALUES, INTERMEDIATE):
                 connection.execute(sa.delete(table).where(table.c.trial_id == trial_id))

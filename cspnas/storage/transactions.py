@@ -17,6 +17,7 @@ from cspnas.storage import postgresql
 from cspnas.storage.engine import dialect_url, engine_options, shown_url_of, translated, url_object
 from cspnas.storage.migrations import check_schema, make_tables
 from cspnas.storage.sqlite import into_file, read_mode, read_settings, sqlite_files, sqlite_path, write_settings
+from cspnas.storage.tables import drivers_table
 
 Row = dict[str, Any]
 HEARTBEAT = "CSPNAS_HEARTBEAT"  # the environment variable with the seconds after which a driver counts as hung
@@ -26,6 +27,10 @@ class GoneError(StorageError):
     """The study's file was deleted or replaced while it was in use."""
 
     exit_code = 1
+
+
+class TakenOverError(StorageError):
+    """Another search works on this study now, and only one may."""
 
 
 class Transactions:
@@ -44,6 +49,7 @@ class Transactions:
             self._mode = read_mode(self.path)
         self._file: tuple[int, int] | None = None
         self._session: sa.Connection | None = None
+        self._driver: int | None = None  # the driver that writes by this, where there may be no other
         self.hung_seconds = hung_seconds()
         options = {"json_serializer": canonical_json, **self.engine_options()}
         self.engine = postgresql.new_engine(url_object(url), **options)
@@ -140,6 +146,26 @@ class Transactions:
                     yield session
                     hit("commit.before")
         hit("commit.after")
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction of a driver. Raises TakenOverError where another one began since on a file: a lock file can be
+        deleted, and what that one takes over is no longer this one's to write.
+        """
+        with self.transaction() as connection:
+            if self._driver is not None:
+                own = (drivers_table.c.id == self._driver) & drivers_table.c.ended.is_(None)
+                # An update, for it keeps others from writing until the end of the transaction.
+                self.expect_one(connection, drivers_table.update().where(own).values(ended=None))
+            yield connection
+
+    def expect_one(self, connection: sa.Connection, statement: sa.Update) -> None:
+        """Execute it. Raises TakenOverError where it found no row as this driver knows it."""
+        if connection.execute(statement).rowcount != 1:
+            raise TakenOverError(
+                f"{self.shown_url}: found another search that has taken this study over, expected one at a time; this "
+                "one ends, the other one does its trainings again"
+            )
 
     @contextmanager
     def snapshot(self) -> Iterator[Callable[[sa.Select[Any]], list[Row]]]:
