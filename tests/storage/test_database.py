@@ -252,7 +252,7 @@ def test_a_search_whose_lock_file_was_deleted_ends_as_another_one_begins_and_bot
     assert other.evaluations(row["id"]) == seen
     while isinstance(work := second.suggest(), Work):
         second.finish(work, result_of(work))
-    rows = open_study(Database(database.url, read_only=True), None).ledger
+    rows = open_study(Database(database.url, read_only=True), None).results
     assert rows.in_flight == 0 and rows.trainings == rows.finished == study.trials
 
 
