@@ -15,7 +15,6 @@ from cspnas.study.failures import failure, validated_result
 
 MOST_STILLBORN = 10
 TICK_SECONDS = 1.0  # without an event, so that progress stays alive
-MOST_COLLECT = 2.0  # seconds that waiting for events counts for: while this process stands still, nothing is late
 LATE_SECONDS = 1.0  # past its deadline, in which a result that is on its way is heard
 
 
@@ -50,7 +49,6 @@ class _Loop:
         self._deadlines: dict[int, float] = {}  # of those that a worker has; in seconds of the loop's clock
         self._alone: dict[str, Work] = {}  # device -> what waits for it to be empty, or has it to itself
         self._stillborn = 0  # workers in a row that ended before they began anything
-        self._stood_still = 0.0  # seconds
 
     def fill(self) -> str | None:
         """Give every free slot something to do; the source's reason where it is done."""
@@ -88,9 +86,8 @@ class _Loop:
 
     def collect(self) -> None:
         """Take what happened, and have the workers replaced that were past their time before."""
-        before = self._now()
+        before = self._clock()
         events = self._runner.collect(TICK_SECONDS)
-        self._stood_still += max(0.0, self._now() - before - MOST_COLLECT)
         for event in events:
             self.hear(event)
         if not events:
@@ -100,9 +97,6 @@ class _Loop:
             work = self._running[slot]
             message = f"no result after {work.seconds:.0f} s (search.timeout); its worker was replaced"
             self._runner.cancel(work, failure(FailureKind.TIMEOUT, message)["failure"])
-
-    def _now(self) -> float:
-        return self._clock() - self._stood_still
 
     def hear(self, event: RunnerEvent) -> None:
         """An event of a training that nobody waits for any more changes nothing."""
@@ -127,7 +121,7 @@ class _Loop:
     def _expect(self, slot: int, work: Work, seconds: float) -> None:
         """A result within the time that the training may take after so many seconds."""
         if work.seconds:
-            self._deadlines[slot] = self._now() + seconds + work.seconds
+            self._deadlines[slot] = self._clock() + seconds + work.seconds
 
     def _count_stillborn(self, failure: dict[str, Any]) -> None:
         """Raises CspnasError where no worker comes to life: that is no fault of the networks."""

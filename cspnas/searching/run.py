@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cspnas.errors import InputError, StorageError
+from cspnas.io.awake_clock import AwakeClock, awake_clock
 from cspnas.io.steps import Step, silent
 from cspnas.objectives.objectives import of_device
 from cspnas.runners.protocol import RunEvent
@@ -73,7 +74,7 @@ def run_search(
         facts = new_facts(study, sample, runner.precision, measured_on, on_step) if known is None else known["facts"]
         check_device(study, measured_on, facts)
         reuse = reuser(study, facts, measured_on, other, reuse_from)
-        with opened(study, place, facts) as (database, row):
+        with opened(study, place, facts) as (database, row), awake_clock() as clock:
             study = replace(study, recipe=replace(study.recipe, precision=row["facts"]["precision"]))
             for found in undecided(study, sample):
                 _say(found.message, "warning")
@@ -81,7 +82,7 @@ def run_search(
             on_step(f"starting {count} worker{'s' * (count != 1)} and reading the study")
             spool = Spool(place.folder / "spool", row)
             runner.start()
-            return _drive(study, database, row, runner, reuse, on_open, spool)
+            return _drive(study, database, row, runner, reuse, on_open, spool, clock)
 
 
 def _drive(
@@ -92,6 +93,7 @@ def _drive(
     reuse: Reuse,
     on_open: Callable[[Session], OnEvent],
     spool: Spool,
+    clock: AwakeClock,
 ) -> str:
     from cspnas.runners.run_loop import run_loop
     from cspnas.samplers.registry import sampler_of
@@ -113,7 +115,7 @@ def _drive(
 
     left = record_left(spool, database, row["id"])
     with undamaged(database.shown_url):
-        driver = Driver(study, database, row, sampler, driver_id, reuse=take_over)
+        driver = Driver(study, database, row, sampler, driver_id, reuse=take_over, clock=clock)
     if left:
         _say(f"{left} results that an earlier search kept in {spool.folder} are recorded")
     projection = Projection(database, row["name"], study.space, driver.results)
@@ -122,7 +124,7 @@ def _drive(
 
     try:
         source = outage_tolerant(driver, spool, _say)
-        reason = run_loop(runner, source, _telling(database, presence, projection, show))
+        reason = run_loop(runner, source, _telling(database, presence, projection, show), clock)
     finally:
         presence.end()
     _project(projection)  # results that were reused after the last training ended

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
@@ -118,13 +119,17 @@ def test_a_worker_that_stands_still_past_its_time_is_replaced(tmp_path: Path) ->
 
 def test_a_worker_stopped_and_continued_within_its_time_and_one_past_it(tmp_path: Path) -> None:
     """A pause shorter than the time allowed changes nothing; a longer one ends in a timeout, and the late result, which
-    the killed worker never sends, in nothing.
+    the killed worker never sends, in nothing. Where the whole search is stopped, no pause is too long.
     """
     command = [sys.executable, str(Path(__file__).parents[1] / "support" / "rounds.py"), "once", "1", str(tmp_path)]
     run = subprocess.Popen([*command, "Announced", "search.timeout=3.0"], stdout=subprocess.PIPE, text=True)
     worker = _worker(run.pid, tmp_path)
+    group = os.getpgid(worker)
+    _stop_in_a_training(lambda number: os.killpg(group, number), tmp_path / "training")
+    time.sleep(5.0)
+    os.killpg(group, signal.SIGCONT)
     for pause in (1.0, 5.0):
-        _stop_in_a_training(worker, tmp_path / "training")
+        _stop_in_a_training(lambda number: os.kill(worker, number), tmp_path / "training")
         time.sleep(pause)
         try:
             os.kill(worker, signal.SIGCONT)
@@ -136,15 +141,15 @@ def test_a_worker_stopped_and_continued_within_its_time_and_one_past_it(tmp_path
     assert sorted(ends, key=str) == sorted([("timeout", 1), *[(None, 1)] * 11], key=str)
 
 
-def _stop_in_a_training(worker: int, mark: Path) -> None:
+def _stop_in_a_training(send: Callable[[int], None], mark: Path) -> None:
     """Between two trainings a worker may stand still as long as it likes: that is tested nowhere here."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        os.kill(worker, signal.SIGSTOP)
+        send(signal.SIGSTOP)
         time.sleep(0.05)
         if mark.exists():
             return
-        os.kill(worker, signal.SIGCONT)
+        send(signal.SIGCONT)
         time.sleep(0.05)
     raise AssertionError("the worker trained nothing for a minute")
 

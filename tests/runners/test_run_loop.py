@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from cspnas.errors import CspnasError
+from cspnas.io.awake_clock import AwakeClock
 from cspnas.runners.protocol import Done, RunEvent, Wait, Work, checkpoint_of
 from cspnas.runners.run_loop import LATE_SECONDS, MOST_STILLBORN, run_loop
 from cspnas.runners.runner import START_SECONDS, Began, Ended, EpochDone, Placed, RunnerEvent, Stillborn
@@ -155,7 +156,7 @@ class Loop:
 
     def run(self) -> str:
         """Why it ended."""
-        return run_loop(self.runner, self.source, self._on_event, lambda: self.runner.now)
+        return run_loop(self.runner, self.source, self._on_event, AwakeClock(lambda: self.runner.now))
 
     def _on_event(self, kind: RunEvent, work: Work | None, detail: Any) -> None:
         if kind != "tick":
