@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cspnas.api.arguments import expect
 from cspnas.errors import CspnasError, InputError, TrainingError
+from cspnas.io.machine import usable_cpus
 from cspnas.io.steps import Step, silent
 from cspnas.training.recipe import Recipe
 
@@ -274,7 +275,7 @@ def _threads(network: NetworkModule) -> int:
         return torch.get_num_threads()
     if 2 * cost_of(network.graph).macs < SMALL:
         return 1
-    return max(1, len(os.sched_getaffinity(0)) - round(os.getloadavg()[0]))
+    return max(1, usable_cpus() - round(os.getloadavg()[0]))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from cspnas.data.folder_layout import LAYOUT, ClassFolder, Layout, class_folders
 from cspnas.data.image_files import ENDINGS, ImageHeader, Skipped, read_header, read_pixels, uses_greys_only
 from cspnas.data.public_datasets import LabelledImages, held_out
 from cspnas.errors import InputError
-from cspnas.io.machine_memory import free_memory
+from cspnas.io.machine import free_memory
 from cspnas.io.quantities import format_quantity
 
 KEPT = 0.9  # of the free memory: the rest stays for others

@@ -11,9 +11,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from cspnas.io.control_groups import MEMBERSHIP, ROOT, groups
+
 FIRST_TO_GO = (
     800  # of 1000: a worker is one training, the search's own process is the search; a leak of others' goes first
 )
+COUNTERS = ("memory.oom_control", "memory.events")  # of versions 1 and 2
 ELSEWHERE = (
     "/proc/vmstat",  # the whole machine
     "/sys/fs/cgroup/memory.events",  # the container, cgroup version 2
@@ -36,9 +39,10 @@ class MemoryKills:
         return True
 
 
-def memory_kills(membership: str = "/proc/self/cgroup", root: str = "/sys/fs/cgroup") -> int:
+def memory_kills(membership: Path = MEMBERSHIP, root: Path = ROOT) -> int:
     """The counter of this process's control group, else the sum of all that can be read; only its growth means something."""
-    own = [count for path in _own_counters(membership, root) if (count := _count(path)) is not None]
+    files = [group / name for group in groups("memory", root, membership) for name in COUNTERS]
+    own = [count for file in files if (count := _count(file)) is not None]
     return own[0] if own else sum(_count(Path(path)) or 0 for path in ELSEWHERE)
 
 
@@ -46,17 +50,6 @@ def offer_to_kernel() -> None:
     """This process is to be killed before the one that started it, where memory runs out."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_GO))
-
-
-def _own_counters(membership: str, root: str) -> list[Path]:
-    """The files of this process's group: of cgroup version 1 where memory is counted there, else of version 2."""
-    try:
-        lines = Path(membership).read_text().splitlines()
-    except OSError:
-        return []
-    groups = {names: path for _, names, path in (line.split(":", 2) for line in lines if line.count(":") >= 2)}
-    first = [Path(f"{root}/memory{path}/memory.oom_control") for names, path in groups.items() if names == "memory"]
-    return first + ([Path(f"{root}{groups['']}/memory.events")] if "" in groups else [])
 
 
 def _count(path: Path) -> int | None:

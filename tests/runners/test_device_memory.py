@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -57,7 +56,7 @@ def gpus(monkeypatch: pytest.MonkeyPatch, free: dict[int, int], cores: int = 16)
     monkeypatch.setattr(devices, "driver_found", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: len(free))
     monkeypatch.setattr(devices, "probe", lambda gpu: (free[gpu] * GIB, 500 * MIB))
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
+    monkeypatch.setattr(devices, "usable_cpus", lambda: cores)
 
 
 def training() -> int:

@@ -184,9 +184,9 @@ def test_the_kernels_kills_are_read_where_the_process_itself_is_counted(
     (tmp_path / "cgroup").write_text(membership)
     (tmp_path / "fs" / file).parent.mkdir(parents=True)
     (tmp_path / "fs" / file).write_text(text)
-    assert memory_kills(str(tmp_path / "cgroup"), str(tmp_path / "fs")) == 5
+    assert memory_kills(tmp_path / "cgroup", tmp_path / "fs") == 5
     (tmp_path / "fs" / file).unlink()
-    assert memory_kills(str(tmp_path / "cgroup"), str(tmp_path / "fs")) == memory_kills("/nothing") >= 0
+    assert memory_kills(tmp_path / "cgroup", tmp_path / "fs") == memory_kills(Path("/nothing")) >= 0
 
 
 def test_each_kill_of_the_kernels_explains_the_end_of_one_worker() -> None:

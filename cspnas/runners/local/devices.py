@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 from cspnas.errors import InputError
-from cspnas.io.machine_memory import free_memory, own_memory
+from cspnas.io.machine import free_memory, own_memory, usable_cpus
 from cspnas.io.steps import Step, silent
 from cspnas.runners.device_memory import DeviceBudget, check_budget
 from cspnas.runners.local.gpu_probe import probe
@@ -33,7 +32,7 @@ def devices_for(
     if not gpus:
         return ["cpu"] * _cpu_workers(workers, training)
     step("asking the GPUs for their memory")
-    cores = len(os.sched_getaffinity(0)) // len(gpus)
+    cores = usable_cpus() // len(gpus)
     budgets = {gpu: DeviceBudget(f"cuda:{gpu}", *probe(gpu), training(), max(1, cores)) for gpu in gpus}
     for budget in budgets.values():
         check_budget(per_gpu or 1, budget, "--per-gpu")
@@ -50,7 +49,7 @@ def devices_for(
 
 def _cpu_workers(workers: int, training: Callable[[], int]) -> int:
     """The number of processes on the CPU; each holds torch and the data, and trains with one thread."""
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cpus()
     if workers > MOST_PER_CORE * cores:
         raise InputError(
             f"{workers} workers",

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cspnas.errors import CspnasError, InputError
+from cspnas.io.machine import usable_cpus
 from cspnas.io.steps import Step, silent
 from cspnas.runners.ray.address import reach
 from cspnas.version import __version__
@@ -73,7 +74,7 @@ def quiet_ray() -> Any:
 def _connect(ray: Any, address: str, workers: int) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if address == "local":
-        options |= {"include_dashboard": False, "num_cpus": workers or len(os.sched_getaffinity(0))}
+        options |= {"include_dashboard": False, "num_cpus": workers or usable_cpus()}
     try:
         with _silence():
             _init(ray, address, options)
