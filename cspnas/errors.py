@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+MOST_CHARACTERS = 2000  # of a line of error: what was wrong may be longer than anybody reads
+
 
 def printable(text: str) -> str:
     """`text` with escapes for control characters, line ends and marks of direction: what a file, a name or a database holds
     must not reach the terminal as a command to it.
     """
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def one_line(text: str) -> str:
+    """`text` as one printable line of at most `MOST_CHARACTERS`, without the middle of a longer one."""
+    line = printable(" ".join(text.split()))
+    half = MOST_CHARACTERS // 2
+    return line if len(line) <= MOST_CHARACTERS else f"{line[: half - 3]} ... {line[2 - half :]}"
 
 
 class CspnasError(Exception):
@@ -28,7 +37,7 @@ class InputError(CspnasError):
         message = f"{where}: " if where else ""
         message += f"found {found}, expected {expected}" if expected else found
         message += f"; {hint}" if hint else ""
-        super().__init__(printable(" ".join(message.split())))
+        super().__init__(one_line(message))
 
 
 class ArchitectureError(InputError):

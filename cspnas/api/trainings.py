@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cspnas.api.arguments import expect
 from cspnas.errors import CspnasError, InputError, TrainingError
 from cspnas.io.machine import usable_cpus
+from cspnas.io.standard_streams import tell
 from cspnas.io.steps import Step, silent
 from cspnas.training.recipe import Recipe
 
@@ -59,7 +59,7 @@ class Job:
 
 def to_stderr(text: str) -> None:
     """Say a line."""
-    sys.stderr.write(f"{text}\n")
+    tell(text)
 
 
 def train(

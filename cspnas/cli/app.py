@@ -23,7 +23,9 @@ from cspnas.cli.commands.studies import copy, studies
 from cspnas.cli.commands.train import train
 from cspnas.cli.examples import epilog
 from cspnas.cli.options import Version
-from cspnas.errors import CspnasError
+from cspnas.errors import CspnasError, InputError, one_line
+
+MOST_CHARACTERS = 10_000  # of an argument: twice the longest path
 
 app = typer.Typer(
     add_completion=False,
@@ -63,13 +65,14 @@ def main() -> None:
     streams.never_fail("stderr")
     raise_on_termination()
     try:
+        _check_lengths(sys.argv[1:])
         failpoints.arm(os.environ.get(failpoints.VARIABLE))
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
         streams.flush()
     except CspnasError as error:
         _end(str(error), error.exit_code)
     except usage_error as error:
-        _end(" ".join(error.format_message().split()) + "; see cspnas --help", 2)
+        _end(error.format_message() + "; see cspnas --help", 2)
     except (typer.Abort, KeyboardInterrupt) as error:
         _end("interrupted", exit_code(error.__cause__ if isinstance(error, typer.Abort) else error))
     except BrokenPipeError:  # the reader of our output went away
@@ -81,9 +84,22 @@ def main() -> None:
     raise SystemExit(code if isinstance(code, int) else 0)
 
 
+def _check_lengths(arguments: list[str]) -> None:
+    """Raises InputError for an argument that is too long to be a path, a name or a value."""
+    for number, argument in enumerate(arguments, start=1):
+        if len(argument) > MOST_CHARACTERS:
+            raise InputError(
+                f"{argument[:20]}... of {len(argument):,} characters",
+                expected=f"at most {MOST_CHARACTERS:,}",
+                where=f"argument {number}",
+                hint="write what is long into a file",
+            )
+
+
 def _end(message: str, code: int) -> None:
+    from cspnas.io import standard_streams as streams
     from cspnas.io.redaction import redact
 
     with suppress(OSError):
-        sys.stderr.write(f"cspnas: {redact(message)}\n")
+        streams.tell(one_line(f"cspnas: {redact(message)}"))
     raise SystemExit(code)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cspnas.errors import InputError
+from cspnas.errors import InputError, printable
 from cspnas.io.steps import Step, silent
 from cspnas.network.architecture import Architecture
 from cspnas.network.cost import cost_of
@@ -190,7 +190,7 @@ def change(value: float, plain: float) -> float:
 def _text(found: Report, *, layers: bool) -> str:
     from cspnas.reports import layer_table as layers_table
 
-    lines = [f"{found.path}: {found.architecture.family}, network {found.digest[:12]}"]
+    lines = [printable(f"{found.path}: {found.architecture.family}, network {found.digest[:12]}")]
     lines += [_cost_line(name, value, found.batch_size) for name, value in found.costs.items()]
     for entry in found.checks:
         verdict = "agrees" if entry.agrees else f"DIFFERS: {entry.theirs:,}"

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from cspnas.errors import FailureKind
+from cspnas.errors import FailureKind, printable
+from cspnas.io.standard_streams import tell
 from cspnas.io.steps import PER_SECOND, on_terminal
 from cspnas.io.wrapping import GAP
 from cspnas.objectives.objectives import format_objective
@@ -61,8 +62,7 @@ class Progress:
         if self._display is not None:
             self._display.say(text)
         else:
-            sys.stderr.write(f"{text}\n")
-            sys.stderr.flush()
+            tell(text)
 
     def _draw(self) -> None:
         if self._display is not None:
@@ -129,7 +129,7 @@ class _Display:
 
     def say(self, text: str) -> None:
         """A line above the display."""
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(printable(text), markup=False, emoji=False, highlight=False)
 
     def draw(self, done: int, total: int, pace: list[str], state: list[str]) -> None:
         """Anew, with these figures."""

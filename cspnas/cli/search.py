@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import dataclass, replace
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from cspnas.errors import InputError
 from cspnas.io.interrupts import exit_code
+from cspnas.io.standard_streams import say, tell
 from cspnas.io.steps import Steps, steps
 from cspnas.storage.locations import existing_place, new_place, new_study_name
 
@@ -40,7 +40,7 @@ def run(request: SearchRequest) -> None:
             _search(request, step, shown)
     except KeyboardInterrupt as error:
         _end(shown)
-        sys.stderr.write("interrupted: everything finished is kept; the same command continues the search\n")
+        tell("interrupted: everything finished is kept; the same command continues the search")
         raise SystemExit(exit_code(error)) from None
     finally:
         _end(shown)
@@ -72,7 +72,7 @@ def _search(request: SearchRequest, step: Steps, shown: list[Any]) -> None:
 
     found = run_search(study, place, request.options, reuse_from=reuse_from, on_open=on_open, on_step=step)
     _end(shown)
-    sys.stderr.write(f"done: {found.reason}\n")
+    tell(f"done: {found.reason}")
     _close(found, quote(place.target))
 
 
@@ -82,12 +82,12 @@ def _close(found: StudyView, target: str) -> None:
     summary = found.summary()
     print_summary(summary)
     if not summary["trainings"]:
-        sys.stderr.write("no training was begun; give the search more --time or --trials\n")
+        tell("no training was begun; give the search more --time or --trials")
         return
     if not summary["front"]:
-        sys.stderr.write(f"no training gave a result; next: cspnas front {target} --failed\n")
+        tell(f"no training gave a result; next: cspnas front {target} --failed")
         raise SystemExit(1)
-    print(f"next: cspnas export {target} --pick knee -o best.yaml\n      cspnas dashboard {target}")
+    say(f"next: cspnas export {target} --pick knee -o best.yaml\n      cspnas dashboard {target}")
 
 
 def _seconds(text: str | None) -> float | None:

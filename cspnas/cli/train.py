@@ -14,6 +14,7 @@ from cspnas.api.trainings import run as run_job
 from cspnas.errors import InputError
 from cspnas.io.atomic_write import check_output, remove, write_whole
 from cspnas.io.interrupts import exit_code
+from cspnas.io.standard_streams import say, tell
 from cspnas.io.steps import on_terminal, steps
 
 
@@ -45,11 +46,11 @@ def run(
             trained = run_job(job, checkpoint, checkpoint_seconds, advance)
     except KeyboardInterrupt as error:
         kept = f"the training is kept in {checkpoint}, and " if checkpoint.is_file() else ""
-        sys.stderr.write(f"interrupted: {kept}the same command goes on with it\n")
+        tell(f"interrupted: {kept}the same command goes on with it")
         raise SystemExit(exit_code(error)) from None
     _write(weights, results, trained)
     remove(checkpoint)
-    print(f"{_accuracies(trained)}\nweights: {weights}\nresults: {results}")
+    say(f"{_accuracies(trained)}\nweights: {weights}\nresults: {results}")
 
 
 def _targets(path: Path, output: Path | None, *, force: bool) -> tuple[Path, Path]:
@@ -89,8 +90,7 @@ def _bar(epochs: int) -> Iterator[Callable[[Any], None]]:
 
     live = on_terminal(sys.stderr)
     if not live:
-        sys.stderr.write(f"training, {epochs} epoch{'s' * (epochs != 1)}\n")
-        sys.stderr.flush()
+        tell(f"training, {epochs} epoch{'s' * (epochs != 1)}")
     label = TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis"))
     columns = (label, BarColumn(10), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), redirect_stdout=False, disable=not live) as progress:
@@ -101,7 +101,7 @@ def _bar(epochs: int) -> Iterator[Callable[[Any], None]]:
             text = f"epoch {done[0]}/{epochs}: loss {epoch.loss:.4f}, validation {100 * epoch.accuracy:.2f}%"
             progress.update(task, advance=1, description=text)
             if not live:
-                sys.stderr.write(f"{text}, {epoch.seconds:.1f} s\n")
+                tell(f"{text}, {epoch.seconds:.1f} s")
 
         yield advance
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 
 _USER = re.compile(
-    r"(\w[\w+.-]*://[^\s/@:?#]*):(?:[^\s/]*)@"
+    r"((?<![\w+.-])\w[\w+.-]*+://[^\s/@:?#]*):(?:[^\s/]*)@"
 )  # up to the last @ before a slash: a password may hold one
-_SLASHED = re.compile(r"(postgres\w*(?:\+\w+)?://[^\s/@:?#]*):\S*@")  # a password with / or # that nobody quoted
+_SLASHED = re.compile(
+    r"((?<!\w)postgres\w*+(?:\+\w+)?://[^\s/@:?#]*):\S*@"
+)  # a password with / or # that nobody quoted
 _OPTION = re.compile(r"(?i)\b((?:ssl)?password|passwd)=[^\s&#'\"]+")
 
 

@@ -1,4 +1,7 @@
-"""The standard streams as a command needs them: open, able to take any character, and flushed where it can be reported."""
+"""The standard streams as a command needs them: open, able to take any character, and flushed where it can be reported.
+
+What people read goes through `say` (results, on stdout) and `tell` (all else, on stderr).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import os
 import sys
 from contextlib import suppress
 from typing import Any
+
+from cspnas.errors import printable
 
 
 def repair_standard_streams() -> None:
@@ -43,6 +48,17 @@ def never_fail(*names: str) -> None:
         if isinstance(stream, io.TextIOWrapper) and stream is getattr(sys, f"__{name}__"):
             raw = io.BufferedWriter(_Unfailing(stream.fileno(), "w", closefd=False))
             setattr(sys, name, io.TextIOWrapper(raw, stream.encoding, "replace", line_buffering=True))
+
+
+def say(text: str) -> None:
+    """Lines on stdout; control characters in them are escaped."""
+    sys.stdout.write("\n".join(map(printable, text.split("\n"))) + "\n")
+
+
+def tell(text: str) -> None:
+    """A line on stderr, at once; control characters in it are escaped."""
+    sys.stderr.write(f"{printable(text)}\n")
+    sys.stderr.flush()
 
 
 def flush() -> None:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
+from cspnas.errors import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -60,6 +62,7 @@ class Steps:
     def __call__(self, text: str, share: float | None = None) -> None:
         """As `Step`."""
         with self._lock:
+            text = printable(text)
             begins, self._text, self._share = text != self._text, text, share or 0.0
             if self._told is not None:
                 self._tell(begins)

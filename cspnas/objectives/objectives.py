@@ -190,6 +190,7 @@ def check_one_measured(names: Sequence[str], where: str) -> None:
 _UNITS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BYTES = {"": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+LONGEST_CONSTRAINT = 200  # characters
 _CONSTRAINT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*([0-9]*\.?[0-9]+(?:e[0-9]{1,2})?)\s*([A-Za-z]*)\s*")
 
 
@@ -210,7 +211,7 @@ class Constraint:
 
 def parse_constraint(text: str, where: str = "--constraint") -> Constraint:
     """`flops<=40M`, `peak_memory <= 256KiB`. Raises InputError for anything else."""
-    match = _CONSTRAINT.fullmatch(text)
+    match = _CONSTRAINT.fullmatch(text) if len(text) <= LONGEST_CONSTRAINT else None
     if not match:
         raise InputError(
             f"constraint {text[:60]!r}",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from cspnas.errors import printable
+from cspnas.io.standard_streams import say
 from cspnas.io.wrapping import GAP, width, wrapped
 from cspnas.network.families import family_of
 from cspnas.objectives.objectives import all_objectives, format_objective, with_unit
@@ -46,7 +48,8 @@ def print_summary(summary: dict[str, Any], *, wide: bool = False) -> None:
     for line in front_table(summary, width(), wide=wide):
         _print(line, style="dim" if isinstance(line, Below) else None)
     for line in sentences(summary):
-        _print(wrapped(line))
+        for part in wrapped(line).split("\n"):
+            _print(part)
 
 
 def front_table(summary: dict[str, Any], room: int, *, wide: bool = False) -> list[str]:
@@ -79,7 +82,7 @@ def _print(text: str, style: str | None = None) -> None:
     """On stdout, as wide as it is."""
     from rich.console import Console
 
-    Console(soft_wrap=True).print(text, style=style, markup=False, highlight=False)
+    Console(soft_wrap=True).print(printable(text), style=style, markup=False, emoji=False, highlight=False)
 
 
 def _columns(summary: dict[str, Any], rows: list[tuple[str, dict[str, Any]]], *, wide: bool) -> list[Column]:
@@ -152,16 +155,16 @@ def _stages_heading(summary: dict[str, Any]) -> str:
 
 def print_failures(summary: dict[str, Any]) -> None:
     """Each failed training: its network, kind and message, and what its worker printed last."""
-    print(f"{len(summary['failures'])} of {summary['trainings']} trainings of {summary['study']} failed")
+    say(f"{len(summary['failures'])} of {summary['trainings']} trainings of {summary['study']} failed")
     for row in summary["failures"]:
         tries = f", {row['attempts']} attempts" if row["attempts"] > 1 else ""
         tries += f", in parts of {row['micro_batch']} images" if row["micro_batch"] else ""
         tries += ", quarantined" if row["quarantined"] else ""
         trial = "-" if row["trial"] is None else row["trial"]
         head = f"trial {trial}, {row['digest'][:12]} {row['kind']}{tries}: {row['wiring']}"
-        print(wrapped(f"{head} ({row['source']}, seed {row['seed']})"))
+        say(wrapped(f"{head} ({row['source']}, seed {row['seed']})"))
         for line in f"{row['message']}\n{row['log'] or ''}".strip().splitlines():
-            print(wrapped(INDENT + line, indent=INDENT + "  "))
+            say(wrapped(INDENT + line, indent=INDENT + "  "))
 
 
 def sentences(summary: dict[str, Any]) -> list[str]:

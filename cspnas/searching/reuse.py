@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cspnas.errors import InputError
+from cspnas.io.standard_streams import tell
 from cspnas.objectives.objectives import measured_names
 from cspnas.storage.database import Database
 from cspnas.storage.engine import undamaged
@@ -50,7 +50,7 @@ def reuser(
     with undamaged(place.url):
         differs = _differences(study, facts, other.row)
     if differs:
-        sys.stderr.write(f"note: nothing of {place.target} can be reused: {'; '.join(differs)}\n")
+        tell(f"note: nothing of {place.target} can be reused: {'; '.join(differs)}")
     return finder(other, study.objectives, measured_on)
 
 

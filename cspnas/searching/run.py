@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import socket
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cspnas.errors import InputError, StorageError
 from cspnas.io.awake_clock import AwakeClock, awake_clock
+from cspnas.io.standard_streams import tell
 from cspnas.io.steps import Step, silent
 from cspnas.objectives.objectives import of_device
 from cspnas.runners.protocol import RunEvent
@@ -160,7 +160,7 @@ def _project(projection: Any) -> None:
 
 
 def _say(text: str, kind: str = "note") -> None:
-    sys.stderr.write(f"{kind}: {text}\n")
+    tell(f"{kind}: {text}")
 
 
 def new_facts(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cspnas.errors import StorageError
+from cspnas.io.standard_streams import tell
 from cspnas.storage.database import Database
 from cspnas.storage.transactions import Row
 from cspnas.study.evaluation_key import final_columns
@@ -108,9 +108,9 @@ def _read(path: Path) -> Row:
 def _set_aside(path: Path, error: Exception) -> None:
     aside = path.with_suffix(".damaged")
     reason = " ".join(str(error).split())[:100]
-    sys.stderr.write(
+    tell(
         f"note: {path}: found a damaged result ({reason}), expected one that was kept whole; it is not recorded, its "
-        f"training is done again; see {aside.name}\n"
+        f"training is done again; see {aside.name}"
     )
     path.rename(aside)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import platform
-import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from cspnas.data import datasets
 from cspnas.errors import CspnasError, FailureKind, TrainingError
 from cspnas.io.code_version import code_version
 from cspnas.io.interrupts import stop_asked
+from cspnas.io.standard_streams import tell
 from cspnas.network.serialization import architecture_from
 from cspnas.network.wiring import wire
 from cspnas.training.batches import InMemoryBatches
@@ -106,8 +106,7 @@ def _interrupted() -> KeyboardInterrupt | None:
 
 def _say(text: str) -> None:
     """Into the worker's log."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    tell(text)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

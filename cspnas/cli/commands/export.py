@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cspnas.cli.options import StudyArgument, one_of
+from cspnas.io.standard_streams import say
 
 
 def export(
@@ -32,4 +33,4 @@ def export(
 
     wanted = Choice(choice, tuple(where or ()), trial, digest)
     one_of(form, ("yaml",), "--format")
-    typer.echo(work.export(study, wanted, output, force=force))
+    say(work.export(study, wanted, output, force=force))

@@ -7,6 +7,7 @@ import typer
 from cspnas.cli.options import Constraints, Dataset, Json, Objectives, Set
 from cspnas.cli.output import print_json
 from cspnas.errors import InputError
+from cspnas.io.standard_streams import say
 from cspnas.io.wrapping import wrapped_lines
 
 
@@ -57,7 +58,7 @@ def _print_schema() -> None:
 def _copy(space: str, *, force: bool) -> None:
     from cspnas.cli.space import copy
 
-    typer.echo(copy(space, force=force))
+    say(copy(space, force=force))
 
 
 def _describe(space: str, sample: int, settings: dict[str, Any], *, as_json: bool) -> None:
@@ -70,4 +71,4 @@ def _describe(space: str, sample: int, settings: dict[str, Any], *, as_json: boo
     }
     read = SpaceSettings(flags, settings["set"] or [], settings["constraint"] or [])
     text = report(space, sample, as_json=as_json, settings=read)
-    typer.echo(text if as_json else wrapped_lines(text))
+    say(text if as_json else wrapped_lines(text))

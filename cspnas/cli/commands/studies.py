@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from cspnas.cli.options import Json
+from cspnas.io.standard_streams import say
 from cspnas.io.steps import steps
 from cspnas.io.wrapping import wrapped_lines
 
@@ -20,7 +21,7 @@ def studies(
     if context.invoked_subcommand is None:
         with steps() as step:
             text = listing(storage, as_json=as_json, step=step)
-        typer.echo(text if as_json else wrapped_lines(text))
+        say(text if as_json else wrapped_lines(text))
 
 
 def copy(
@@ -32,4 +33,4 @@ def copy(
 
     with steps() as step:
         text = work.copy(source, target, step)
-    typer.echo(text)
+    say(text)

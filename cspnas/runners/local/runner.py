@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
 from cspnas.io.remedies import remedy
+from cspnas.io.standard_streams import tell
 from cspnas.runners.local.worker_handle import WorkerHandle, start_worker
 from cspnas.runners.oom_kills import MemoryKills
 from cspnas.runners.protocol import Work, checkpoint_of
@@ -64,9 +64,9 @@ class LocalRunner:
             for log in logs:
                 begin(log)
         except OSError as error:
-            sys.stderr.write(
+            tell(
                 f"note: {error.filename or self.folder}: {error.strerror}; the search goes on, what its workers print "
-                f"is lost; {remedy(error)}\n"
+                f"is lost; {remedy(error)}"
             )
 
     def submit(self, slot: int, work: Work) -> None:
