@@ -38,6 +38,7 @@ from cspnas.storage.tables import architectures_table, evaluations_table, sugges
 from cspnas.study.candidates import Candidate, admitted, admitted_sample, reference_of, valid_candidates
 from cspnas.study.results import NetworkRecord
 from cspnas.study.settings import Study
+from cspnas.study.study_record import StudyRecord
 from cspnas.training.recipe import training_seed
 
 URL: str | None = None  # of the server's database; else files
@@ -51,7 +52,7 @@ def made_up(work: Work) -> dict[str, Any]:
     return {"accuracy": 0.7 + 0.2 * share, "curve": curve, "correct": "A" * 670, "failure": None, "seconds": 1.0}
 
 
-def new_study(folder: Path, exploring: int, sampler: str = "random") -> tuple[Study, Database, dict[str, Any]]:
+def new_study(folder: Path, exploring: int, sampler: str = "random") -> tuple[Study, Database, StudyRecord]:
     """A densenet study without results that tries `exploring` networks before it confirms a third as many."""
     study = _study(exploring, sampler)
     database = Database(URL or f"sqlite:///{folder / 'densenet.db'}", create=True)
@@ -70,9 +71,9 @@ def _study(exploring: int, sampler: str) -> Study:
     return read_space(find_space("densenet"), changes)
 
 
-def open_driver(study: Study, database: Database, row: dict[str, Any]) -> tuple[Driver, Projection]:
+def open_driver(study: Study, database: Database, row: StudyRecord) -> tuple[Driver, Projection]:
     """As a search starts: what is there is read, Optuna's tables are brought up to date."""
-    driver = Driver(study, database, row, sampler_of(study), database.start_driver(row["id"], {}))
+    driver = Driver(study, database, row, sampler_of(study), database.start_driver(row.id, {}))
     projection = Projection(database, "densenet", study.space, driver.results)
     projection.update()
     return driver, projection
@@ -142,7 +143,7 @@ def overhead_10000() -> dict[str, Any]:
     }
 
 
-def fill(study: Study, database: Database, row: dict[str, Any], count: int) -> int:
+def fill(study: Study, database: Database, row: StudyRecord, count: int) -> int:
     """Write `count` trained networks and what was rejected on the way; the number of suggestions."""
     networks: dict[str, Candidate] = {}
     suggestions: list[dict[str, Any]] = []
@@ -153,7 +154,7 @@ def fill(study: Study, database: Database, row: dict[str, Any], count: int) -> i
         fits = admitted(study, drawn.costs)
         suggestions.append(
             {
-                "study_id": row["id"],
+                "study_id": row.id,
                 "number": len(suggestions),
                 "source": "random",
                 "outcome": "training" if fits else "rejected",
@@ -175,11 +176,11 @@ def fill(study: Study, database: Database, row: dict[str, Any], count: int) -> i
     return len(suggestions)
 
 
-def _evaluation(study: Study, row: dict[str, Any], drawn: Candidate) -> dict[str, Any]:
+def _evaluation(study: Study, row: StudyRecord, drawn: Candidate) -> dict[str, Any]:
     result = made_up(Work(0, drawn.digest, 1, {}))
     now = time.time()
     return {
-        "study_id": row["id"],
+        "study_id": row.id,
         "digest": drawn.digest,
         "recipe_digest": "0",
         "seed": training_seed(study.seed, drawn.digest, 0),
@@ -202,7 +203,7 @@ def _resume(sampler: str, url: str) -> float:
     return time.perf_counter() - start
 
 
-def _front_updates(database: Database, row: dict[str, Any]) -> dict[str, float]:
+def _front_updates(database: Database, row: StudyRecord) -> dict[str, float]:
     results = load_results(database, row)
     members, others = results.front(), results.measured()[:40]
     worst = {"new_network": 0.0, "member_gets_worse": 0.0}
@@ -264,7 +265,7 @@ def _training_seconds(file: Path) -> float:
     """From the first training's start to the last one's end."""
     database = Database(f"sqlite:///{file}", read_only=True)
     try:
-        rows = database.evaluations(database.studies()[0]["id"])
+        rows = database.evaluations(database.studies()[0].id)
     finally:
         database.close()
     return float(max(row["finished"] for row in rows) - min(row["started"] for row in rows))

@@ -221,7 +221,7 @@ def _driver(folder: Path, trainings: int, sampler: str = "nsga2") -> tuple[Drive
     reference = reference_of(study, admitted_sample(study)).to_json()
     facts = {"reference": reference, "recipe_digest": "0", "space": "densenet", "data": {}, "precision": "float32"}
     row = database.create_study("densenet", study.identity(), facts)
-    driver = Driver(study, database, row, sampler_of(study), database.start_driver(row["id"], {}))
+    driver = Driver(study, database, row, sampler_of(study), database.start_driver(row.id, {}))
     return driver, Projection(database, "densenet", study.space, driver.results)
 
 

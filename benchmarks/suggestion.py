@@ -49,7 +49,7 @@ def trained(study: Study, trainings: int, database: Database) -> Driver:
     row = database.create_study("densenet", study.identity(), facts)
     for sampler, until in (("random", trainings - 2), ("cost-aware", trainings)):
         named = replace(study, sampler=sampler)
-        driver = Driver(named, database, row, sampler_of(named), database.start_driver(row["id"], {}))
+        driver = Driver(named, database, row, sampler_of(named), database.start_driver(row.id, {}))
         while driver.results.finished < until:
             work = driver.suggest()
             assert isinstance(work, Work)

@@ -134,7 +134,7 @@ def search(study: Study, facts: dict[str, Any], simulation: Simulation) -> dict[
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         database = Database(f"sqlite:///{folder}/run.db", create=True)
         row = database.create_study("run", study.identity(), facts)
-        driver = Driver(study, database, row, simulation.sampler(study), database.start_driver(row["id"], {}))
+        driver = Driver(study, database, row, simulation.sampler(study), database.start_driver(row.id, {}))
         while isinstance(work := driver.suggest(), Work):
             accuracy = simulation.train(driver.results.networks[work.digest], work.unit["seed"])
             driver.finish(work, {"accuracy": accuracy, "failure": None})

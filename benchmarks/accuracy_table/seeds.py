@@ -84,7 +84,7 @@ def main() -> None:
     study = read_space(find_space("densenet"), settings)
     row = known_row(study, place)
     assert row is not None, f"no study {name} in {url}"
-    assert row["facts"]["reference"]["objectives"][0] == "accuracy"
+    assert row.facts.reference.objectives[0] == "accuracy"
 
     def on_event(kind: str, work: Any, detail: Any) -> None:
         if kind == "finished":
@@ -93,10 +93,10 @@ def main() -> None:
 
     with (
         open_runner(RunnerOptions(), study, Path(place.folder)) as runner,
-        opened(study, place, row["facts"]) as (database, row),
+        opened(study, place, row.facts) as (database, row),
     ):
-        study = replace(study, recipe=replace(study.recipe, precision=row["facts"]["precision"]))
-        driver = Repeating(study, database, row, sampler_of(study), database.start_driver(row["id"], {}))
+        study = replace(study, recipe=replace(study.recipe, precision=row.facts.precision))
+        driver = Repeating(study, database, row, sampler_of(study), database.start_driver(row.id, {}))
         print(run_loop(runner, driver, on_event))
         database.end_driver(driver.driver_id)
 

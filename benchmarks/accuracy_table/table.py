@@ -54,11 +54,11 @@ def export(name: str, file: Path = FILE) -> int:
     database = Database(place.url, read_only=True)
     study = database.chosen(place.name)
     genotypes: dict[str, Any] = {}
-    for suggestion in database.suggestions(study["id"]):
+    for suggestion in database.suggestions(study.id):
         genotypes.setdefault(suggestion["digest"], suggestion["genotype"])
     rows: dict[str, dict[str, Any]] = {}
     result: dict[str, Any] = {}
-    for evaluation in database.evaluations(study["id"]):
+    for evaluation in database.evaluations(study.id):
         if evaluation["accuracy"] is None:
             continue
         result = database.result(evaluation["id"])
@@ -79,8 +79,8 @@ def export(name: str, file: Path = FILE) -> int:
         row["curves"].append([epoch["accuracy"] for epoch in result["curve"]])
         row["seconds"].append(round(result["seconds"], 2))
     provenance = {
-        "study": study["identity"],
-        "facts": study["facts"],
+        "study": study.settings.values,
+        "facts": study.facts.values,
         "device": result.get("device"),
         "versions": result.get("versions"),
         "trainings": sum(len(row["accuracies"]) for row in rows.values()),

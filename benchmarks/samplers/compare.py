@@ -129,7 +129,7 @@ def run(
 
 
 def _driver(study: Study, database: Database, row: Any, method: Callable[[Study], Sampler]) -> Driver:
-    return Driver(study, database, row, method(study), database.start_driver(row["id"], {}))
+    return Driver(study, database, row, method(study), database.start_driver(row.id, {}))
 
 
 def _go(driver: Driver, oracle: Oracle, workers: int, trained: list[str], on_step: Callable[[Driver], None]) -> float:

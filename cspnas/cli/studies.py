@@ -13,6 +13,7 @@ from cspnas.storage.engine import undamaged
 from cspnas.storage.locations import STUDIES_FOLDER, StudyLocation, copy_place, existing_place, server_place
 from cspnas.storage.migrations import NoTablesError
 from cspnas.storage.open_study import open_study
+from cspnas.study.study_record import StudyRecord
 
 
 def listing(storage: str | None, *, as_json: bool, step: Step = silent) -> str:
@@ -49,7 +50,7 @@ def copy(source: str, target: str, step: Step = silent) -> str:
 def _studies_in(url: str, path: str, step: Step) -> list[dict[str, Any]]:
     try:
         database = Database(url, read_only=True)
-        return [_row_or_error(database, row, path, step) for row in database.studies()]
+        return [_row_or_error(database, study, path, step) for study in database.studies()]
     except NoTablesError as error:
         if url.startswith("sqlite:"):
             return [{"file": path, "error": str(error)}]
@@ -58,22 +59,22 @@ def _studies_in(url: str, path: str, step: Step) -> list[dict[str, Any]]:
         return [{"file": path, "error": str(error)}]
 
 
-def _row_or_error(database: Database, row: dict[str, Any], path: str, step: Step) -> dict[str, Any]:
+def _row_or_error(database: Database, study: StudyRecord, path: str, step: Step) -> dict[str, Any]:
     try:
         with undamaged(path):
-            return _row(database, row, path, step)
+            return _row(database, study, path, step)
     except CspnasError as error:
-        return {"file": path, "error": f"study {row['name']}: {error}"}
+        return {"file": path, "error": f"study {study.name}: {error}"}
 
 
-def _row(database: Database, row: dict[str, Any], path: str, step: Step) -> dict[str, Any]:
-    results = open_study(database, row["name"], step).results
+def _row(database: Database, study: StudyRecord, path: str, step: Step) -> dict[str, Any]:
+    results = open_study(database, study.name, step).results
     front = results.front()
     return {
         "file": path,
-        "study": row["name"],
-        "space": row["facts"]["space"],
-        "created": datetime.fromtimestamp(row["created"]).isoformat(" ", "minutes"),
+        "study": study.name,
+        "space": study.facts.space,
+        "created": datetime.fromtimestamp(study.created).isoformat(" ", "minutes"),
         "trainings": results.finished,
         "front": len(front),
         "best_accuracy": front[0].accuracy if front else None,

@@ -23,10 +23,8 @@ def take_away(opened: OpenStudy, network: NetworkRecord) -> dict[str, Any]:
 
 def _parts(opened: OpenStudy, network: NetworkRecord) -> dict[str, Any]:
     error = opened.results.standard_error(network)
-    recipe = {
-        key.removeprefix("proxy."): value for key, value in opened.row["identity"].items() if key.startswith("proxy.")
-    }
-    recipe["precision"] = opened.row["facts"]["precision"]
+    facts = opened.row.facts
+    recipe = opened.row.settings.part("proxy") | {"precision": facts.precision}
     from cspnas.version import __version__
 
     return {
@@ -40,13 +38,13 @@ def _parts(opened: OpenStudy, network: NetworkRecord) -> dict[str, Any]:
             **_measured(opened, network),
             "epochs": recipe["epochs"],
         },
-        "data": opened.row["facts"]["data"],
+        "data": facts.data,
         "recipe": recipe,
         "made_by": {
             "cspnas": __version__,
             "study": opened.name,
             "trial": opened.results.trials.get(network.digest),
-            "space": opened.row["facts"]["space"],
+            "space": facts.space,
         },
     }
 

@@ -39,7 +39,7 @@ def _server(opened: OpenStudy, port: int) -> tuple[WSGIServer, str]:
     from optuna.study._frozen import FrozenStudy
     from optuna_dashboard import wsgi
 
-    plot = CurvePlot(opened.database, opened.row["id"], opened.name)
+    plot = CurvePlot(opened.database, opened.row.id, opened.name)
 
     class FreshStorage(RDBStorage):
         """Optuna caches finished trials of a plain RDBStorage; ours change when a network is confirmed."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cspnas.network.families import Family, family_of
+from cspnas.study.study_record import FrozenSettings
 
 
 def wiring(document: Mapping[str, Any], ratios: Sequence[float | None] = ()) -> str:
@@ -20,11 +21,11 @@ def wiring(document: Mapping[str, Any], ratios: Sequence[float | None] = ()) -> 
     return " | ".join(_stage(stage, ratio, family) for stage, ratio in zip(document["stages"], known, strict=False))
 
 
-def chosen_ratios(identity: Mapping[str, Any], genotype: Mapping[str, Any]) -> list[float | None]:
+def chosen_ratios(settings: FrozenSettings, genotype: Mapping[str, Any]) -> list[float | None]:
     """Each stage's split ratio as it was chosen: the genotype's, else the one that the study's space fixes."""
     found: list[float | None] = []
-    while f"stages.{len(found)}.depth" in identity:
-        choices = identity.get(f"stages.{len(found)}.split_ratio", ())
+    while f"stages.{len(found)}.depth" in settings.values:
+        choices = settings.values.get(f"stages.{len(found)}.split_ratio", ())
         fixed = choices[0] if len(choices) == 1 else None
         found.append(genotype.get(f"stage{len(found) + 1}.split_ratio", fixed))
     return found

@@ -16,6 +16,7 @@ from cspnas.storage.open_study import OpenStudy
 from cspnas.study.failures import quarantined
 from cspnas.study.results import NetworkRecord, StudyResults
 from cspnas.study.states import State
+from cspnas.study.study_record import FrozenSettings
 from cspnas.study.verdict import Estimates, verdict
 
 Summary = TypeVar("Summary", bound="NetworkSummary | TrainingSummary")
@@ -105,12 +106,12 @@ def network_summary(opened: OpenStudy, network: NetworkRecord, knee: NetworkReco
         # older studies have not all of them
         **{with_unit(name): network.costs.get(name) for name in exact_names()},
         **{with_unit(name): network.value(name) if network.values(name) else None for name in measured_names()[1:]},
-        wiring=_wiring(results, network, opened.row["identity"]),
+        wiring=_wiring(results, network, opened.row.settings),
     )
 
 
-def _wiring(results: StudyResults, network: NetworkRecord, identity: dict[str, Any]) -> str:
-    return wiring(network.document, chosen_ratios(identity, results.genotypes.get(network.digest, {})))
+def _wiring(results: StudyResults, network: NetworkRecord, settings: FrozenSettings) -> str:
+    return wiring(network.document, chosen_ratios(settings, results.genotypes.get(network.digest, {})))
 
 
 def summarise(opened: OpenStudy) -> dict[str, Any]:
@@ -156,7 +157,7 @@ def trainings_of(opened: OpenStudy) -> list[TrainingSummary]:
 
 
 def _summary(opened: OpenStudy) -> dict[str, Any]:
-    results, identity = opened.results, opened.row["identity"]
+    results, settings = opened.results, opened.row.settings
     knee, deviation = results.knee(), results.seed_deviation()
     measured = results.measured()
     front = results.front()
@@ -164,7 +165,7 @@ def _summary(opened: OpenStudy) -> dict[str, Any]:
     between = float(np.std([n.accuracy for n in measured], ddof=1)) if len(measured) > 1 else None
     return {
         "study": opened.name,
-        "family": identity.get("space.family"),
+        "family": settings.values.get("space.family"),
         "objectives": list(results.reference.objectives),
         "trainings": results.finished,
         "in_flight": results.in_flight,
@@ -172,7 +173,7 @@ def _summary(opened: OpenStudy) -> dict[str, Any]:
         "confirmations": results.confirmations,
         "failed": results.failed,
         "failures": failures(opened),
-        "suggestions": opened.database.outcomes(opened.row["id"]),
+        "suggestions": opened.database.outcomes(opened.row.id),
         "hypervolume": results.hypervolume(),
         "front": [asdict(network_summary(opened, network, knee)) for network in front],
         "front_confirmed": sum(len(network.accuracies) > 1 for network in front),
@@ -198,7 +199,7 @@ def failures(opened: OpenStudy) -> list[dict[str, Any]]:
             {
                 "trial": opened.results.trials.get(network.digest),
                 "digest": network.digest,
-                "wiring": _wiring(opened.results, network, opened.row["identity"]),
+                "wiring": _wiring(opened.results, network, opened.row.settings),
                 "source": network.source,
                 "seed": one.seed,
                 "kind": one.failure_kind,

@@ -29,6 +29,7 @@ from cspnas.study.evaluation_key import evaluation_key, final_columns, unit_of
 from cspnas.study.failures import MAX_ATTEMPTS, quarantined, validated_result
 from cspnas.study.settings import Study
 from cspnas.study.states import Outcome, State
+from cspnas.study.study_record import StudyRecord
 from cspnas.study.suggestion import CONFIRM, Suggestion
 
 ANY_IMAGES = 60_000  # in a study that does not say how many it trains on
@@ -44,7 +45,7 @@ class Driver:
         self,
         study: Study,
         database: Database,
-        row: Mapping[str, Any],
+        row: StudyRecord,
         sampler: Sampler,
         driver_id: int,
         *,
@@ -52,16 +53,16 @@ class Driver:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.study, self.database, self.sampler, self.driver_id = study, database, sampler, driver_id
-        self.study_id: int = row["id"]
-        self.recipe_digest: str = row["facts"]["recipe_digest"]
+        self.study_id = row.id
+        self.recipe_digest = row.facts.recipe_digest
         self._reuse, self._clock, self._started = reuse, clock, clock()
         self._policy = SearchPolicy(study.trials, study.confirm_share, study.time_limit)
-        self._images: int = row["facts"].get("training_images", ANY_IMAGES)
+        self._images = row.facts.training_images or ANY_IMAGES
         # By evaluation: handed out, or to be tried again, and no end recorded yet: the try that may end it.
         self._open: dict[int, Work] = {}
         self._restarts: list[Work] = []
         self._bad_data = DataFaults(study.recipe.dataset)
-        self._data_checksum: str | None = row["facts"].get("data", {}).get("checksum")
+        self._data_checksum: str | None = row.facts.values.get("data", {}).get("checksum")
         with database.step(self.study_id) as shared:  # nobody writes while it is read
             database.reopen(
                 self.study_id, FailureKind.BAD_DATA, driver_id

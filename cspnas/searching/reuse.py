@@ -16,6 +16,7 @@ from cspnas.storage.engine import undamaged
 from cspnas.storage.locations import StudyLocation
 from cspnas.storage.tables import evaluations_table
 from cspnas.study.settings import Study
+from cspnas.study.study_record import StudyFacts, StudyRecord
 
 Reuse = Callable[[dict[str, Any]], dict[str, Any] | None]  # evaluation key -> result
 
@@ -25,7 +26,7 @@ class Other:
     """The study whose results are reused."""
 
     database: Database
-    row: dict[str, Any]
+    study: StudyRecord
 
 
 def other_study(place: StudyLocation | None) -> Other | None:
@@ -42,13 +43,13 @@ def other_study(place: StudyLocation | None) -> Other | None:
 
 
 def reuser(
-    study: Study, facts: dict[str, Any], measured_on: str | None, other: Other | None, place: StudyLocation | None
+    study: Study, facts: StudyFacts, measured_on: str | None, other: Other | None, place: StudyLocation | None
 ) -> Reuse:
     """What finds results of the other study; says where none of them can be one of this study."""
     if other is None or place is None:
         return lambda key: None
     with undamaged(place.url):
-        differs = _differences(study, facts, other.row)
+        differs = _differences(study, facts, other.study)
     if differs:
         tell(f"note: nothing of {place.target} can be reused: {'; '.join(differs)}")
     return finder(other, study.objectives, measured_on)
@@ -71,20 +72,20 @@ def finder(other: Other, objectives: Collection[str], measured_on: str | None) -
 
 def _results(other: Other, key: dict[str, Any]) -> list[dict[str, Any]]:
     table = evaluations_table
-    conditions = [table.c.study_id == other.row["id"], *(table.c[name] == value for name, value in key.items())]
+    conditions = [table.c.study_id == other.study.id, *(table.c[name] == value for name, value in key.items())]
     rows = other.database.rows(sa.select(table.c.result).where(*conditions, table.c.accuracy.is_not(None)))
     return [row["result"] for row in rows]
 
 
-def _differences(study: Study, facts: dict[str, Any], row: dict[str, Any]) -> list[str]:
+def _differences(study: Study, facts: StudyFacts, other: StudyRecord) -> list[str]:
     """What keeps every result of another study from being one of this: seed, recipe, data, precision, code."""
-    ours, theirs = study.identity(), row["identity"]
+    ours, theirs = study.identity(), other.settings.values
     keys = [key for key in ours if key == "search.seed" or (key.startswith("proxy.") and key != "proxy.precision")]
     found = [f"{key} is {theirs.get(key)} there, {ours[key]} here" for key in keys if theirs.get(key) != ours[key]]
-    if row["facts"]["precision"] != facts["precision"]:
-        found.append(f"precision is {row['facts']['precision']} there, {facts['precision']} here")
-    if row["facts"]["data"]["checksum"] != facts["data"]["checksum"]:
+    if other.facts.precision != facts.precision:
+        found.append(f"precision is {other.facts.precision} there, {facts.precision} here")
+    if other.facts.checksum != facts.checksum:
         found.append("the data differ")
-    if not found and row["facts"]["recipe_digest"] != facts["recipe_digest"]:
+    if not found and other.facts.recipe_digest != facts.recipe_digest:
         found.append("another version of the training code made it")
     return found

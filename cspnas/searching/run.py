@@ -25,6 +25,7 @@ from cspnas.storage.study_creation import check_data, known_row, opened
 from cspnas.storage.transactions import GoneError, TakenOverError
 from cspnas.study.candidates import SAMPLE, Candidate, admitted_sample, reference_of
 from cspnas.study.settings import Study
+from cspnas.study.study_record import StudyFacts, StudyRecord
 from cspnas.study.undecided_objectives import undecided
 from cspnas.training.recipe import recipe_digest
 
@@ -63,7 +64,7 @@ def run_search(
     known = known_row(study, place)
     if known is not None:
         on_step(f"checking the data set {study.recipe.dataset}")
-        check_data(study, place.name, known["facts"])
+        check_data(study, place.name, known.facts)
     other = other_study(reuse_from)
     with open_runner(options, study, place.folder, on_step) as runner:
         measured_on = measuring_device(study, runner)
@@ -71,11 +72,11 @@ def run_search(
         if known is None:
             on_step(f"drawing {SAMPLE:,} networks for the ranges of the costs")
             sample = admitted_sample(study)
-        facts = new_facts(study, sample, runner.precision, measured_on, on_step) if known is None else known["facts"]
+        facts = new_facts(study, sample, runner.precision, measured_on, on_step) if known is None else known.facts
         check_device(study, measured_on, facts)
         reuse = reuser(study, facts, measured_on, other, reuse_from)
         with opened(study, place, facts) as (database, row), awake_clock() as clock:
-            study = replace(study, recipe=replace(study.recipe, precision=row["facts"]["precision"]))
+            study = replace(study, recipe=replace(study.recipe, precision=row.facts.precision))
             for found in undecided(study, sample):
                 _say(found.message, "warning")
             count = len(runner.devices)
@@ -88,7 +89,7 @@ def run_search(
 def _drive(
     study: Study,
     database: Database,
-    row: dict[str, Any],
+    row: StudyRecord,
     runner: Runner,
     reuse: Reuse,
     on_open: Callable[[Session], OnEvent],
@@ -103,7 +104,7 @@ def _drive(
 
     sampler = sampler_of(study)
     about = {"pid": os.getpid(), "host": socket.gethostname(), "python": platform.python_version(), **sampler.about()}
-    driver_id = database.start_driver(row["id"], about)
+    driver_id = database.start_driver(row.id, about)
     presence = Heartbeat(database, driver_id)
     presence.show()
 
@@ -113,12 +114,12 @@ def _drive(
             show(RunEvent.REUSED, None, {**key, **found})
         return found
 
-    left = record_left(spool, database, row["id"])
+    left = record_left(spool, database, row.id)
     with undamaged(database.shown_url):
         driver = Driver(study, database, row, sampler, driver_id, reuse=take_over, clock=clock)
     if left:
         _say(f"{left} results that an earlier search kept in {spool.folder} are recorded")
-    projection = Projection(database, row["name"], study.space, driver.results)
+    projection = Projection(database, row.name, study.space, driver.results)
     projection.update()
     show = on_open(Session(study, database, driver, runner.devices))
 
@@ -169,7 +170,7 @@ def new_facts(
     faster_precision: Callable[[], str],
     measured_on: str | None = None,
     step: Step = silent,
-) -> dict[str, Any]:
+) -> StudyFacts:
     """What a new study fixes for good: hypervolume reference, data, resolved precision, recipe digest, device.
 
     `sample`: admitted candidates, which tell the ranges of the costs.
@@ -184,7 +185,7 @@ def new_facts(
         step("measuring which precision is faster")
         precision = faster_precision()
     recipe = replace(study.recipe, precision=precision)
-    return {
+    values = {
         "reference": reference.to_json(),
         "precision": precision,
         "data": {
@@ -199,6 +200,7 @@ def new_facts(
         "training_images": len(data.train.labels),
         "latency_device": measured_on,
     }
+    return StudyFacts(values)
 
 
 def measuring_device(study: Study, runner: Runner) -> str | None:
@@ -219,9 +221,9 @@ def measuring_device(study: Study, runner: Runner) -> str | None:
     return names[0]
 
 
-def check_device(study: Study, measured_on: str | None, facts: dict[str, Any]) -> None:
+def check_device(study: Study, measured_on: str | None, facts: StudyFacts) -> None:
     """Raises InputError where what the study has measured so far is another device's."""
-    before = facts.get("latency_device")
+    before = facts.device
     if measured_on != before:
         raise InputError(
             f"{_shown(study)} on {measured_on}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 
 import sqlalchemy as sa
 
@@ -27,7 +28,7 @@ from cspnas.storage.tables import (
 )
 from cspnas.storage.transactions import Row
 from cspnas.storage.trial_numbers import has_trials, number_rows, numbers_of
-from cspnas.study.settings import space_of
+from cspnas.study.study_record import StudyRecord
 
 # A table, the columns that hold ids of other tables, and how its rows of one study are found.
 _TABLES: tuple[tuple[sa.Table, dict[str, sa.Table]], ...] = (
@@ -48,10 +49,10 @@ def copy_study(source: StudyLocation, target: StudyLocation, step: Step = silent
     database = Database(source.url, read_only=True)
     try:
         row = database.chosen(source.name)
-        place = StudyLocation(target.url, target.name or row["name"])
+        place = StudyLocation(target.url, target.name or row.name)
         check_name_free_of_ours(place)
         check_name_free(place.url, str(place.name))
-        step(f"copying study {row['name']}")
+        step(f"copying study {row.name}")
         with undamaged(database.shown_url):
             contents, numbers = _contents(database, row)
         _into(place, row, contents, numbers)
@@ -87,28 +88,26 @@ def _check_free(database: Database, place: StudyLocation) -> None:
 Contents = dict[sa.Table, list[Row]]
 
 
-def _contents(database: Database, study: Row) -> tuple[Contents, dict[str, int]]:
+def _contents(database: Database, study: StudyRecord) -> tuple[Contents, dict[str, int]]:
     """All rows of one study and the trial number of each network, as of one moment."""
     projected = has_trials(database)
     with database.snapshot() as read:
-        evaluations = sa.select(evaluations_table.c.id).where(evaluations_table.c.study_id == study["id"])
+        evaluations = sa.select(evaluations_table.c.id).where(evaluations_table.c.study_id == study.id)
         found: Contents = {}
         for table, _ in _TABLES:
-            chosen = (
-                table.c.study_id == study["id"] if "study_id" in table.c else table.c.evaluation_id.in_(evaluations)
-            )
+            chosen = table.c.study_id == study.id if "study_id" in table.c else table.c.evaluation_id.in_(evaluations)
             found[table] = read(sa.select(table).where(chosen).order_by(*table.primary_key.columns))
-        digests = sa.select(evaluations_table.c.digest).where(evaluations_table.c.study_id == study["id"])
+        digests = sa.select(evaluations_table.c.digest).where(evaluations_table.c.study_id == study.id)
         found[architectures_table] = read(
             sa.select(architectures_table)
             .where(architectures_table.c.digest.in_(digests))
             .order_by(architectures_table.c.digest)
         )
-        numbers = numbers_of(read(number_rows(study["name"]))) if projected else {}
+        numbers = numbers_of(read(number_rows(study.name))) if projected else {}
     return found, numbers
 
 
-def _into(place: StudyLocation, study: Row, contents: Contents, numbers: dict[str, int]) -> None:
+def _into(place: StudyLocation, study: StudyRecord, contents: Contents, numbers: dict[str, int]) -> None:
     fresh = place.sqlite and not place.file.exists()
     lock = StudyLock(place.file) if place.sqlite else None
     if lock is not None:
@@ -125,27 +124,27 @@ def _into(place: StudyLocation, study: Row, contents: Contents, numbers: dict[st
             lock.release()
 
 
-def _write(place: StudyLocation, study: Row, contents: Contents, numbers: dict[str, int]) -> None:
+def _write(place: StudyLocation, study: StudyRecord, contents: Contents, numbers: dict[str, int]) -> None:
     database = Database(place.url, create=True)
     try:
         with database.opening() if database.shared else nullcontext():
             _check_free(database, place)
             with database.transaction() as connection:
-                _insert_all(connection, {**study, "name": place.name}, contents)
+                _insert_all(connection, replace(study, name=str(place.name)), contents)
         results = open_study(database, place.name).results
         with undamaged(database.shown_url):
-            space = space_of(study["identity"])
+            space = study.settings.space()
         Projection(database, str(place.name), space, results, numbers).update()
     finally:
         database.close()
 
 
-def _insert_all(connection: sa.Connection, study: Row, contents: Contents) -> None:
+def _insert_all(connection: sa.Connection, study: StudyRecord, contents: Contents) -> None:
     """Ids stay as they are in a database without studies; beside other studies all of a table's move by the same number."""
     moved = {table: _greatest(connection, table) for table in (studies_table, *(table for table, _ in _TABLES))}
     if not moved[studies_table]:
         moved = dict.fromkeys(moved, 0)
-    _insert(connection, studies_table, [{**study, "id": study["id"] + moved[studies_table]}])
+    _insert(connection, studies_table, [dict(replace(study, id=study.id + moved[studies_table]).row())])
     architectures = contents[architectures_table]
     known = set(connection.execute(sa.select(architectures_table.c.digest)).scalars())
     _insert(connection, architectures_table, [row for row in architectures if row["digest"] not in known])

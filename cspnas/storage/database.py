@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,23 +23,24 @@ from cspnas.storage.tables import (
 )
 from cspnas.storage.transactions import Row, Transactions, canonical_json
 from cspnas.study.states import State
+from cspnas.study.study_record import StudyRecord
 
 
 class Database(Transactions):
     """The rows of all studies in one database, read and written."""
 
-    def studies(self) -> list[Row]:
+    def studies(self) -> list[StudyRecord]:
         """Every study in the database."""
-        return self.rows(sa.select(studies_table).order_by(studies_table.c.id))
+        return [StudyRecord.of_row(row) for row in self.rows(sa.select(studies_table).order_by(studies_table.c.id))]
 
-    def study(self, name: str) -> Row | None:
+    def study(self, name: str) -> StudyRecord | None:
         """The study of this name."""
         found = self.rows(sa.select(studies_table).where(studies_table.c.name == name))
-        return found[0] if found else None
+        return StudyRecord.of_row(found[0]) if found else None
 
-    def chosen(self, name: str | None) -> Row:
+    def chosen(self, name: str | None) -> StudyRecord:
         """The study `name`, or the only one. Raises InputError where it is not there or must be named."""
-        rows = {row["name"]: row for row in self.studies()}
+        rows = {study.name: study for study in self.studies()}
         if name is None and len(rows) == 1:
             return next(iter(rows.values()))
         if name is None or name not in rows:
@@ -50,7 +52,7 @@ class Database(Transactions):
             )
         return rows[name]
 
-    def create_study(self, name: str, identity: Row, facts: Row) -> Row:
+    def create_study(self, name: str, identity: Mapping[str, object], facts: Mapping[str, object]) -> StudyRecord:
         """A new study; all its settings in one transaction."""
         with self.transaction() as connection:
             connection.execute(

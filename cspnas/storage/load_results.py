@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from cspnas.objectives.pareto import HypervolumeReference
 from cspnas.storage.database import Database
 from cspnas.study.results import StudyResults, StudyRows
+from cspnas.study.study_record import StudyRecord
 
 
 def study_rows(database: Database, study_id: int) -> StudyRows:
@@ -16,7 +13,6 @@ def study_rows(database: Database, study_id: int) -> StudyRows:
     return StudyRows(evaluations, first, database.last_front(study_id), database.shown_url)
 
 
-def load_results(database: Database, row: Mapping[str, Any]) -> StudyResults:
-    """The results of a study's `row`. Raises StorageError for figures that no search can have written."""
-    reference = HypervolumeReference.from_json(row["facts"]["reference"])
-    return StudyResults(reference, study_rows(database, row["id"]), row["id"])
+def load_results(database: Database, study: StudyRecord) -> StudyResults:
+    """The results of a study. Raises StorageError for figures that no search can have written."""
+    return StudyResults(study.facts.reference, study_rows(database, study.id), study.id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from cspnas.io.steps import Step, silent
 from cspnas.storage.database import Database
@@ -11,6 +10,7 @@ from cspnas.storage.engine import undamaged
 from cspnas.storage.load_results import load_results
 from cspnas.storage.trial_numbers import trial_numbers
 from cspnas.study.results import StudyResults
+from cspnas.study.study_record import StudyRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class OpenStudy:
     """A study read from its database."""
 
     name: str
-    row: dict[str, Any]
+    row: StudyRecord
     results: StudyResults
     database: Database
 
@@ -26,8 +26,8 @@ class OpenStudy:
 def open_study(database: Database, name: str | None, step: Step = silent) -> OpenStudy:
     """The study `name`, or the only one. Raises InputError where it is not there or must be named."""
     row = database.chosen(name)
-    step(f"reading study {row['name']}")
+    step(f"reading study {row.name}")
     with undamaged(database.shown_url):
         results = load_results(database, row)
-        results.trials = trial_numbers(database, row["name"])
-    return OpenStudy(row["name"], row, results, database)
+        results.trials = trial_numbers(database, row.name)
+    return OpenStudy(row.name, row, results, database)

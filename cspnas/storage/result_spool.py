@@ -15,6 +15,7 @@ from cspnas.storage.database import Database
 from cspnas.storage.transactions import Row
 from cspnas.study.evaluation_key import final_columns
 from cspnas.study.states import State
+from cspnas.study.study_record import StudyRecord
 
 FORMAT = "cspnas-spool/1"
 KEY = ("digest", "recipe_digest", "seed", "fidelity")
@@ -23,9 +24,9 @@ KEY = ("digest", "recipe_digest", "seed", "fidelity")
 class Spool:
     """The folder of one study's results. Several searches of the study may use it at once."""
 
-    def __init__(self, folder: Path, study: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, study: StudyRecord) -> None:
         self.folder = folder
-        self._study = {"name": study["name"], "created": study["created"]}
+        self._study = {"name": study.name, "created": study.created}
 
     def put(self, key: Mapping[str, Any], driver_id: int, result: Mapping[str, Any]) -> Path:
         """Keep the result of the evaluation `key`; the file. Raises StorageError where the disk does not take it."""

@@ -6,7 +6,6 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from cspnas.data.registry import checksum_of
 from cspnas.errors import InputError, StorageError
@@ -17,11 +16,12 @@ from cspnas.storage.locks import StudyLock
 from cspnas.storage.migrations import NoTablesError
 from cspnas.storage.sqlite import sqlite_files
 from cspnas.study.settings import Study
+from cspnas.study.study_record import FrozenSettings, StudyFacts, StudyRecord
 
-Opening = tuple[Database, dict[str, Any]]
+Opening = tuple[Database, StudyRecord]
 
 
-def known_row(study: Study, place: StudyLocation) -> dict[str, Any] | None:
+def known_row(study: Study, place: StudyLocation) -> StudyRecord | None:
     """The study's row where it is there already, unchanged. Raises InputError where it cannot be searched there."""
     assert place.name is not None
     if place.sqlite:
@@ -36,7 +36,7 @@ def known_row(study: Study, place: StudyLocation) -> dict[str, Any] | None:
 
 
 @contextmanager
-def opened(study: Study, place: StudyLocation, facts: dict[str, Any]) -> Iterator[Opening]:
+def opened(study: Study, place: StudyLocation, facts: StudyFacts) -> Iterator[Opening]:
     """The database and the study's row in it, made with `facts` where it is missing; a SQLite file is locked."""
     if not place.sqlite:
         with _writing(study, place, facts) as opening:
@@ -53,7 +53,7 @@ def opened(study: Study, place: StudyLocation, facts: dict[str, Any]) -> Iterato
 
 
 @contextmanager
-def _writing(study: Study, place: StudyLocation, facts: dict[str, Any]) -> Iterator[Opening]:
+def _writing(study: Study, place: StudyLocation, facts: StudyFacts) -> Iterator[Opening]:
     """What could not be made is not left behind."""
     fresh = place.sqlite and not place.file.exists()
     database = None
@@ -72,15 +72,15 @@ def _writing(study: Study, place: StudyLocation, facts: dict[str, Any]) -> Itera
         database.close()
 
 
-def _row(study: Study, database: Database, name: str, facts: dict[str, Any]) -> dict[str, Any]:
+def _row(study: Study, database: Database, name: str, facts: StudyFacts) -> StudyRecord:
     """The study's row, made where it is missing. Another search may have made it since it was looked for."""
     with database.opening() if database.shared else _nothing():
         row = database.study(name)
         if row is None:
-            return database.create_study(name, study.identity(), facts)
+            return database.create_study(name, study.identity(), facts.values)
     check_unchanged(study, row)
-    if row["facts"] != facts:
-        check_data(study, name, row["facts"])
+    if row.facts != facts:
+        check_data(study, name, row.facts)
     return row
 
 
@@ -89,28 +89,25 @@ def _nothing() -> Iterator[None]:
     yield
 
 
-def check_unchanged(study: Study, row: dict[str, Any]) -> None:
+def check_unchanged(study: Study, row: StudyRecord) -> None:
     """Raises InputError where the study was made with another space, recipe or seed, with what changed."""
-    import json
-
-    before = row["identity"]
-    now = json.loads(json.dumps(study.identity()))
-    changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
+    before, now = row.settings, FrozenSettings(study.identity())
+    changed = before.changed(now)
     if changed:
         key = changed[0]
         more = f" (and {len(changed) - 1} more: {', '.join(changed[1:4])})" if len(changed) > 1 else ""
         raise InputError(
-            f"{key} = {now.get(key)}{more}",
-            expected=f"{before.get(key)}, as when study {row['name']!r} was made",
-            where=f"study {row['name']}",
+            f"{key} = {now.values.get(key)}{more}",
+            expected=f"{before.values.get(key)}, as when study {row.name!r} was made",
+            where=f"study {row.name}",
             hint="undo the change, or start another study with --study NEW_NAME",
         )
 
 
-def check_data(study: Study, name: str, facts: dict[str, Any]) -> None:
+def check_data(study: Study, name: str, facts: StudyFacts) -> None:
     """Raises InputError where the data are no longer those that the study was made on: results would not compare."""
     with undamaged(f"study {name}"):
-        before: str = facts["data"]["checksum"]
+        before = facts.checksum
     now = checksum_of(study.recipe.dataset)
     if now != before:
         from cspnas.data import datasets
@@ -148,7 +145,7 @@ def _check_file(path: Path) -> None:
         raise StorageError(f"{path}: found no SQLite database; choose another --storage, or restore a backup")
 
 
-def _existing_row(place: StudyLocation) -> dict[str, Any] | None:
+def _existing_row(place: StudyLocation) -> StudyRecord | None:
     """The study's row where it is there already."""
     if place.name is None or (place.sqlite and not (place.file.is_file() and place.file.stat().st_size)):
         return None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from annotated_types import Interval
 
 from cspnas.io.bounds import Ratio, Share
-from cspnas.network.architecture import Fusion, Stem
+from cspnas.network.architecture import Fusion
 from cspnas.objectives.objectives import Constraint
-from cspnas.space.search_space import SearchSpace, StageChoices
+from cspnas.space.search_space import SearchSpace
 from cspnas.training.recipe import Recipe
 
 SAMPLERS = ("cost-aware", "nsga2", "tpe", "gp", "random")
@@ -54,7 +54,7 @@ class Study:
         "seconds for one training, then its worker counts as hung; 0 = generous, from its work",
     ] = 0.0
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, object]:
         """What may not change while a study goes on, as flat JSON; budget, sampler and workers may."""
         space = asdict(self.space)
         stages = space.pop("stages")
@@ -64,16 +64,3 @@ class Study:
         flat |= {f"proxy.{key}": value for key, value in asdict(self.recipe).items()}
         flat |= {f"baselines.{key}": value for key, value in asdict(self.baselines).items()}
         return flat | {"search.seed": self.seed}
-
-
-def space_of(identity: dict[str, Any]) -> SearchSpace:
-    """The space that a study was made with. Raises KeyError, TypeError or ValueError where its identity is damaged."""
-    stages: dict[int, dict[str, Any]] = {}
-    for key, value in identity.items():
-        if key.startswith("stages."):
-            _, number, name = key.split(".")
-            stages.setdefault(int(number), {})[name] = tuple(value)
-    space = {key.removeprefix("space."): value for key, value in identity.items() if key.startswith("space.")}
-    stems = tuple(Stem(**{**stem, "hidden": tuple(stem["hidden"])}) for stem in space.pop("stems"))
-    plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in space.items()}
-    return SearchSpace(**plain, stems=stems, stages=tuple(StageChoices(**stages[n]) for n in sorted(stages)))

@@ -53,6 +53,7 @@ from cspnas.storage.load_results import load_results
 from cspnas.storage.open_study import OpenStudy, open_study
 from cspnas.study.candidates import admitted_sample, reference_of
 from cspnas.study.settings import Study
+from cspnas.study.study_record import StudyFacts, StudyRecord
 from cspnas.training.batches import InMemoryBatches
 from cspnas.training.evaluation import Evaluator
 from cspnas.training.latency import LEAST, MOST, RUNS, WARM_UP, device_name, enough, latency, one_thread, timed
@@ -243,11 +244,11 @@ def measure(work: Work) -> dict[str, Any]:
 class Run:
     study: Study
     database: Database
-    row: dict[str, Any]
+    row: StudyRecord
 
     def go(self, train: Callable[[Work], dict[str, Any]] = measure) -> Driver:
         sampler = OptunaSampler(self.study.sampler, self.study.space, self.study.objectives, self.study.seed)
-        driver = Driver(self.study, self.database, self.row, sampler, self.database.start_driver(self.row["id"], {}))
+        driver = Driver(self.study, self.database, self.row, sampler, self.database.start_driver(self.row.id, {}))
         while not isinstance(work := driver.suggest(), Done):
             assert isinstance(work, Work)
             driver.finish(work, train(work))
@@ -281,7 +282,7 @@ Start = Callable[..., Run]
 
 
 def test_the_ranges_of_evenness_and_latency_are_fixed(start: Start) -> None:
-    reference = HypervolumeReference.from_json(start().row["facts"]["reference"])
+    reference = start().row.facts.reference
     assert reference.objectives == ("accuracy", "flops", "evenness", "latency")
     assert (reference.low[2:], reference.high[2:]) == ((0.0, 1e-6), (1.0, 10.0))
     assert reference.low[1] > 1
@@ -291,7 +292,7 @@ def test_the_front_is_what_nothing_dominates_by_means_over_seeds(start: Start) -
     run = start()
     driver = run.go()
     results: dict[str, list[dict[str, Any]]] = {}
-    for row in run.database.evaluations(run.row["id"]):
+    for row in run.database.evaluations(run.row.id):
         if row["state"] == "trained":
             results.setdefault(row["digest"], []).append(run.database.result(row["id"]))
     assert max(map(len, results.values())) > 1
@@ -322,7 +323,7 @@ def test_a_ledger_read_back_is_the_one_that_was_written(start: Start) -> None:
     for digest, network in driver.results.networks.items():
         assert again.networks[digest].values("latency") == network.values("latency")
         assert again.networks[digest].values("accuracy") == network.values("accuracy")
-    snapshot = run.database.fronts(run.row["id"])[-1]
+    snapshot = run.database.fronts(run.row.id)[-1]
     assert snapshot["hypervolume"] == driver.results.hypervolume()
     assert {point[0] for point in snapshot["points"]} == {network.digest for network in driver.results.front()}
     assert all(len(point) == 5 for point in snapshot["points"])
@@ -447,7 +448,7 @@ def test_a_result_is_reused_for_its_latency_only_where_it_was_measured_on_the_sa
 
     other = other_study(StudyLocation(f"sqlite:///{tmp_path / 'studies.db'}", "small"))
     assert other is not None
-    row = run.database.evaluations(run.row["id"])[0]
+    row = run.database.evaluations(run.row.id)[0]
     key = {name: row[name] for name in ("digest", "recipe_digest", "seed", "fidelity")}
     for device, found in (("cpu X", True), ("NVIDIA H100", False)):
         assert (finder(other, run.study.objectives, device)(key) is not None) == found
@@ -468,10 +469,10 @@ def test_latency_needs_one_kind_of_device_and_the_same_one_later(
     monkeypatch.setattr("cspnas.training.latency.device_name", lambda device: f"GPU {device.index}")
     with pytest.raises(InputError, match="GPU 0 and GPU 1"):
         measuring_device(study, here("cuda:0", "cuda:1"))
-    check_device(study, "GPU 0", {"latency_device": "GPU 0"})
-    check_device(study, None, {})
+    check_device(study, "GPU 0", StudyFacts({"latency_device": "GPU 0"}))
+    check_device(study, None, StudyFacts({}))
     with pytest.raises(InputError, match="as when the study was made"):
-        check_device(study, "GPU 1", {"latency_device": "GPU 0"})
+        check_device(study, "GPU 1", StudyFacts({"latency_device": "GPU 0"}))
 
 
 # One search by the command line --------------------------------------------------------------------------------------

@@ -23,7 +23,6 @@ from optuna.trial import TrialState
 
 from cspnas.documents.space_file import SAMPLERS, read_space
 from cspnas.objectives import pareto as front
-from cspnas.objectives.pareto import HypervolumeReference
 from cspnas.runners.protocol import Work
 from cspnas.samplers import optuna_samplers
 from cspnas.samplers.optuna_samplers import OptunaSampler
@@ -125,7 +124,7 @@ def test_a_failure_of_the_network_is_recorded_once_and_never_on_the_front(start:
     assert {(row["failure_kind"], row["accuracy"], row["attempt"]) for row in failed} == {(kind, None, 1)}
     bad = {row["digest"] for row in failed}
     assert not bad & {network.digest for network in driver.results.front()}
-    assert not bad & {point[0] for row in run.database.fronts(run.row["id"]) for point in row["points"]}
+    assert not bad & {point[0] for row in run.database.fronts(run.row.id) for point in row["points"]}
 
 
 @pytest.mark.parametrize("kind", ["crashed", "lost"])
@@ -285,7 +284,7 @@ def test_a_driver_that_dies_after_any_step_leaves_no_reused_result_under_way(
     assert steps > 5
     rows = [[(r["digest"], r["seed"], r["accuracy"], r["state"]) for r in run.evaluations] for run in (parts, whole)]
     assert sorted(rows[0]) == sorted(rows[1])
-    fronts = [run.database.fronts(run.row["id"])[-1]["points"] for run in (parts, whole)]
+    fronts = [run.database.fronts(run.row.id)[-1]["points"] for run in (parts, whole)]
     assert fronts[0] == fronts[1]
 
 
@@ -440,9 +439,9 @@ def test_a_baseline_beyond_the_choices_does_not_blind_the_sampler(start: Start) 
 def test_snapshots_of_the_front_agree_with_the_front_recomputed_from_the_rows(start: Start) -> None:
     run = start(trials=24)
     driver, _, _ = run.go()
-    reference = HypervolumeReference.from_json(run.row["facts"]["reference"])
+    reference = run.row.facts.reference
     rows = {row["id"]: row for row in run.evaluations}
-    snapshots = run.database.fronts(run.row["id"])
+    snapshots = run.database.fronts(run.row.id)
     assert len(snapshots) > 2
     for snapshot in snapshots:
         seen: dict[str, list[float]] = {}

@@ -17,7 +17,7 @@ from cspnas.storage.copy_study import copy_study
 from cspnas.storage.database import Database
 from cspnas.storage.locations import StudyLocation
 from cspnas.storage.tables import metadata
-from cspnas.study.settings import space_of
+from cspnas.study.study_record import FrozenSettings
 
 NewUrl = Callable[[], str]
 
@@ -87,7 +87,7 @@ def test_a_copy_beside_other_studies_keeps_every_row_and_goes_on_as_the_original
         while not isinstance(work := driver.suggest(), Done):
             assert isinstance(work, Work)
             driver.finish(work, result_of(work))
-        rows = database.evaluations(row["id"])
+        rows = database.evaluations(row.id)
         ends.append([(r["digest"], r["seed"], r["accuracy"], r["failure_kind"], r["repeat"]) for r in rows])
         database.close()
     assert ends[0] == ends[1] and len(ends[0]) == 16
@@ -105,4 +105,4 @@ def test_a_study_that_is_there_is_never_overwritten(tmp_path: Path, new_url: New
 
 def test_the_space_of_a_study_is_read_from_its_identity(tmp_path: Path) -> None:
     study = small_study(tmp_path)
-    assert space_of(study.identity()) == study.space
+    assert FrozenSettings(study.identity()).space() == study.space

@@ -104,7 +104,7 @@ def test_a_damaged_database_is_reported_in_one_line(tmp_path: Path) -> None:
     data[4096:] = b"\xa5" * (len(data) - 4096)  # the schema in the first page stays readable
     path.write_bytes(data)
     with pytest.raises(StorageError) as caught:
-        Database(database.url, read_only=True).evaluations(row["id"])
+        Database(database.url, read_only=True).evaluations(row.id)
     assert "restore it from a backup" in _one_line(caught.value)
 
 
@@ -126,16 +126,16 @@ def test_a_value_that_is_no_json_is_found_among_sound_ones_and_sound_ones_are_re
     database, row = open_small(url, small_study(tmp_path))
     written = [{"a": [1, 2]}, {"state": {"params": {"ü": "],["}}}, None, {}]
     table = suggestions_table
-    about = {"study_id": row["id"], "source": "s", "outcome": "rejected", "genotype": {}}
+    about = {"study_id": row.id, "source": "s", "outcome": "rejected", "genotype": {}}
     with database.transaction() as connection:
         connection.execute(table.insert(), [{**about, "number": n, "note": note} for n, note in enumerate(written)])
         connection.execute(sa.text("UPDATE cspnas_suggestions SET note = NULL WHERE number = 2"))
-    assert [found["note"] for found in database.suggestions(row["id"])] == written
+    assert [found["note"] for found in database.suggestions(row.id)] == written
     if damage is not None:
         with database.transaction() as connection:
             connection.execute(sa.text("UPDATE cspnas_suggestions SET note = :note WHERE number = 1"), {"note": damage})
         with pytest.raises(StorageError) as caught:
-            database.suggestions(row["id"])
+            database.suggestions(row.id)
         _one_line(caught.value)
 
 
@@ -170,10 +170,10 @@ def test_an_evaluation_key_is_unique_and_a_refused_step_leaves_nothing(tmp_path:
     assert isinstance(driver_of(study, database, row).suggest(), Work)
     first = database.rows(sa.select(evaluations_table))[0]
     copy = {key: value for key, value in first.items() if key != "id"}
-    suggestion = {"study_id": row["id"], "number": 77, "source": "random", "outcome": "training", "digest": "d"}
+    suggestion = {"study_id": row.id, "number": 77, "source": "random", "outcome": "training", "digest": "d"}
     with pytest.raises(StorageError, match="another program writes to this study"):
         database.record_suggestion(suggestion, None, copy)
-    assert [s["number"] for s in database.suggestions(row["id"])] == [0]
+    assert [s["number"] for s in database.suggestions(row.id)] == [0]
     assert database.record_suggestion(suggestion, None, {**copy, "seed": copy["seed"] + 1}) > first["id"]
 
 

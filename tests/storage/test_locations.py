@@ -30,7 +30,7 @@ def test_the_file_named_is_the_file_used(name: str, here: Path) -> None:
     assert sorted(path.name for path in here.iterdir()) == [name]
     assert existing_place(place.target) == place
     found = Database(existing_place(f"./{name}").url, read_only=True)
-    assert [row["name"] for row in found.studies()] == ["s"]
+    assert [study.name for study in found.studies()] == ["s"]
 
 
 @pytest.mark.parametrize("name", ["a?b.db", "a#b.db", "a%20b.db", "a{b}.db"])

@@ -21,6 +21,7 @@ from cspnas.storage.open_study import open_study
 from cspnas.storage.optuna_projection import Projection
 from cspnas.storage.study_creation import known_row, opened
 from cspnas.storage.tables import metadata
+from cspnas.study.study_record import StudyFacts
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_a_search_brings_it_up_to_date_and_goes_on(old: Path, tmp_path: Path, cu
         driver.finish(work, result_of(work))
         projection.update()
     assert driver.results.finished == 16 and not driver.results.in_flight
-    after = {(r["id"], r["digest"], r["seed"], r["accuracy"]) for r in database.evaluations(row["id"])}
+    after = {(r["id"], r["digest"], r["seed"], r["accuracy"]) for r in database.evaluations(row.id)}
     assert set(rows) <= after and len(rows) >= 3
     trials = optuna.load_study(study_name="small", storage=database.url).trials
     assert len(trials) == len(driver.results.networks)
@@ -93,8 +94,8 @@ def test_a_search_killed_as_it_made_its_tables_is_no_obstacle_to_the_next(tmp_pa
     with pytest.raises(NoTablesError):
         Database(place.url, read_only=True)
     assert known_row(study, place) is None
-    with opened(study, place, {}) as (database, row):
-        assert row["name"] == "small" and database.studies() == [row]
+    with opened(study, place, StudyFacts({})) as (database, row):
+        assert row.name == "small" and database.studies() == [row]
     assert version(path) == SCHEMA_VERSION
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from cspnas.searching.driver import Driver
 from cspnas.searching.outage import outage_tolerant
 from cspnas.storage.database import Database
 from cspnas.storage.result_spool import Spool, record_left
+from cspnas.study.study_record import StudyRecord
 
 NewUrl = Callable[[], str]
 
 
-def under_way(url: str, folder: Path) -> tuple[Database, dict[str, Any], list[Work]]:
+def under_way(url: str, folder: Path) -> tuple[Database, StudyRecord, list[Work]]:
     """A study with four trainings that a driver of the past had under way."""
     study = small_study(folder)
     database, row = open_small(url, study)
@@ -30,8 +32,8 @@ def under_way(url: str, folder: Path) -> tuple[Database, dict[str, Any], list[Wo
     return database, row, [work for work in works if isinstance(work, Work)]
 
 
-def states(database: Database, row: dict[str, Any]) -> list[str]:
-    return [found["state"] for found in database.evaluations(row["id"])]
+def states(database: Database, row: StudyRecord) -> list[str]:
+    return [found["state"] for found in database.evaluations(row.id)]
 
 
 def test_what_is_damaged_is_set_aside_in_one_line_and_all_else_is_recorded_once(
@@ -41,22 +43,24 @@ def test_what_is_damaged_is_set_aside_in_one_line_and_all_else_is_recorded_once(
     database, row, works = under_way(new_url(), tmp_path)
     spool = Spool(tmp_path / "spool", row)
     paths = [spool.put(work.key("r" * 64), 1, result_of(work) | {"accuracy": 0.5, "failure": None}) for work in works]
-    Spool(tmp_path / "spool", {**row, "created": 0.0}).put({**works[0].key("r" * 64), "seed": 1}, 1, {"accuracy": 0.5})
+    Spool(tmp_path / "spool", replace(row, created=0.0)).put(
+        {**works[0].key("r" * 64), "seed": 1}, 1, {"accuracy": 0.5}
+    )
     paths[0].write_bytes(paths[0].read_bytes()[:-40])
     data = bytearray(paths[1].read_bytes())
     data[data.index(b'"accuracy": 0.5') + 14] ^= 1  # .4
     paths[1].write_bytes(data)
     (tmp_path / "spool" / ".half.json.7").write_text("{")  # what a crash in the middle of writing leaves
-    assert record_left(spool, database, row["id"]) == 2
+    assert record_left(spool, database, row.id) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2 and all("found a damaged result" in line for line in lines)
     assert states(database, row) == ["in_flight", "in_flight", "trained", "trained"]
     assert len(list((tmp_path / "spool").glob("*.json"))) == 1
     assert len(list((tmp_path / "spool").glob("*.damaged"))) == 2
-    before = database.evaluations(row["id"])
+    before = database.evaluations(row.id)
     spool.put(works[2].key("r" * 64), 1, result_of(works[2]) | {"accuracy": 0.5, "failure": None})
-    assert record_left(spool, database, row["id"]) == 1
-    assert database.evaluations(row["id"]) == before
+    assert record_left(spool, database, row.id) == 1
+    assert database.evaluations(row.id) == before
     database.close()
 
 
@@ -66,7 +70,7 @@ def test_a_result_that_a_full_disk_does_not_take_is_kept_and_recorded_by_the_nex
     database, row = open_small(f"sqlite:///{tmp_path / 'small.db'}", study)
     spool = Spool(tmp_path / "spool", row)
     sampler = OptunaSampler(study.sampler, study.space, study.objectives, study.seed)
-    number = database.start_driver(row["id"], {})
+    number = database.start_driver(row.id, {})
     driver = outage_tolerant(Driver(study, database, row, sampler, number), spool, lambda text: None)
     work = driver.suggest()
     assert isinstance(work, Work)
@@ -82,7 +86,7 @@ def test_a_result_that_a_full_disk_does_not_take_is_kept_and_recorded_by_the_nex
     sa.event.remove(database.engine, "connect", full)
     database.engine.dispose()
     assert states(database, row) == ["in_flight"]
-    assert record_left(spool, database, row["id"]) == 1
+    assert record_left(spool, database, row.id) == 1
     assert states(database, row) == ["trained"] and database.result(work.evaluation_id) == result | {
         "micro_batch": None
     }

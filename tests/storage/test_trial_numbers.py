@@ -228,7 +228,7 @@ def test_trial_n_of_the_dashboard_is_what_export_trial_n_writes(
     """With its numeric genes as numbers, and the mean learning curve of its seeds."""
     run = start(sampler=sampler)
     with run.database.transaction() as connection:
-        connection.execute(sa.update(studies_table).values(facts={**run.row["facts"], **FACTS}))
+        connection.execute(sa.update(studies_table).values(facts={**run.row.facts.values, **FACTS}))
     drive(run, rng)
     study = opened(run)
     assert study.results.confirmations > 0 and study.results.failed > 0

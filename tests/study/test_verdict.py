@@ -165,7 +165,7 @@ def verdicts(folder: Path, trainings: int = 28) -> Iterator[dict[str, Any]]:
     for seed in range(SEARCHES):
         one = replace(study, seed=seed)
         row = database.create_study(str(seed), one.identity(), facts)
-        driver = Driver(one, database, row, sampler_of(one), database.start_driver(row["id"], {}))
+        driver = Driver(one, database, row, sampler_of(one), database.start_driver(row.id, {}))
         while isinstance(work := driver.suggest(), Work):
             accuracy = trained(driver.results.networks[work.digest], work.unit["seed"])
             driver.finish(work, {"accuracy": accuracy, "failure": None})

@@ -21,6 +21,7 @@ from cspnas.searching.driver import Driver
 from cspnas.storage.database import Database
 from cspnas.study.candidates import admitted_sample, reference_of
 from cspnas.study.settings import Study
+from cspnas.study.study_record import StudyRecord
 
 SPACE = """
 family: densenet
@@ -67,15 +68,13 @@ class Run:
 
     study: Study
     database: Database
-    row: dict[str, Any]
+    row: StudyRecord
 
     def driver(self, **options: Any) -> Driver:
         """A new driver, as the next process would make it."""
         study = self.study
         sampler = sampler_of(study)
-        return Driver(
-            study, self.database, self.row, sampler, self.database.start_driver(self.row["id"], {}), **options
-        )
+        return Driver(study, self.database, self.row, sampler, self.database.start_driver(self.row.id, {}), **options)
 
     def go(
         self,
@@ -111,12 +110,12 @@ class Run:
     @property
     def evaluations(self) -> list[dict[str, Any]]:
         """All rows."""
-        return self.database.evaluations(self.row["id"])
+        return self.database.evaluations(self.row.id)
 
     @property
     def suggestions(self) -> list[dict[str, Any]]:
         """All rows."""
-        return self.database.suggestions(self.row["id"])
+        return self.database.suggestions(self.row.id)
 
     @property
     def trained(self) -> set[tuple[str, int]]:

@@ -12,6 +12,7 @@ from cspnas.searching.driver import Driver
 from cspnas.storage.database import Database
 from cspnas.study.candidates import admitted_sample, reference_of
 from cspnas.study.settings import Study
+from cspnas.study.study_record import StudyRecord
 
 SPACE = """
 family: densenet
@@ -30,17 +31,17 @@ def small_study(folder: Path, **overrides: Any) -> Study:
     return read_space(path, {key.replace("__", "."): value for key, value in overrides.items()})
 
 
-def open_small(url: str, study: Study) -> tuple[Database, dict[str, Any]]:
+def open_small(url: str, study: Study) -> tuple[Database, StudyRecord]:
     """A new study in the database."""
     database = Database(url, create=True)
     facts = {"reference": reference_of(study, admitted_sample(study, 50)).to_json(), "recipe_digest": "r" * 64}
     return database, database.create_study("small", study.identity(), facts)
 
 
-def driver_of(study: Study, database: Database, row: dict[str, Any]) -> Driver:
+def driver_of(study: Study, database: Database, row: StudyRecord) -> Driver:
     """A new driver, as the next process would make it."""
     sampler = OptunaSampler(study.sampler, study.space, study.objectives, study.seed)
-    return Driver(study, database, row, sampler, database.start_driver(row["id"], {}))
+    return Driver(study, database, row, sampler, database.start_driver(row.id, {}))
 
 
 def result_of(work: Work) -> dict[str, Any]:
