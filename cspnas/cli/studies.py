@@ -73,7 +73,7 @@ def _row(database: Database, study: StudyRecord, path: str, step: Step) -> dict[
     return {
         "file": path,
         "study": study.name,
-        "space": study.facts.space,
+        "space": study.facts.values["space"],
         "created": datetime.fromtimestamp(study.created).isoformat(" ", "minutes"),
         "trainings": results.finished,
         "front": len(front),

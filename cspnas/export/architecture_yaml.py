@@ -44,7 +44,7 @@ def _parts(opened: OpenStudy, network: NetworkRecord) -> dict[str, Any]:
             "cspnas": __version__,
             "study": opened.name,
             "trial": opened.results.trials.get(network.digest),
-            "space": facts.space,
+            "space": facts.values["space"],
         },
     }
 

@@ -79,29 +79,20 @@ class Objective:
 
 
 _ROWS = (
-    # its training gives it
-    Objective("accuracy", "validation accuracy", "fraction", True, span=(0.0, 1.0)),
-    Objective("flops", "FLOPs of one image", "FLOPs", False, lambda cost, batch: cost.flops),
-    Objective("params", "trainable parameters", "parameters", False, lambda cost, batch: cost.params),
-    Objective("peak_memory", "peak memory of inference (bytes)", "bytes", False, lambda cost, batch: cost.peak_memory),
-    Objective(
-        "training_memory",
-        "memory of a training step (bytes)",
-        "bytes",
-        False,
-        lambda cost, batch: cost.training_memory(batch),
-    ),
-    Objective("traffic", "traffic (elements)", "elements", False, lambda cost, batch: cost.traffic),
-    Objective(
-        "evenness", "evenness of the layers' MACs", "fraction", True, lambda cost, batch: cost.evenness, (0.0, 1.0)
-    ),
+    Objective("accuracy", "validation accuracy", "fraction", True, span=(0.0, 1.0)),  # its training gives it
+    Objective("flops", "FLOPs of one image", "FLOPs", False, lambda cost, _: cost.flops),
+    Objective("params", "trainable parameters", "parameters", False, lambda cost, _: cost.params),
+    Objective("peak_memory", "peak memory of inference (bytes)", "bytes", False, lambda cost, _: cost.peak_memory),
+    Objective("training_memory", "memory of a training step (bytes)", "bytes", False, Cost.training_memory),
+    Objective("traffic", "traffic (elements)", "elements", False, lambda cost, _: cost.traffic),
+    Objective("evenness", "evenness of the layers' MACs", "fraction", True, lambda cost, _: cost.evenness, (0.0, 1.0)),
+    # No space tells its range of latencies before one is measured: from faster than any kernel starts to slower than any
+    # proxy runs, so that networks that differ by a factor differ alike wherever they lie.
     Objective(
         "latency",
         "latency of one inference (seconds)",
         "seconds",
         False,
-        # No space tells its range before one is measured: from faster than any kernel starts to slower than any proxy
-        # runs, so that networks that differ by a factor differ alike wherever they lie.
         span=(1e-6, 10.0),
         measure="cspnas.training.latency:of_trained",
         of_device=True,

@@ -57,7 +57,7 @@ class Driver:
         self.recipe_digest = row.facts.recipe_digest
         self._reuse, self._clock, self._started = reuse, clock, clock()
         self._policy = SearchPolicy(study.trials, study.confirm_share, study.time_limit)
-        self._images = row.facts.training_images or ANY_IMAGES
+        self._images: int = row.facts.values.get("training_images", ANY_IMAGES)
         # By evaluation: handed out, or to be tried again, and no end recorded yet: the try that may end it.
         self._open: dict[int, Work] = {}
         self._restarts: list[Work] = []

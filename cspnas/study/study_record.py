@@ -63,11 +63,6 @@ class StudyFacts:
         return str(self.values["recipe_digest"])
 
     @property
-    def space(self) -> str:
-        """The name of the search space."""
-        return str(self.values["space"])
-
-    @property
     def data(self) -> Mapping[str, Any]:
         """The data set's name and checksum, mean and deviation of each channel, class names: for an exported file."""
         data: Mapping[str, Any] = self.values["data"]
@@ -77,11 +72,6 @@ class StudyFacts:
     def checksum(self) -> str:
         """Of the data."""
         return str(self.data["checksum"])
-
-    @property
-    def training_images(self) -> int | None:
-        """How many; older studies do not know it."""
-        return self.values.get("training_images")
 
     @property
     def device(self) -> str | None:
