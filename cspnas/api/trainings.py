@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from cspnas.errors import CspnasError, InputError, TrainingError
 from cspnas.io.machine import usable_cpus
 from cspnas.io.standard_streams import tell
 from cspnas.io.steps import Step, silent
-from cspnas.training.recipe import Recipe
+from cspnas.training.recipe import Recipe, recipe_changes
 
 if TYPE_CHECKING:
     import torch
@@ -65,6 +65,7 @@ def to_stderr(text: str) -> None:
 def train(
     architecture: str | Path,
     *,
+    recipe: str | None = None,
     dataset: str | None = None,
     epochs: int | None = None,
     seed: int = 0,
@@ -77,42 +78,45 @@ def train(
 ) -> TrainedNetwork:
     """Train an architecture on the training part of a data set, watch validation, then evaluate the test part once.
 
-    `architecture` is a file (as `cspnas export` writes it, with its recipe) or a reference's name. `dataset` and `epochs`
-    replace those of the recipe; `device` is `auto`, `cpu` or `cuda:N`. The same `seed` on the same machine gives the same
-    weights. With `checkpoint`, a training that was killed goes on from that file, written every `checkpoint_seconds`.
+    `architecture` is a file (as `cspnas export` writes it, with its recipe) or a reference's name. `recipe` names changes of
+    that recipe: `full` is a long training with all that helps one. `dataset` and `epochs` replace those of the recipe;
+    `device` is `auto`, `cpu` or `cuda:N`. The same `seed` on the same machine gives the same weights. With `checkpoint`, a
+    training that was killed goes on from that file, written every `checkpoint_seconds`.
     `on_epoch` hears each epoch's loss and validation accuracy, `on_note` what the user should know, a line each.
 
     Raises InputError before the training for wrong files, data and devices; CspnasError where the training fails.
     """
     from cspnas.documents.architecture_file import find_architecture, read_architecture
 
-    expect("cspnas.train", epochs=(epochs, int, 1, 10_000), seed=(seed, int, 0, 2**63 - 1), dataset=(dataset, str))
+    expect(
+        "cspnas.train",
+        recipe=(recipe, str),
+        epochs=(epochs, int, 1, 10_000),
+        seed=(seed, int, 0, 2**63 - 1),
+        dataset=(dataset, str),
+    )
     expect("cspnas.train", device=(device, str), checkpoint_seconds=(checkpoint_seconds, float, 0))
     checkpoint = None if checkpoint is None else Path(checkpoint)
     file = read_architecture(find_architecture(str(architecture)))
-    job = prepare(file, dataset=dataset, epochs=epochs, seed=seed, device=device, on_step=on_step, on_note=on_note)
+    changes = recipe_changes(recipe, dataset=dataset, epochs=epochs)
+    job = prepare(file, changes, seed=seed, device=device, on_step=on_step, on_note=on_note)
     return run(job, checkpoint, checkpoint_seconds, on_epoch, on_note)
 
 
 def prepare(
     file: ArchitectureFile,
+    changes: Mapping[str, Any],
     *,
-    dataset: str | None,
-    epochs: int | None,
     seed: int,
     device: str,
     on_step: Step = silent,
     on_note: Callable[[str], None] = to_stderr,
 ) -> Job:
-    """Read and check all that the training of a file needs; arguments and errors are those of `train`."""
+    """Read and check all that the training of a file needs, with `changes` of its recipe; errors are those of `train`."""
     # before torch is imported
     _check_flops(file)
-    return _job(file, _recipe(file.document, epochs, dataset), device, seed, on_step, on_note)
-
-
-def _recipe(document: dict[str, Any], epochs: int | None, dataset: str | None) -> Recipe:
-    recipe = Recipe(**(document.get("recipe") or {}))
-    return replace(recipe, epochs=epochs or recipe.epochs, dataset=recipe.dataset if dataset is None else dataset)
+    recipe = Recipe(**{**(file.document.get("recipe") or {}), **changes})
+    return _job(file, recipe, device, seed, on_step, on_note)
 
 
 def _job(

@@ -20,8 +20,7 @@ from cspnas.io.steps import on_terminal, steps
 
 def run(
     path: Path,
-    epochs: int | None,
-    dataset: str | None,
+    changes: dict[str, Any],
     device: str,
     seed: int,
     output: Path | None,
@@ -39,7 +38,7 @@ def run(
     file = read_architecture(path)
     weights, results = _targets(path, output, force=force)
     with steps() as step:
-        job = prepare(file, dataset=dataset, epochs=epochs, seed=seed, device=device, on_step=step)
+        job = prepare(file, changes, seed=seed, device=device, on_step=step)
     checkpoint = weights.with_name(f"{weights.name}.checkpoint")
     try:
         with _bar(job.recipe.epochs) as advance:

@@ -11,7 +11,7 @@ from cspnas.io.bounds import Ratio, Share
 from cspnas.network.architecture import Fusion
 from cspnas.objectives.objectives import Constraint
 from cspnas.space.search_space import SearchSpace
-from cspnas.training.recipe import Recipe
+from cspnas.training.recipe import Recipe, stated_keys
 
 SAMPLERS = ("cost-aware", "nsga2", "tpe", "gp", "random")
 _SAMPLERS = f"{', '.join(SAMPLERS[:-1])} or {SAMPLERS[-1]}"
@@ -61,6 +61,6 @@ class Study:
         flat = {f"space.{key}": value for key, value in space.items()}
         flat |= {f"stages.{n}.{k}": list(v) for n, stage in enumerate(stages) for k, v in stage.items()}
         flat |= {"objectives": list(self.objectives), "constraints": sorted(c.text for c in self.constraints)}
-        flat |= {f"proxy.{key}": value for key, value in asdict(self.recipe).items()}
+        flat |= {f"proxy.{key}": value for key, value in stated_keys(self.recipe).items()}
         flat |= {f"baselines.{key}": value for key, value in asdict(self.baselines).items()}
         return flat | {"search.seed": self.seed}

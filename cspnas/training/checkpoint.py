@@ -74,12 +74,9 @@ class Checkpointer:
         about, tensors = self._found
         self._found = None
         with torch.no_grad():
-            for name, tensor in standing.network.state_dict().items():
-                tensor.copy_(tensors[f"network.{name}"])
-        for number, parameter in enumerate(standing.optimizer.param_groups[0]["params"]):
-            if f"momentum.{number}" in tensors:
-                buffer = torch.empty_like(parameter).copy_(tensors[f"momentum.{number}"])
-                standing.optimizer.state[parameter]["momentum_buffer"] = buffer.detach()
+            for name, tensor in _weights(standing):
+                tensor.copy_(tensors[name])
+            _restore_optimizer(standing.optimizer, tensors)
         standing.generator.set_state(tensors["generator"])
         standing.order = tensors["order"].to(next(standing.network.parameters()).device)
         standing.epoch, standing.step = about["epoch"], about["step"]
@@ -170,14 +167,32 @@ def kept_key(path: Path) -> dict[str, Any] | None:
 
 
 def _tensors(standing: TrainingState) -> Tensors:
-    found = {f"network.{name}": tensor for name, tensor in standing.network.state_dict().items()}
+    found = dict(_weights(standing))
     for number, parameter in enumerate(standing.optimizer.param_groups[0]["params"]):
-        buffer = standing.optimizer.state[parameter].get("momentum_buffer")
-        if buffer is not None:
-            found[f"momentum.{number}"] = buffer
+        for name, value in standing.optimizer.state[parameter].items():
+            if isinstance(value, Tensor):
+                found[f"optimizer.{number}.{name}"] = value
     assert standing.order is not None
     found |= {"generator": standing.generator.get_state(), "order": standing.order}
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in found.items()}
+
+
+def _weights(standing: TrainingState) -> Iterator[tuple[str, Tensor]]:
+    """Of the network, and the averaged ones."""
+    for prefix, module in (("network", standing.network), ("averaged", standing.averaged)):
+        for name, tensor in module.state_dict().items() if module is not None else ():
+            yield f"{prefix}.{name}", tensor
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors) -> None:
+    parameters = optimizer.param_groups[0]["params"]
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, number, name = key.split(".")
+            parameter = parameters[int(number)]
+            # A count of steps is a number of its own; means of gradients lie in memory as the weights do.
+            like = torch.empty_like(parameter) if value.shape == parameter.shape else torch.empty_like(value)
+            optimizer.state[parameter][name] = like.copy_(value).detach()
 
 
 def _checksum(text: str, tensors: Tensors) -> str:
@@ -191,7 +206,10 @@ def _checksum(text: str, tensors: Tensors) -> str:
 
 _CODE = (
     *("data/datasets", "network/operations"),
-    *(f"training/{name}" for name in ("batches", "checkpoint", "functions", "module", "recipe", "train")),
+    *(
+        f"training/{name}"
+        for name in ("augmentation", "batches", "checkpoint", "functions", "module", "optimization", "recipe", "train")
+    ),
 )
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from annotated_types import Interval
 
+from cspnas.errors import InputError
 from cspnas.io.bounds import Positive, Share
+from cspnas.io.did_you_mean import nearest
 
 # Raised by hand whenever training.py changes what a recipe and a seed give: results of another version are not reused.
 TRAINING_VERSION = 2
@@ -29,8 +32,10 @@ _DATASETS = f"{', '.join(DATASET_FORMS)} or folder:PATH"
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """SGD with Nesterov momentum .9; the learning rate rises linearly to `learning_rate` over the first fifth of all
-    steps and falls linearly to zero. `shift` is the greatest random translation in pixels.
+    """The learning rate rises linearly to `learning_rate` and falls to zero; SGD has Nesterov momentum .9.
+
+    Keys from `optimizer` on are neutral by default: a recipe without them has the digest, and the trainings, that it had
+    before there were such keys.
     """
 
     dataset: Annotated[str, _DATASETS] = "fashion-mnist-mini"
@@ -44,12 +49,80 @@ class Recipe:
     precision: Annotated[
         str, Literal["auto", "float32", "bfloat16"], "of the arithmetic in training; auto measures which is faster"
     ] = "auto"
+    optimizer: Annotated[str, Literal["sgd", "adamw"], "sgd: with Nesterov momentum .9"] = "sgd"
+    schedule: Annotated[str, Literal["linear", "cosine"], "how the learning rate falls to zero after its peak"] = (
+        "linear"
+    )
+    warmup: Annotated[Share, "share of all steps in which the learning rate rises to its peak"] = 0.2
+    ema: Annotated[Share, "decay a step of averaged weights, which are the result; 0: the last weights are"] = 0.0
+    clip_norm: Annotated[float, Interval(ge=0, le=1000), "greatest norm of the gradients; 0: without bound"] = 0.0
+    crop_scale: Annotated[float, Interval(gt=0, le=1), "least area of a random crop; 1: no crop"] = 1.0
+    rotate: Annotated[float, Interval(ge=0, le=180), "greatest random turn, degrees"] = 0.0
+    color_jitter: Annotated[Share, "greatest change of brightness, contrast and saturation"] = 0.0
+    rand_augment: Annotated[int, Interval(ge=0, le=10), "strength of two random changes of each image; 0: none"] = 0
+    random_erasing: Annotated[Share, "share of the images of which a rectangle is blanked"] = 0.0
+    mixup: Annotated[float, Interval(ge=0, le=8), "Beta(a, a) of the shares of two images that are added; 0: none"] = (
+        0.0
+    )
+    cutmix: Annotated[float, Interval(ge=0, le=8), "Beta(a, a) of the area that another image is put into; 0: none"] = (
+        0.0
+    )
+
+
+# By the names that `cspnas train --recipe` takes: what each changes of a proxy's recipe.
+NAMED_RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "full": MappingProxyType(
+            {
+                "epochs": 60,
+                "schedule": "cosine",
+                "warmup": 0.05,
+                "ema": 0.998,
+                "label_smoothing": 0.1,
+                "mixup": 0.2,
+                "random_erasing": 0.25,
+            }
+        )
+    }
+)
+
+
+def recipe_changes(name: str | None, **keys: Any) -> dict[str, Any]:
+    """What a named recipe and `keys`, which come first where they are not None, change of a recipe. Raises InputError."""
+    if name is not None and name not in NAMED_RECIPES:
+        raise InputError(
+            f"recipe {name!r}", expected=f"one of {', '.join(NAMED_RECIPES)}", hint=nearest(name, NAMED_RECIPES)
+        )
+    changes = dict(NAMED_RECIPES[name]) if name else {}
+    return changes | {key: value for key, value in keys.items() if value is not None}
+
+
+# What there was before keys with a neutral default came; these stand in every digest.
+_FIRST_KEYS = frozenset(
+    (
+        "dataset",
+        "epochs",
+        "batch_size",
+        "learning_rate",
+        "weight_decay",
+        "label_smoothing",
+        "flip",
+        "shift",
+        "precision",
+    )
+)
+_NEUTRAL = {one.name: one.default for one in fields(Recipe) if one.name not in _FIRST_KEYS}
+
+
+def stated_keys(recipe: Mapping[str, Any] | Recipe) -> dict[str, Any]:
+    """The keys of a recipe, less those whose value is the neutral default: what digests and studies are made of."""
+    document = asdict(recipe) if isinstance(recipe, Recipe) else dict(recipe)
+    return {name: value for name, value in document.items() if name not in _NEUTRAL or value != _NEUTRAL[name]}
 
 
 def recipe_digest(recipe: dict[str, Any] | Recipe, data_checksum: str) -> str:
     """sha256 of all that decides a training beside network and seed: recipe, data with its split, training code."""
-    document = asdict(recipe) if isinstance(recipe, Recipe) else dict(recipe)
-    document |= {"data_checksum": data_checksum, "training_version": TRAINING_VERSION}
+    document = stated_keys(recipe) | {"data_checksum": data_checksum, "training_version": TRAINING_VERSION}
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 

@@ -12,9 +12,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from cspnas.errors import FailureKind, TrainingError
+from cspnas.training.augmentation import augment, mix
 from cspnas.training.batches import Batch, Batches
+from cspnas.training.optimization import averaged, learning_rate, optimizer_of
 from cspnas.training.recipe import Recipe
 
 DIVERGED = 1000  # times the loss of a uniform guess
@@ -47,12 +50,14 @@ class TrainingResult:
 class TrainingState:
     """A training between two steps: `step` of this epoch are done, `losses` is their sum, `seconds` what they took.
 
+    `averaged`: the averaged weights, if the recipe asks for them; they are what is evaluated, and the result.
     `order` is the epoch's order of images, None before its first step. The last epoch's validation comes after its steps.
     """
 
     network: nn.Module
-    optimizer: torch.optim.SGD
+    optimizer: torch.optim.Optimizer
     generator: torch.Generator
+    averaged: AveragedModel | None = None
     epoch: int = 0
     step: int = 0
     losses: float = 0.0
@@ -95,10 +100,7 @@ def train(
     """
     generator = torch.Generator().manual_seed(seed)  # on the CPU, so that every device sees the same order
     network.to(data.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.SGD(
-        network.parameters(), lr=1.0, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay
-    )
-    standing = TrainingState(network, optimizer, generator)
+    standing = TrainingState(network, optimizer_of(network, recipe), generator, averaged(network, recipe))
     if keeper is not None:
         keeper.restore(standing)
     for known in standing.curve:
@@ -110,7 +112,7 @@ def train(
         loss = standing.losses / steps_of(data, recipe)
         _check_loss(loss, data.classes, standing.epoch + 1)
         batches = _interruptible(data.validation(micro_batch or VALIDATED_AT_ONCE), keeper, standing)
-        correct = predict_correct(network, batches, recipe)
+        correct = predict_correct(standing.averaged or network, batches, recipe)
         standing.curve.append(Epoch(loss, float(correct.mean()), time.monotonic() - start))
         standing.epoch, standing.step, standing.order, standing.losses, standing.seconds = (
             standing.epoch + 1,
@@ -120,6 +122,8 @@ def train(
             0.0,
         )
         progress(standing.curve[-1])
+    if standing.averaged is not None:
+        network.load_state_dict(standing.averaged.module.state_dict())
     return TrainingResult(tuple(standing.curve), correct)
 
 
@@ -153,11 +157,17 @@ def _epoch(
     for number, (images, labels) in enumerate(batches, start=standing.step):
         rate = learning_rate(standing.epoch * steps + number, recipe.epochs * steps, recipe)
         standing.optimizer.param_groups[0]["lr"] = rate
-        augmented, parts = augment(images, recipe, standing.generator), _parts(len(labels), micro_batch)
+        parts = _parts(len(labels), micro_batch)
+        augmented = augment(images, recipe, standing.generator)
+        augmented, truth = mix(augmented, labels, recipe, standing.generator, data.classes)
         standing.optimizer.zero_grad(set_to_none=True)
         place = f"{standing.epoch + 1}, step {number + 1}"
-        standing.losses += _gradients(standing.network, augmented, labels, recipe, parts, place)
+        standing.losses += _gradients(standing.network, augmented, truth, recipe, parts, place)
+        if recipe.clip_norm:
+            nn.utils.clip_grad_norm_(standing.network.parameters(), recipe.clip_norm)
         standing.optimizer.step()
+        if standing.averaged is not None:
+            standing.averaged.update_parameters(standing.network)
         standing.step, standing.seconds = number + 1, time.monotonic() - start
         if keeper is not None:
             keeper.keep(standing)
@@ -189,29 +199,6 @@ def _check_loss(loss: float, classes: int, epoch: int) -> None:
     bound = DIVERGED * math.log(max(classes, 2))
     if not loss <= bound:
         raise TrainingError(FailureKind.DIVERGED, f"mean loss {loss:.3g} in epoch {epoch}, more than {bound:.4g}")
-
-
-def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
-    """Linear to the peak over the first fifth of all `steps`, then linear to zero."""
-    warm = max(1, steps // 5)
-    return recipe.learning_rate * min((step + 1) / warm, (steps - step) / max(1, steps - warm))
-
-
-def augment(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
-    """Mirror half of the images and move each by up to `shift` pixels, by tensor operations on the whole batch."""
-    count, _, height, width = images.shape
-    if recipe.flip:
-        mirrored = torch.rand(count, generator=generator).lt(0.5).to(images.device)
-        images = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
-    if recipe.shift:
-        reach = recipe.shift
-        dy, dx = torch.randint(2 * reach + 1, (2, count), generator=generator).to(images.device)
-        rows = dy.view(-1, 1, 1, 1) + torch.arange(height, device=images.device).view(1, 1, -1, 1)
-        columns = dx.view(-1, 1, 1, 1) + torch.arange(width, device=images.device).view(1, 1, 1, -1)
-        padded = F.pad(images, (reach,) * 4, mode="replicate")
-        channels = torch.arange(images.shape[1], device=images.device).view(1, -1, 1, 1)
-        images = padded[torch.arange(count, device=images.device).view(-1, 1, 1, 1), channels, rows, columns]
-    return images.contiguous(memory_format=torch.channels_last)
 
 
 @torch.inference_mode()

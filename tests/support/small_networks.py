@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from cspnas.data.datasets import DataSet, Split
+from cspnas.data.summary import DataSummary
 from cspnas.network.architecture import Architecture, Stem
 from cspnas.space.stage_resolution import dense_stage
 from cspnas.training.batches import InMemoryBatches
@@ -34,7 +35,8 @@ def two_stripes(count: int, seed: int) -> Split:
 
 def dataset() -> DataSet:
     parts = two_stripes(200, 0), two_stripes(100, 1)
-    return DataSet("stripes", *parts, (0.5,), (0.3,), ("rows", "columns"), checksum="0")
+    names = ("rows", "columns")
+    return DataSet("stripes", *parts, (0.5,), (0.3,), names, "0", DataSummary(200, 100, SHAPE, names))
 
 
 def data() -> InMemoryBatches:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,32 @@ def test_cut_at_any_step_it_ends_in_the_same_bits(tmp_path: Path, steps: int, mi
     assert_same(run(None, micro_batch), resumed)
     remove(path)
     assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_cut_with_every_key_of_the_recipe_it_ends_in_the_same_bits(
+    tmp_path: Path, optimizer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = replace(
+        RECIPE,
+        optimizer=optimizer,
+        learning_rate=0.01,
+        schedule="cosine",
+        ema=0.9,
+        clip_norm=1.0,
+        crop_scale=0.5,
+        rotate=10.0,
+        color_jitter=0.2,
+        rand_augment=3,
+        random_erasing=0.5,
+        mixup=0.2,
+        cutmix=1.0,
+    )
+    monkeypatch.setattr(sys.modules[__name__], "RECIPE", recipe)
+    cut(tmp_path / "a", 13)
+    keeper, lines = said(tmp_path / "a")
+    assert_same(run(None), run(keeper))
+    assert lines == [f"{tmp_path / 'a'}: going on from epoch 2, step 3"]
 
 
 def test_cut_again_and_again(tmp_path: Path) -> None:

@@ -17,10 +17,12 @@ from cspnas.network.architecture import Architecture, Stem
 from cspnas.network.serialization import architecture_to
 from cspnas.network.wiring import wire
 from cspnas.space.stage_resolution import dense_stage
+from cspnas.training.augmentation import augment
 from cspnas.training.evaluation import Evaluator, pack_bits, unpack_bits
 from cspnas.training.module import NetworkModule, initialise
+from cspnas.training.optimization import learning_rate
 from cspnas.training.recipe import Recipe, recipe_digest, training_seed
-from cspnas.training.train import Epoch, augment, faster_precision, learning_rate, predict_correct, train
+from cspnas.training.train import Epoch, faster_precision, predict_correct, train
 
 
 def trained(seed: int, recipe: Recipe) -> tuple[NetworkModule, list[float], np.ndarray]:

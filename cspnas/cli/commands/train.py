@@ -10,9 +10,10 @@ from cspnas.cli.options import ArchitectureArgument
 
 def train(
     architecture: ArchitectureArgument,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, max=10_000, help="Epochs; the file's recipe if not given.")
+    recipe: Annotated[
+        str | None, typer.Option(help="full: a long training with all that helps one; the file's recipe if not given.")
     ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, max=10_000, help="Epochs; the recipe's if not given.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Data set; the file's if not given.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = "auto",
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of weights and order.")] = 0,
@@ -30,6 +31,8 @@ def train(
     """
     from cspnas.cli.train import run
     from cspnas.documents.architecture_file import find_architecture
+    from cspnas.training.recipe import recipe_changes
 
     path = find_architecture(architecture)
-    run(path, epochs, dataset, device, seed, output, force=force, checkpoint_seconds=checkpoint)
+    changes = recipe_changes(recipe, epochs=epochs, dataset=dataset)
+    run(path, changes, device, seed, output, force=force, checkpoint_seconds=checkpoint)
