@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -55,7 +55,8 @@ class Driver:
         self.study, self.database, self.sampler, self.driver_id = study, database, sampler, driver_id
         self.study_id = row.id
         self.recipe_digest = row.facts.recipe_digest
-        self._reuse, self._clock, self._started = reuse, clock, clock()
+        self._reuse, self._clock = reuse, clock
+        self._started: float | None = None  # the first suggestion, however long it took to read the study
         self._policy = SearchPolicy(study.trials, study.confirm_share, study.time_limit)
         self._images: int = row.facts.values.get("training_images", ANY_IMAGES)
         # By evaluation: handed out, or to be tried again, and no end recorded yet: the try that may end it.
@@ -158,8 +159,9 @@ class Driver:
         return step
 
     def _next(self) -> NextStep:
-        seconds, under_way = self._clock() - self._started, bool(self._open)
-        state = SearchState(seconds, under_way, tuple(self._baselines), self._idle, self._all_tried)
+        now = self._clock()
+        self._started = now if self._started is None else self._started
+        state = SearchState(now - self._started, bool(self._open), tuple(self._baselines), self._idle, self._all_tried)
         return self._policy.next(self.results, state, partial(to_confirm, self.results))
 
     def _take(self, step: Baseline | Confirm | Explore) -> Work | None:
@@ -303,6 +305,12 @@ class Driver:
         self.database.finish(work.evaluation_id, changes, self.results.snapshot())
         self._feedback.ended(work.suggestion, network)
         return None
+
+    def give_back(self, works: Iterable[Work]) -> None:
+        """Each is under way again as this try, for whichever search comes next."""
+        with self._step():
+            for work in works:
+                self.database.restart(work.evaluation_id, work.attempt, self.driver_id, work.micro_batch)
 
     def _is_others(self, work: Work, crashed: bool, result: Mapping[str, Any]) -> bool:
         """Whether a training has a result by now, or is left to the driver that took it over while this one hung."""

@@ -99,6 +99,7 @@ def _drive(
     from cspnas.runners.run_loop import run_loop
     from cspnas.samplers.registry import sampler_of
     from cspnas.searching.driver import Driver
+    from cspnas.searching.machine_faults import MachineFaults
     from cspnas.searching.outage import outage_tolerant
     from cspnas.storage.optuna_projection import Projection
 
@@ -124,7 +125,7 @@ def _drive(
     show = on_open(Session(study, database, driver, runner.devices))
 
     try:
-        source = outage_tolerant(driver, spool, _say)
+        source = MachineFaults(outage_tolerant(driver, spool, _say), driver.give_back, runner.folder)
         reason = run_loop(runner, source, _telling(database, presence, projection, show), clock)
     finally:
         presence.end()

@@ -474,6 +474,18 @@ def test_a_time_limit_ends_the_search_and_keeps_time_for_confirmations(start: St
     assert [row["repeat"] > 0 for row in run.evaluations] == [False] * 16 + [True] * 4
 
 
+def test_the_time_of_a_limit_begins_with_the_first_suggestion(start: Start) -> None:
+    """However long it took until the workers were asked for: a search of a second trains something."""
+    now = 0.0
+    driver = start(time_limit=1.0).driver(clock=lambda: now)
+    now = 60.0
+    assert isinstance(driver.suggest(), Work)
+    now = 60.9
+    assert isinstance(driver.suggest(), Work)
+    now = 61.0
+    assert isinstance(driver.suggest(), Wait)
+
+
 def test_no_evaluation_is_in_flight_after_the_end(start: Start) -> None:
     run = start()
     run.go(workers=4)
