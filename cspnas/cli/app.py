@@ -53,17 +53,20 @@ studies_app.command(epilog=epilog("studies copy"))(copy)
 app.add_typer(studies_app, name="studies")
 
 
+INTERRUPTED = 130  # what typer gives after KeyboardInterrupt
+
+
 def main() -> None:
     """Run a command; a user's error is one line on stderr, never a traceback."""
     from cspnas.io import failpoints
     from cspnas.io import standard_streams as streams
-    from cspnas.io.interrupts import exit_code, raise_on_termination
+    from cspnas.io.interrupts import exit_code, raise_on_signals
 
     # typer may carry click inside itself; the base of its own usage errors is the right one either way.
     usage_error: Any = typer.BadParameter.__mro__[2]
     streams.repair_standard_streams()
     streams.never_fail("stderr")
-    raise_on_termination()
+    raise_on_signals()
     try:
         _check_lengths(sys.argv[1:])
         failpoints.arm(os.environ.get(failpoints.VARIABLE))
@@ -73,14 +76,16 @@ def main() -> None:
         _end(str(error), error.exit_code)
     except usage_error as error:
         _end(error.format_message() + "; see cspnas --help", 2)
-    except (typer.Abort, KeyboardInterrupt) as error:
-        _end("interrupted", exit_code(error.__cause__ if isinstance(error, typer.Abort) else error))
+    except (typer.Abort, KeyboardInterrupt):
+        _end("interrupted", exit_code())
     except BrokenPipeError:  # the reader of our output went away
         streams.abandon()
         raise SystemExit(1) from None
     except OSError as error:  # a full disk behind our output, say
         streams.abandon()
         _end(f"{error.filename or 'output'}: {error.strerror}", 1)
+    if code == INTERRUPTED:
+        _end("interrupted", exit_code())
     raise SystemExit(code if isinstance(code, int) else 0)
 
 

@@ -38,10 +38,10 @@ def run(request: SearchRequest) -> None:
     try:
         with steps() as step:
             _search(request, step, shown)
-    except KeyboardInterrupt as error:
+    except KeyboardInterrupt:
         _end(shown)
         tell("interrupted: everything finished is kept; the same command continues the search")
-        raise SystemExit(exit_code(error)) from None
+        raise SystemExit(exit_code()) from None
     finally:
         _end(shown)
 

@@ -43,10 +43,10 @@ def run(
     try:
         with _bar(job.recipe.epochs) as advance:
             trained = run_job(job, checkpoint, checkpoint_seconds, advance)
-    except KeyboardInterrupt as error:
+    except KeyboardInterrupt:
         kept = f"the training is kept in {checkpoint}, and " if checkpoint.is_file() else ""
         tell(f"interrupted: {kept}the same command goes on with it")
-        raise SystemExit(exit_code(error)) from None
+        raise SystemExit(exit_code()) from None
     _write(weights, results, trained)
     remove(checkpoint)
     say(f"{_accuracies(trained)}\nweights: {weights}\nresults: {results}")

@@ -14,33 +14,24 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 stop_asked = threading.Event()
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGHUP: as Ctrl-C, with an exit code of its own."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.number = number
+_heard: list[int] = []
 
 
-def interruption(number: int) -> KeyboardInterrupt:
-    """What a signal raises."""
-    return KeyboardInterrupt() if number == signal.SIGINT else Terminated(number)
-
-
-def exit_code(error: BaseException | None) -> int:
+def exit_code() -> int:
     """Of a command that was interrupted, as a shell has it: 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP."""
-    return 128 + (error.number if isinstance(error, Terminated) else signal.SIGINT)
+    return 128 + (_heard[-1] if _heard else signal.SIGINT)
 
 
-def raise_on_termination() -> None:
-    """From here on SIGTERM and SIGHUP raise `Terminated`. Under `nohup` SIGHUP is ignored, and stays so."""
-    for number in SIGNALS[1:]:
-        if signal.getsignal(number) == signal.SIG_DFL:
+def raise_on_signals() -> None:
+    """From here on each of them raises KeyboardInterrupt. Under `nohup` SIGHUP is ignored, and stays so."""
+    for number in SIGNALS:
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _raise)
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
-    raise interruption(number)
+    _heard.append(number)
+    raise KeyboardInterrupt
 
 
 @contextmanager
@@ -53,8 +44,9 @@ def interrupts() -> Iterator[list[int]]:
 
     def hear(number: int, frame: FrameType | None) -> None:
         seen.append(number)
+        _heard.append(number)
         if len(seen) > 2:
-            raise interruption(number)
+            raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield seen

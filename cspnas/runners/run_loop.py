@@ -8,7 +8,7 @@ from typing import Any
 
 from cspnas.errors import CspnasError, FailureKind
 from cspnas.io.atomic_write import remove
-from cspnas.io.interrupts import interruption, interrupts
+from cspnas.io.interrupts import interrupts
 from cspnas.runners.protocol import Done, OnEvent, RunEvent, Wait, Work, WorkSource, checkpoint_of
 from cspnas.runners.runner import Began, Ended, EpochDone, Placed, Runner, RunnerEvent, Stillborn
 from cspnas.study.failures import failure, validated_result
@@ -35,7 +35,7 @@ def run_loop(runner: Runner, source: WorkSource, on_event: OnEvent, clock: Calla
                 loop.collect()
             for event in runner.wind_down():
                 loop.hear(event)
-        raise interruption(interrupted[0])
+        raise KeyboardInterrupt
     finally:
         runner.close(finished=reason is not None)
 

@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from cspnas.io.atomic_write import temporary_name
-from cspnas.io.interrupts import interruption, interrupts
+from cspnas.io.interrupts import interrupts
 from cspnas.training.batches import Batches
 from cspnas.training.recipe import Recipe, recipe_digest
 from cspnas.training.train import Epoch, TrainingState
@@ -43,8 +43,8 @@ def checkpoint_key(digest: str, data: Batches, recipe: Recipe, seed: int, micro_
 class Checkpointer:
     """Keeps a training's standing in `path` every `seconds`, and has the one that lies there.
 
-    `say` hears a line of what was found, and of what could not be written: a training goes on without. `interrupted` gives
-    what a training is to end by, once its standing is kept; None while it is to go on.
+    `say` hears a line of what was found, and of what could not be written: a training goes on without. `interrupted` says
+    whether a training is to end once its standing is kept.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Checkpointer:
         *,
         seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
-        interrupted: Callable[[], BaseException | None] = lambda: None,
+        interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
         self.path, self.interrupted, self._key, self._say, self._clock = path, interrupted, key, say, clock
         self._seconds = EVERY_SECONDS if seconds is None else seconds
@@ -85,17 +85,17 @@ class Checkpointer:
         self._say(f"{self.path}: going on from epoch {standing.epoch + 1}, step {standing.step}")
 
     def keep(self, standing: TrainingState) -> None:
-        """After a step: write, if it is time. Raises what `interrupted` gives."""
+        """After a step: write, if it is time. Raises KeyboardInterrupt where the training is to end."""
         end = self.interrupted()
-        if end is None and self._clock() - self._last < self._seconds:
+        if not end and self._clock() - self._last < self._seconds:
             return
         try:
             self._write(standing)
         except OSError as error:
             self._say(f"{self.path}: no checkpoint was written ({error.strerror}); the training goes on")
         self._last = self._clock()
-        if end is not None:
-            raise end
+        if end:
+            raise KeyboardInterrupt
 
     def _write(self, standing: TrainingState) -> None:
         """Whole or not at all: by a temporary name, fsync and rename."""
@@ -150,10 +150,10 @@ def kept_when_interrupted(keeper: Checkpointer | None) -> Iterator[None]:
         yield
         return
     with interrupts() as seen:
-        keeper.interrupted = lambda: interruption(seen[0]) if seen else None
+        keeper.interrupted = lambda: bool(seen)
         yield
         if seen:
-            raise interruption(seen[0])
+            raise KeyboardInterrupt
 
 
 def kept_key(path: Path) -> dict[str, Any] | None:

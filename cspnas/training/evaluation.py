@@ -77,7 +77,7 @@ class Evaluator:
         keeper = None
         if work.get("checkpoint"):
             key = checkpoint_key(graph.digest(), data, recipe, work["seed"], micro_batch)
-            keeper = Checkpointer(Path(work["checkpoint"]), key, _say, interrupted=_interrupted)
+            keeper = Checkpointer(Path(work["checkpoint"]), key, _say, interrupted=stop_asked.is_set)
         trained = train(network, data, recipe, work["seed"], progress, micro_batch=micro_batch, keeper=keeper)
         return {
             "accuracy": trained.accuracy,
@@ -97,11 +97,6 @@ class Evaluator:
                 raise TrainingError(FailureKind.BAD_DATA, str(datasets.changed(name, found.checksum, checksum)))
             self._data[name] = InMemoryBatches(found, self.device)
         return self._data[name]
-
-
-def _interrupted() -> KeyboardInterrupt | None:
-    """What ends a worker that is asked to end."""
-    return KeyboardInterrupt() if stop_asked.is_set() else None
 
 
 def _say(text: str) -> None:

@@ -73,10 +73,10 @@ class CheckpointHook(Protocol):
         """Put a training that has not begun where the kept one was, if one was kept."""
 
     def keep(self, standing: TrainingState) -> None:
-        """A step is done. Raises what `interrupted` gives."""
+        """A step is done. Raises KeyboardInterrupt where the training is to end."""
 
-    def interrupted(self) -> BaseException | None:
-        """What the training is to end by; None while it is to go on."""
+    def interrupted(self) -> bool:
+        """Whether the training is to end."""
 
 
 def train(
@@ -130,7 +130,7 @@ def train(
 def _interruptible(batches: Iterable[Batch], keeper: CheckpointHook | None, standing: TrainingState) -> Iterator[Batch]:
     """The same; a validation may take longer than whoever interrupts it waits."""
     for batch in batches:
-        if keeper is not None and keeper.interrupted() is not None:
+        if keeper is not None and keeper.interrupted():
             keeper.keep(standing)
         yield batch
 

@@ -23,7 +23,7 @@ from optuna.trial import TrialState
 
 from cspnas.documents.space_file import SAMPLERS, read_space
 from cspnas.objectives import pareto as front
-from cspnas.runners.protocol import Work
+from cspnas.runners.protocol import Wait, Work
 from cspnas.samplers import optuna_samplers
 from cspnas.samplers.optuna_samplers import OptunaSampler
 from cspnas.searching.driver import Driver
