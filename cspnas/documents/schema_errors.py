@@ -131,9 +131,9 @@ def placed(error: ArchitectureError, name: str, lines: Lines, flags: dict[str, s
     """`error` (its place is a part of the network, `stage2.pool`, or a key) with the place in the file."""
     match = re.match(r"(stage|stem)(\d*)", error.where)
     path: tuple[Any, ...] = ()
-    if match:
-        path = ("stages", int(match[2]) - 1) if match[2] else ("stem",)
-    elif (error.where,) in lines:
+    if (error.where,) in lines:
         path = (error.where,)
+    elif match:
+        path = ("stages", int(match[2]) - 1) if match[2] else ("stem",)
     place = f"{where(name, path, lines, flags)} ({error.where})"
     return InputError(error.found, expected=error.expected, where=place, hint=error.hint)

@@ -18,6 +18,7 @@ from cspnas.documents.yaml_source import Lines, parse_yaml, read_yaml
 from cspnas.errors import ArchitectureError, InputError
 from cspnas.io.did_you_mean import nearest
 from cspnas.network.families import Family, family_of
+from cspnas.network.validation import check_depth
 from cspnas.network.wiring import wire
 from cspnas.objectives.objectives import check_objectives, check_one_measured, parse_constraint
 from cspnas.space.search_space import SearchSpace, StageChoices
@@ -197,7 +198,13 @@ class _Reading:
         return replace(document.proxy, dataset="") if alone else document.proxy
 
     def check_reachable(self, space: SearchSpace) -> None:
-        """Raises InputError for a split ratio, groups or a stem that no network can have, and where no draw is a network."""
+        """Raises InputError for a split ratio, groups or a stem that no network can have, for more layers than a network may
+        have, and where no draw is a network.
+        """
+        try:
+            check_depth([max(stage.depth) for stage in space.stages])
+        except ArchitectureError as error:
+            raise placed(error, self.name, self.lines, self.flags) from None
         self.check_splits(space)
         self.check_groups(space)
         reasons = [self.check_stem(space, number) for number in range(len(space.stems))]

@@ -55,9 +55,9 @@ def chosen(opened: OpenStudy, choice: Choice) -> NetworkRecord:
 
 
 def _on_front(opened: OpenStudy, pick: str, where: tuple[str, ...]) -> NetworkRecord:
-    constraints = [parse_constraint(text, "--where") for text in where]
+    constraints = [parse_constraint(text, "--where", measured=True) for text in where]
     results = opened.results
-    members = [n for n in results.front() if all(c.violation(n.costs) <= 0 for c in constraints)]
+    members = [n for n in results.front() if all(c.violation({c.name: n.value(c.name)}) <= 0 for c in constraints)]
     if not members:
         raise InputError(
             f"no front member{' where ' + ' and '.join(where) if where else ''}",

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import prod
+from numbers import Integral
 from typing import Any
 
+from cspnas.errors import InputError
 from cspnas.network.architecture import Architecture, Piece, pieces
 from cspnas.network.blocks import ConvUnits
 from cspnas.network.graph import Graph, GraphBuilder, Topology
@@ -50,8 +52,11 @@ class Cost:
 
     def training_memory(self, batch_size: int, *, optimiser_states: int = 1) -> int:
         """Bytes of parameters, gradients, `optimiser_states` values per parameter (SGD with momentum has one) and all
-        tensors that autograd keeps, float32.
+        tensors that autograd keeps, float32. Raises InputError for a negative number.
         """
+        for name, value in (("batch_size", batch_size), ("optimiser_states", optimiser_states)):
+            if not isinstance(value, Integral) or isinstance(value, bool) or value < 0:
+                raise InputError(f"{name}={value!r}", expected="an integer of at least 0", where="training_memory")
         per_parameter = BYTES * (2 + optimiser_states)
         return per_parameter * self.params + batch_size * self.saved_per_image + self.saved_per_batch
 

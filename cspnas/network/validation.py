@@ -5,6 +5,7 @@ what is built.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import get_args
 
@@ -13,16 +14,29 @@ from cspnas.network.architecture import FUSIONS, SPLITS, Architecture, Csp, Norm
 from cspnas.network.families import Family, family_of, named_by_size
 from cspnas.network.operations import check_name
 
+MOST_LAYERS = 1024  # a network of so many is costed in a second; the deepest that were published have as many
 _DEFAULTS = {kind: {f.name: f.default for f in fields(kind)} for kind in (Architecture, Stem, Stage, Csp)}
 
 
 def check_names(architecture: Architecture) -> None:
-    """Raises ArchitectureError for a name that is no choice of its field, and for a stage without layers.
+    """Raises ArchitectureError for a name that is no choice of its field, for a stage without layers, and as `check_depth`.
 
     Activations and widths are checked where they are wired.
     """
+    check_depth([stage.depth for stage in architecture.stages])
     for piece in pieces(architecture):
         check_piece(architecture, piece)
+
+
+def check_depth(depths: Sequence[int]) -> None:
+    """Raises ArchitectureError for stages that together have more than `MOST_LAYERS` layers or blocks."""
+    if sum(depths) > MOST_LAYERS:
+        raise ArchitectureError(
+            f"{sum(depths):,} layers or blocks in {len(depths):,} stages",
+            expected=f"at most {MOST_LAYERS:,} in all",
+            where="stages",
+            hint="lower depth, or take fewer stages",
+        )
 
 
 def check_piece(architecture: Architecture, piece: Piece) -> None:

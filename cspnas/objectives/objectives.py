@@ -181,13 +181,15 @@ def check_one_measured(names: Sequence[str], where: str) -> None:
 _UNITS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BYTES = {"": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+_SECONDS = {"": 1, "s": 1, "ms": 1e-3, "us": 1e-6}
+_OF_UNIT: Mapping[str, Mapping[str, float]] = {"bytes": _BYTES, "seconds": _SECONDS}
 LONGEST_CONSTRAINT = 200  # characters
-_CONSTRAINT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*([0-9]*\.?[0-9]+(?:e[0-9]{1,2})?)\s*([A-Za-z]*)\s*")
+_CONSTRAINT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*([0-9]*\.?[0-9]+(?:e[0-9]{1,2})?)\s*([A-Za-z]*|%)\s*")
 
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """`name` `sign` `bound`, for an exact objective; `text` is how the user wrote it."""
+    """`name` `sign` `bound`, for an objective; `text` is how the user wrote it."""
 
     name: str
     sign: str
@@ -200,8 +202,10 @@ class Constraint:
         return float(excess if self.sign == "<=" else -excess)
 
 
-def parse_constraint(text: str, where: str = "--constraint") -> Constraint:
-    """`flops<=40M`, `peak_memory <= 256KiB`. Raises InputError for anything else."""
+def parse_constraint(text: str, where: str = "--constraint", *, measured: bool = False) -> Constraint:
+    """`flops<=40M`, `peak_memory <= 256KiB`; with `measured` also `accuracy>=80%` and `latency<=2ms`, where trainings have
+    told these. Raises InputError for anything else.
+    """
     match = _CONSTRAINT.fullmatch(text) if len(text) <= LONGEST_CONSTRAINT else None
     if not match:
         raise InputError(
@@ -210,29 +214,30 @@ def parse_constraint(text: str, where: str = "--constraint") -> Constraint:
             where=where,
         )
     name, sign, number, unit = match.groups()
-    exact = exact_names()
-    if name not in exact:
+    known = tuple(all_objectives()) if measured else exact_names()
+    if name not in known:
         raise InputError(
-            f"constraint on {name!r}", expected=f"one of {', '.join(exact)}", where=where, hint=nearest(name, exact)
+            f"constraint on {name!r}", expected=f"one of {', '.join(known)}", where=where, hint=nearest(name, known)
         )
     bound = _fraction(name, number, unit, where) if objective_of(name).linear else _amount(name, number, unit, where)
     return Constraint(name, sign, bound, text.replace(" ", ""))
 
 
 def _amount(name: str, number: str, unit: str, where: str) -> float:
-    units = _BYTES if objective_of(name).unit == "bytes" else _UNITS
+    units = _OF_UNIT.get(objective_of(name).unit, _UNITS)
     if unit not in units:
         raise InputError(f"unit {unit!r} of {name}", expected=f"one of {', '.join(filter(None, units))}", where=where)
     amount = float(number) * units[unit]
     if amount > GREATEST:
         raise InputError(f"{name} {number[:20]}...{unit}", expected=f"at most {GREATEST:g}", where=where)
-    return round(amount) if unit else amount
+    return round(amount) if unit and units is not _SECONDS else amount
 
 
 def _fraction(name: str, number: str, unit: str, where: str) -> float:
-    if unit or float(number) > 1:
-        raise InputError(f"{name} {number}{unit}", expected="a fraction from 0 to 1 without a unit", where=where)
-    return float(number)
+    value = float(number) / (100 if unit == "%" else 1)
+    if unit not in ("", "%") or value > 1:
+        raise InputError(f"{name} {number}{unit}", expected="a fraction from 0 to 1, or up to 100%", where=where)
+    return value
 
 
 # A training pass over 10,000 images of a larger one is days of a GPU: a slip of a width, not a wish.

@@ -17,9 +17,10 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from cspnas.errors import InputError
 from cspnas.network.architecture import Architecture, Csp, Stage, Stem
 from cspnas.network.blocks import ConvUnits, dense_block
-from cspnas.network.cost import cost_of, macs_by_operation
+from cspnas.network.cost import Cost, cost_of, macs_by_operation
 from cspnas.network.graph import Graph, GraphBuilder
 from cspnas.network.wiring import wire
 from cspnas.training.measured_memory import measured_peak, measured_training_memory, parameters_of
@@ -243,3 +244,17 @@ def test_cost_does_not_depend_on_the_names_of_operations() -> None:
     for builder, name in ((first, "a"), (second, "b.c")):
         builder.add("conv", name, 0, out_channels=5, kernel=3, padding=1)
     assert cost_of(first.graph()) == cost_of(second.graph())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"batch_size": -64},
+        {"batch_size": 2.5},
+        {"batch_size": True},
+        {"batch_size": 1, "optimiser_states": -1},
+    ],
+)
+def test_the_memory_of_a_training_step_of_fewer_than_no_images_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"training_memory: found .*, expected an integer of at least 0$"):
+        Cost(1, 1, 1, 1, 1, 1, 1, 1, 1).training_memory(**wrong)

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from cspnas.documents.architecture_file import architecture_yaml, read_architecture
+from cspnas.documents.space_file import read_space
 from cspnas.errors import ArchitectureError, InputError
 from cspnas.network.architecture import Architecture, Csp, Downsample, Stage, Stem
 from cspnas.network.wiring import wire
@@ -100,3 +102,22 @@ def test_every_field_reads_back(tmp_path: Path, architecture: Architecture) -> N
     path = tmp_path / "network.yaml"
     path.write_text(architecture_yaml(architecture, {"digest": wire(architecture).digest()}))
     assert read_architecture(path).architecture == architecture
+
+
+def test_a_network_of_very_many_layers_is_refused_before_it_is_wired(tmp_path: Path) -> None:
+    """Of a file and of a space in one line with the place; as many layers as are allowed are costed."""
+    stage = {"growth_rate": 1, "bottleneck": 1, "depth": 256, "out": 264, "pool": False}
+    chained = [stage | {"out": 8 + 256 * number} for number in range(1, 6)]
+    document = {"cspnas": "architecture/1", "family": "densenet", "input_shape": [3, 8, 8], "classes": 10}
+    document |= {"stem": {"channels": 8}, "stages": chained}
+    path = tmp_path / "deep.yaml"
+    path.write_text(yaml.safe_dump(document))
+    with pytest.raises(
+        InputError, match=r"deep.yaml:\d+ stages .*1,280 layers or blocks in 5 stages, expected at most 1,024"
+    ):
+        read_architecture(path)
+    path.write_text(yaml.safe_dump(document | {"stages": chained[:4]}))
+    assert sum(stage.depth for stage in read_architecture(path).architecture.stages) == 1024
+    path.write_text(yaml.safe_dump({"family": "densenet", "stages": [{"growth_rate": 2, "depth": [1, 256]}] * 5}))
+    with pytest.raises(InputError, match=r"deep.yaml:\d+ stages .*1,280 layers"):
+        read_space(path)

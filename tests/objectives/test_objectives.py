@@ -149,6 +149,17 @@ def test_constraints_that_cannot_be(text: str) -> None:
         parse_constraint(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "name", "bound"),
+    [("accuracy>=80%", "accuracy", 0.8), ("accuracy >= 0.8", "accuracy", 0.8), ("latency<=2.5ms", "latency", 0.0025)],
+)
+def test_a_bound_on_what_was_measured(text: str, name: str, bound: float) -> None:
+    constraint = parse_constraint(text, measured=True)
+    assert (constraint.name, constraint.bound) == (name, pytest.approx(bound))
+    with pytest.raises(InputError, match="constraint on"):
+        parse_constraint(text)
+
+
 # Losses -------------------------------------------------------------------------------------------------------------
 
 
@@ -512,7 +523,10 @@ def test_a_search_for_evenness_and_latency(
     summary = json.loads(printed("front", "small", "--json"))
     assert summary["trainings"] == 4
     assert all(1e-6 < row["latency_seconds"] < 1 for row in summary["front"])
-    printed("export", "small", "-o", "best.yaml", "--where", "evenness>=0.4")
+    best = max(row["accuracy"] for row in summary["front"])
+    printed("export", "small", "-o", "accurate.yaml", "--pick", "smallest", "--where", f"accuracy>={best}")
+    assert yaml.safe_load((tmp_path / "accurate.yaml").read_text())["measured"]["accuracy"] == best
+    printed("export", "small", "-o", "best.yaml", "--where", "evenness>=0.4", "--where", "latency<=1000ms")
     document = yaml.safe_load((tmp_path / "best.yaml").read_text())
     assert 0.4 <= document["costs"]["evenness"] <= 1
     assert document["measured"]["latency_device"] == device_name(CPU)
