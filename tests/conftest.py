@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 import torch
 from hypothesis import settings
 from servers import Server, server, urls_on
@@ -39,6 +40,21 @@ def seeded() -> None:
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """A refusal is one line however busy the machine is: no command tells what it is doing, but for `test_terminal.py`."""
     monkeypatch.setenv("CSPNAS_QUIET", "1")
+
+
+@pytest.fixture(autouse=True)
+def disposed_engines() -> Iterator[None]:
+    """What a test leaves open in the pools of its databases is closed, as at the end of a process."""
+    engines: dict[int, sa.Engine] = {}
+
+    def note(connection: sa.Connection) -> None:
+        engines[id(connection.engine)] = connection.engine
+
+    sa.event.listen(sa.Engine, "engine_connect", note)
+    yield
+    sa.event.remove(sa.Engine, "engine_connect", note)
+    for engine in engines.values():
+        engine.dispose()
 
 
 @pytest.fixture(scope="session")

@@ -122,11 +122,16 @@ def _make_folder(path: Path) -> None:
         raise StorageError(f"{path.parent}: {error.strerror}; choose another --storage") from None
 
 
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(16)
+
+
 def _check_file(path: Path) -> None:
     """Raises an error for a path that is no SQLite database, before a lock file is made beside it."""
     try:
         found = path.stat()
-        head = path.open("rb").read(16) if stat.S_ISREG(found.st_mode) else b""
+        head = _head(path) if stat.S_ISREG(found.st_mode) else b""
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:

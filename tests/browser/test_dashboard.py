@@ -55,15 +55,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextlib.contextmanager
 def dashboard(folder: Path) -> Iterator[str]:
     """The address that `cspnas dashboard` prints, while it serves."""
-    process = subprocess.Popen(
-        cspnas("dashboard", "small", "--port", "0"), cwd=folder, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        yield process.stdout.readline().split()[0]
-    finally:
-        process.terminate()
-        process.wait(20)
+    command = cspnas("dashboard", "small", "--port", "0")
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().split()[0]
+        finally:
+            process.terminate()
 
 
 def ask(address: str, body: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -82,7 +82,8 @@ def test_an_upward_import_in_any_package_breaks_the_contract(scratch: Path) -> N
                     path for path in sorted((scratch / "cspnas" / target).glob("*.py")) if path.stem[0] != "_"
                 )
                 line = f"from cspnas.{target} import {module.stem}"
-                (scratch / "cspnas" / name / "planted.py").open("a").write(f"{line}\n")
+                with (scratch / "cspnas" / name / "planted.py").open("a") as file:
+                    file.write(f"{line}\n")
                 planted.append(f"cspnas.{name}.planted -> cspnas.{target}.{module.stem}")
     broken = lint(scratch)
     assert broken.returncode == 1

@@ -90,7 +90,8 @@ def test_trials_that_ran_at_the_same_time_or_failed_or_gave_nan_are_no_obstacle(
         asked = [study.ask() for _ in range(8)]
         values = [objective(trial) for trial in asked]
         assert len({repr(trial.params) for trial in asked}) == 8
-        study.tell(asked[0], (values[0][0], math.nan), skip_if_finished=True)
+        with pytest.warns(UserWarning, match="nan is not acceptable"):
+            study.tell(asked[0], (values[0][0], math.nan), skip_if_finished=True)
         study.tell(asked[1], state=optuna.trial.TrialState.FAIL)
         for trial, value in zip(asked[2:], values[2:], strict=True):
             study.tell(trial, value)

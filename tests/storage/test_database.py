@@ -225,7 +225,9 @@ def test_a_second_process_is_refused_with_the_pid_of_the_first_until_that_is_kil
         with pytest.raises(StudyBusyError, match=rf"pid {os.getpid()} on "):
             StudyLock(path).acquire()
         lock.release()
-        StudyLock(path).acquire()
+        other = StudyLock(path)
+        other.acquire()
+        other.release()
     finally:
         holder.kill()
         holder.wait(5)

@@ -209,15 +209,14 @@ def test_a_copy_has_the_numbers_of_the_original_even_where_these_leave_some_out(
 def dashboard(folder: Path, study: str) -> Iterator[dict[str, Any]]:
     """What the interface of `cspnas dashboard` says of the study."""
     command = [sys.executable, "-m", "cspnas", "dashboard", study, "--port", "0"]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        address = process.stdout.readline().split()[0].replace("/dashboard/studies/", "/api/studies/")
-        with urllib.request.urlopen(f"{address}?after=0", timeout=60) as answer:
-            yield json.load(answer)
-    finally:
-        process.terminate()
-        process.wait(20)
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            address = process.stdout.readline().split()[0].replace("/dashboard/studies/", "/api/studies/")
+            with urllib.request.urlopen(f"{address}?after=0", timeout=60) as answer:
+                yield json.load(answer)
+        finally:
+            process.terminate()
 
 
 @pytest.mark.parametrize("sampler", ["nsga2", "cost-aware"])

@@ -175,6 +175,7 @@ def test_a_copy_with_a_new_head_leaves_the_original_as_it_was() -> None:
 # Tools that change modules --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated:DeprecationWarning")
 def test_dynamic_quantisation_runs_the_quantised_head() -> None:
     network = small()
     features: list[Tensor] = []
@@ -363,6 +364,7 @@ TRACERS: dict[str, Callable[[NetworkModule], Any]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.trace. is deprecated:FutureWarning")
 @pytest.mark.parametrize("tracer", TRACERS)
 def test_what_is_traced_is_the_changed_network(tracer: str) -> None:
     network = altered()
