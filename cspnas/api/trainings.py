@@ -194,6 +194,7 @@ def _notes(file: ArchitectureFile, recipe: Recipe, data: DataSet, test: Split | 
         )
     if test is None:
         yield f"note: {recipe.dataset} has no folder test: the test accuracy will be null, weights are written all the same"
+    yield from data.summary.lines(recipe.dataset)
 
 
 def run(

@@ -12,7 +12,7 @@ import io
 import json
 import lzma
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,7 @@ class DataSet:
     """What a search sees. `mean` and `std` are of the training pixels scaled to [0, 1], one a channel.
 
     `std` is 1 for a channel in which all pixels are equal, so that it can be divided by.
+    `in_both` and `skipped` are those of `DataSummary`.
     `checksum` is a SHA-256 (hex) over images, labels and split: two data sets with one checksum train alike.
     """
 
@@ -59,17 +60,25 @@ class DataSet:
     std: tuple[float, ...]
     class_names: tuple[str, ...]
     checksum: str
-    summary: DataSummary
+    in_both: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of one image."""
-        return self.summary.shape
+        channels, height, width = self.train.images.shape[1:]
+        return channels, height, width
 
     @property
     def classes(self) -> int:
         """The number of classes."""
         return len(self.class_names)
+
+    @property
+    def summary(self) -> DataSummary:
+        """What was read."""
+        counts = len(self.train.labels), len(self.validation.labels)
+        return DataSummary(*counts, self.input_shape, self.class_names, self.in_both, dict(self.skipped))
 
 
 def load(name: str, *, root: Path | None = None) -> DataSet:
@@ -195,16 +204,7 @@ def _assemble(
     if not any(std):
         raise InputError("one colour in all training pixels", expected="images that differ", where=name)
     std = tuple(deviation or 1.0 for deviation in std)  # an unused channel, as in two-colour microscopy, stays zero
-    summary = DataSummary(
-        len(train[1]), len(validation[1]), _shape(parts[0].images), class_names, _in_both(*parts), dict(skipped)
-    )
-    return DataSet(name, *parts, mean, std, class_names, _checksum(parts), summary)
-
-
-def _shape(images: torch.Tensor) -> tuple[int, int, int]:
-    """(C, H, W) of images (N, C, H, W)."""
-    channels, height, width = images.shape[1:]
-    return channels, height, width
+    return DataSet(name, *parts, mean, std, class_names, _checksum(parts), _in_both(*parts), dict(skipped))
 
 
 def _in_both(train: Split, validation: Split) -> int:

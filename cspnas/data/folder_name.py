@@ -27,6 +27,11 @@ def path_of(name: str) -> Path:
         raise InputError(f"{path}: {error}", where="data set", hint="give the folder's whole path") from None
 
 
+def located(name: str) -> str:
+    """`name` with a folder's path made absolute, so that it means the same in another working folder."""
+    return f"{FOLDER}{path_of(name).absolute()}" if is_folder(name) else name
+
+
 @contextmanager
 def readable(name: str) -> Iterator[None]:
     """Folders without permission and the like are the user's to mend, so they get one line."""

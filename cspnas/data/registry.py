@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 from cspnas.data.packaged_set import MINI, PACKAGED
+from cspnas.data.summary import DataSummary
 from cspnas.io.steps import Step, silent
 
 # SHA-256 of the packaged files (description, then images) to the checksum that `data.load` gives of exactly these.
@@ -26,16 +28,25 @@ def folder_form(name: str, step: Step = silent) -> tuple[tuple[int, int, int], i
     return found.form.shape, len(found.class_names)
 
 
-def checksum_of(name: str) -> str:
-    """The checksum of a data set; of the packaged one without torch, and without unpacking it. Raises InputError as
-    `data.load` does.
+def known_data(name: str) -> tuple[str, DataSummary]:
+    """The checksum of a data set, and what is in it; of the packaged one without torch, and without unpacking it.
+
+    Raises InputError as `data.load` does.
     """
     known = KNOWN.get(packaged_sha256()) if name == MINI else None
     if known is not None:
-        return known
+        return known, _packaged_summary()
     from cspnas.data import datasets as data
 
-    return data.load(name).checksum
+    loaded = data.load(name)
+    return loaded.checksum, loaded.summary
+
+
+def _packaged_summary() -> DataSummary:
+    about = json.loads((PACKAGED / f"{MINI}.json").read_bytes())
+    channels, height, width = about["shape"]
+    counts = about["counts"]
+    return DataSummary(counts["train"], counts["validation"], (channels, height, width), tuple(about["class_names"]))
 
 
 def packaged_sha256() -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from cspnas.errors import printable
 
 NAMED = 5  # class names, and reasons to skip a file, that fit into the line
 
@@ -36,6 +38,11 @@ class DataSummary:
             line += f"; {sum(self.skipped.values()):,} skipped: {_listed(counts)}"
         return printable(line)
 
+    def lines(self, name: str) -> list[str]:
+        """What is said of the data set `name` before anything is trained on it."""
+        warning = self.warning()
+        return [f"data set {name}: {self.line()}", *([f"warning: {warning}"] if warning else [])]
+
     def warning(self) -> str | None:
         """A line where training and validation share images; else None."""
         if not self.in_both:
@@ -43,16 +50,16 @@ class DataSummary:
         images = "1 image stands" if self.in_both == 1 else f"{self.in_both:,} images stand"
         return f"{images} in both training and validation: the accuracy will be too good"
 
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any], class_names: Sequence[str]) -> DataSummary:
+        """What `to_json` gave. Raises KeyError or TypeError where it is something else."""
+        return cls(**{**found, "shape": tuple(found["shape"]), "class_names": tuple(class_names)})
+
     def to_json(self) -> dict[str, Any]:
         """As plain data, without the class names, which a study has already."""
         found = asdict(self) | {"skipped": dict(self.skipped)}
         del found["class_names"]
         return found
-
-
-def printable(text: str) -> str:
-    """`text` with what a terminal would obey written out: names of folders may hold anything."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from cspnas.data.folder_name import located
 from cspnas.objectives.objectives import measured_names, objective_of
 from cspnas.storage.engine import undamaged
 from cspnas.storage.open_study import OpenStudy
@@ -25,6 +26,8 @@ def _parts(opened: OpenStudy, network: NetworkRecord) -> dict[str, Any]:
     error = opened.results.standard_error(network)
     facts = opened.row.facts
     recipe = opened.row.settings.part("proxy") | {"precision": facts.precision}
+    # The path as it was typed means nothing in another working folder.
+    recipe["dataset"] = located(facts.data.get("dataset", recipe["dataset"]))
     from cspnas.version import __version__
 
     return {

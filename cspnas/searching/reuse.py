@@ -16,7 +16,8 @@ from cspnas.storage.engine import undamaged
 from cspnas.storage.locations import StudyLocation
 from cspnas.storage.tables import evaluations_table
 from cspnas.study.settings import Study
-from cspnas.study.study_record import StudyFacts, StudyRecord
+from cspnas.study.study_record import StudyFacts, StudyRecord, same_setting
+from cspnas.training.recipe import recipe_digest
 
 Reuse = Callable[[dict[str, Any]], dict[str, Any] | None]  # evaluation key -> result
 
@@ -49,25 +50,35 @@ def reuser(
     if other is None or place is None:
         return lambda key: None
     with undamaged(place.url):
-        differs = _differences(study, facts, other.study)
+        differs, found = _differences(study, facts, other.study), finder(other, study.objectives, measured_on)
     if differs:
         tell(f"note: nothing of {place.target} can be reused: {'; '.join(differs)}")
-    return finder(other, study.objectives, measured_on)
+    return found
 
 
 def finder(other: Other, objectives: Collection[str], measured_on: str | None) -> Reuse:
     """Looks an evaluation key up in the other study. What it has to have measured are the study's `objectives`, those of a
     device on the study's, `measured_on`.
     """
-    needed = [name for name in objectives if name in measured_names()]
+    current, needed = _without_path(other.study), [name for name in objectives if name in measured_names()]
 
     def find(key: dict[str, Any]) -> dict[str, Any] | None:
+        if key["recipe_digest"] == current:
+            key = key | {"recipe_digest": other.study.facts.recipe_digest}
         for found in _results(other, key):
             if all(found.get(name) is not None for name in needed) and measured_on in (None, found.get("device")):
                 return found
         return None
 
     return find
+
+
+def _without_path(study: StudyRecord) -> str | None:
+    """A study's recipe digest as it is made now, where its own still counts the path of its folder of images."""
+    recipe = study.settings.part("proxy") | {"precision": study.facts.precision}
+    checksum = study.facts.data.get("checksum", "")
+    old = recipe_digest(recipe, checksum, with_path=True) == study.facts.recipe_digest
+    return recipe_digest(recipe, checksum) if old else None
 
 
 def _results(other: Other, key: dict[str, Any]) -> list[dict[str, Any]]:
@@ -81,11 +92,12 @@ def _differences(study: Study, facts: StudyFacts, other: StudyRecord) -> list[st
     """What keeps every result of another study from being one of this: seed, recipe, data, precision, code."""
     ours, theirs = study.identity(), other.settings.values
     keys = [key for key in ours if key == "search.seed" or (key.startswith("proxy.") and key != "proxy.precision")]
-    found = [f"{key} is {theirs.get(key)} there, {ours[key]} here" for key in keys if theirs.get(key) != ours[key]]
+    differing = [key for key in keys if not same_setting(key, theirs.get(key), ours[key])]
+    found = [f"{key} is {theirs.get(key)} there, {ours[key]} here" for key in differing]
     if other.facts.precision != facts.precision:
         found.append(f"precision is {other.facts.precision} there, {facts.precision} here")
     if other.facts.checksum != facts.checksum:
         found.append("the data differ")
-    if not found and other.facts.recipe_digest != facts.recipe_digest:
+    if not found and facts.recipe_digest not in (other.facts.recipe_digest, _without_path(other)):
         found.append("another version of the training code made it")
     return found

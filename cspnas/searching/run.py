@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from cspnas.data.folder_name import located
 from cspnas.errors import InputError, StorageError
 from cspnas.io.awake_clock import AwakeClock, awake_clock
 from cspnas.io.standard_streams import tell
@@ -64,7 +65,7 @@ def run_search(
     known = known_row(study, place)
     if known is not None:
         on_step(f"checking the data set {study.recipe.dataset}")
-        check_data(study, place.name, known.facts)
+        summary = check_data(study, place.name, known.facts)
     other = other_study(reuse_from)
     with open_runner(options, study, place.folder, on_step) as runner:
         measured_on = measuring_device(study, runner)
@@ -73,6 +74,8 @@ def run_search(
             on_step(f"drawing {SAMPLE:,} networks for the ranges of the costs")
             sample = admitted_sample(study)
         facts = new_facts(study, sample, runner.precision, measured_on, on_step) if known is None else known.facts
+        if known is None:
+            summary = facts.images
         check_device(study, measured_on, facts)
         reuse = reuser(study, facts, measured_on, other, reuse_from)
         with opened(study, place, facts) as (database, row), awake_clock() as clock:
@@ -83,7 +86,19 @@ def run_search(
             on_step(f"starting {count} worker{'s' * (count != 1)} and reading the study")
             spool = Spool(place.folder / "spool", row)
             runner.start()
-            return _drive(study, database, row, runner, reuse, on_open, spool, clock)
+            said = _saying(summary.lines(study.recipe.dataset), on_open)
+            return _drive(study, database, row, runner, reuse, said, spool, clock)
+
+
+def _saying(lines: list[str], on_open: Callable[[Session], OnEvent]) -> Callable[[Session], OnEvent]:
+    """`on_open`, and before it the `lines`: what is refused until then stays one line."""
+
+    def opened(session: Session) -> OnEvent:
+        for line in lines:
+            tell(line)
+        return on_open(session)
+
+    return opened
 
 
 def _drive(
@@ -190,11 +205,12 @@ def new_facts(
         "reference": reference.to_json(),
         "precision": precision,
         "data": {
-            "dataset": data.name,
+            "dataset": located(data.name),
             "checksum": data.checksum,
             "mean": list(data.mean),
             "std": list(data.std),
             "class_names": list(data.class_names),
+            "images": data.summary.to_json(),
         },
         "recipe_digest": recipe_digest(recipe, data.checksum),
         "space": study.space_name,

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cspnas.data.registry import checksum_of
+from cspnas.data.registry import known_data
+from cspnas.data.summary import DataSummary
 from cspnas.errors import InputError, StorageError
 from cspnas.storage.database import Database
 from cspnas.storage.engine import check_name_free, shown_url_of, undamaged
@@ -104,15 +105,16 @@ def check_unchanged(study: Study, row: StudyRecord) -> None:
         )
 
 
-def check_data(study: Study, name: str, facts: StudyFacts) -> None:
-    """Raises InputError where the data are no longer those that the study was made on: results would not compare."""
+def check_data(study: Study, name: str, facts: StudyFacts) -> DataSummary:
+    """What the data are. Raises InputError where the study was made on other ones: results would not compare."""
     with undamaged(f"study {name}"):
         before = facts.checksum
-    now = checksum_of(study.recipe.dataset)
+    now, summary = known_data(study.recipe.dataset)
     if now != before:
         from cspnas.data import datasets
 
         raise datasets.changed(study.recipe.dataset, now, before, where=f"study {name}")
+    return summary
 
 
 def _make_folder(path: Path) -> None:

@@ -7,9 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cspnas.data.folder_name import is_folder
+from cspnas.data.summary import DataSummary
 from cspnas.network.architecture import Stem
 from cspnas.objectives.pareto import HypervolumeReference
 from cspnas.space.search_space import SearchSpace, StageChoices
+
+
+def same_setting(key: str, before: Any, now: Any) -> bool:
+    """Whether a setting is what it was: a folder of images is known by its checksum, wherever it lies."""
+    return bool(before == now) or (key == "proxy.dataset" and is_folder(str(before)) and is_folder(str(now)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +32,7 @@ class FrozenSettings:
     def changed(self, now: FrozenSettings) -> list[str]:
         """Keys whose values differ, sorted."""
         before, after = self.values, json.loads(json.dumps(now.values))
-        return [key for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
+        return [key for key in sorted({*before, *after}) if not same_setting(key, before.get(key), after.get(key))]
 
     def space(self) -> SearchSpace:
         """The space that the study was made with. Raises KeyError, TypeError or ValueError where it is damaged."""
@@ -72,6 +79,11 @@ class StudyFacts:
     def checksum(self) -> str:
         """Of the data."""
         return str(self.data["checksum"])
+
+    @property
+    def images(self) -> DataSummary:
+        """What was read of the data set; studies of before do not have it."""
+        return DataSummary.from_json(self.data["images"], self.data["class_names"])
 
     @property
     def device(self) -> str | None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Interval
 
+from cspnas.data.folder_name import FOLDER, is_folder
 from cspnas.errors import InputError
 from cspnas.io.bounds import Positive, Share
 from cspnas.io.did_you_mean import nearest
@@ -120,9 +121,15 @@ def stated_keys(recipe: Mapping[str, Any] | Recipe) -> dict[str, Any]:
     return {name: value for name, value in document.items() if name not in _NEUTRAL or value != _NEUTRAL[name]}
 
 
-def recipe_digest(recipe: dict[str, Any] | Recipe, data_checksum: str) -> str:
-    """sha256 of all that decides a training beside network and seed: recipe, data with its split, training code."""
-    document = stated_keys(recipe) | {"data_checksum": data_checksum, "training_version": TRAINING_VERSION}
+def recipe_digest(recipe: dict[str, Any] | Recipe, data_checksum: str, *, with_path: bool = False) -> str:
+    """sha256 of all that decides a training beside network and seed: recipe, data with its split, training code.
+
+    A folder of images counts by its checksum wherever it lies; `with_path`: as studies of before that counted it.
+    """
+    document = stated_keys(recipe)
+    if is_folder(document["dataset"]) and not with_path:
+        document["dataset"] = FOLDER
+    document |= {"data_checksum": data_checksum, "training_version": TRAINING_VERSION}
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 

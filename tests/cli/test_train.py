@@ -105,6 +105,8 @@ def test_without_a_test_part_the_weights_are_written_and_the_test_accuracy_is_nu
     code, out, err = train("best.yaml", capsys=capsys, monkeypatch=monkeypatch)
     assert code == 0
     assert [line for line in err.splitlines() if "no folder test" in line] == [err.splitlines()[0]]
+    read = "data set folder:images: 24 images (12 training + 12 validation), 1 x 8 x 8, classes dark, light"
+    assert err.splitlines()[1] == read
     assert "no test part" in out
     assert json.loads(Path("best.json").read_text())["test_accuracy"] is None
     assert Path("best.safetensors").stat().st_size

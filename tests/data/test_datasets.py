@@ -127,19 +127,19 @@ def test_the_checksum_that_a_search_compares_is_the_one_of_the_data(
     mini: data.DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of the packaged files it is known without reading the images; of files that differ in one byte it is not."""
-    assert data_form.checksum_of("fashion-mnist-mini") == mini.checksum
+    assert data_form.known_data("fashion-mnist-mini") == (mini.checksum, mini.summary)
     assert data_form.packaged_sha256() in data_form.KNOWN
     copy = shutil.copytree(data.PACKAGED, tmp_path / "datasets")
     for module in (data, data_form):
         monkeypatch.setattr(module, "PACKAGED", copy)
-    assert data_form.checksum_of("fashion-mnist-mini") == mini.checksum
+    assert data_form.known_data("fashion-mnist-mini")[0] == mini.checksum
     with (copy / "fashion-mnist-mini.search.npy.xz").open("r+b") as file:
         file.seek(1000)
         file.write(bytes([file.read(1)[0] ^ 1]))
     for damage in (lambda: None, (copy / "fashion-mnist-mini.json").unlink):
         damage()
         with pytest.raises(InputError, match="install cspnas again"):
-            data_form.checksum_of("fashion-mnist-mini")
+            data_form.known_data("fashion-mnist-mini")
 
 
 def test_the_checksum_changes_with_a_pixel_a_label_or_the_split(mini: data.DataSet) -> None:

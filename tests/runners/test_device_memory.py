@@ -107,12 +107,12 @@ def test_where_much_is_free_torch_is_not_imported_to_say_so() -> None:
     code = """
 import sys
 import threading
-from cspnas.data.registry import checksum_of
+from cspnas.data.registry import known_data
 from cspnas.runners.local import devices
 devices.driver_found = lambda: False
 devices.free_memory = lambda: 1 << 40
 found = devices.devices_for("auto", 2, None, lambda: 1 << 28), devices.devices_for("cpu", 0, None, lambda: 1 << 28)
-checksum_of("fashion-mnist-mini")
+known_data("fashion-mnist-mini")
 assert "torch" not in sys.modules
 devices.AMPLE = 1 << 60
 assert (devices.devices_for("auto", 2, None, lambda: 1), devices.devices_for("cpu", 0, None, lambda: 1)) == found

@@ -6,6 +6,7 @@ Trainings are made up here, by a runner in this process; `test_cli.py` and `faul
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import os
 import re
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+import yaml
 from PIL import Image
 
 from cspnas.cli import app as cli
@@ -32,7 +34,7 @@ from cspnas.runners.protocol import Work
 from cspnas.runners.runner import Ended, RunnerEvent
 from cspnas.storage import optuna_projection as projection
 from cspnas.training.evaluation import Evaluator
-from cspnas.training.recipe import Recipe
+from cspnas.training.recipe import TRAINING_VERSION, Recipe
 
 SPACE = """\
 family: densenet
@@ -153,6 +155,68 @@ def test_changed_images_are_refused_and_the_old_ones_go_on(folder: Path, cspnas:
     assert all(text in line for text in ("study space", "folder:images", before, now, "--study NEW_NAME"))
     draw(folder / "images", 0)
     assert "all 4 trainings are done" in searched(cspnas, "--trials", "4")
+
+
+def test_a_search_begins_with_a_line_of_what_it_read_and_keeps_it(folder: Path, cspnas: Run) -> None:
+    """Two validation images are copies of training images; the same is said when the study goes on."""
+    for name in ("dark", "light"):
+        for number, part in enumerate(("train", "valid", "valid")):
+            (folder / "pets" / part / name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(folder / "images" / name / f"{number % 2}.png", folder / "pets" / part / name / f"{number}.png")
+    (folder / "pets" / "train" / "dark" / "notes.txt").write_text("x")
+    line = (
+        "data set folder:pets: 6 images (2 training + 4 validation), 1 x 8 x 8, classes dark, light; 1 skipped: .txt\n"
+        "warning: 2 images stand in both training and validation: the accuracy will be too good\n"
+    )
+    for trials in ("1", "2"):
+        assert searched(cspnas, "--dataset", "folder:pets", "--trials", trials).count(line) == 1
+    ((facts,),) = _rows("SELECT facts FROM cspnas_studies")
+    assert json.loads(facts)["data"]["images"] == {
+        "training": 2, "validation": 4, "shape": [1, 8, 8], "in_both": 2, "skipped": {".txt": 1}
+    }  # fmt: skip
+    said = searched(cspnas, "--dataset", "fashion-mnist-mini", "--trials", "1", "--study", "mini")
+    assert "data set fashion-mnist-mini: 14,000 images (10,000 training + 4,000 validation), 1 x 28 x 28" in said
+
+
+def test_a_study_goes_on_wherever_its_images_lie(folder: Path, cspnas: Run) -> None:
+    """A scratch folder has another path in each job. What is another data set is refused, folder or not."""
+    searched(cspnas, "--trials", "1")
+    moved = shutil.copytree(folder / "images", folder / "scratch" / "job 2")
+    for number, path in enumerate(("images/", str(folder / "images"), "./scratch/../images", str(moved))):
+        said = searched(cspnas, "--dataset", f"folder:{path}", "--trials", str(number + 2))
+        assert f"all {number + 2} trainings are done" in said
+    draw(moved, 1)
+    line = refused(cspnas, "search", "space.yaml", "--dataset", f"folder:{moved}", "--trials", "9")
+    assert f"other images or labels in folder:{moved}" in line
+    line = refused(cspnas, "search", "space.yaml", "--dataset", "fashion-mnist-mini", "--trials", "9")
+    assert "as when study 'space' was made" in line
+
+
+@pytest.mark.parametrize("version", ["this", "earlier"])
+def test_results_are_reused_wherever_their_images_lay(version: str, folder: Path, cspnas: Run) -> None:
+    """Earlier versions counted the path in a recipe's digest, which is made here as they made it."""
+    searched(cspnas, "--trials", "2")
+    if version == "earlier":
+        ((facts, identity),) = _rows("SELECT facts, identity FROM cspnas_studies")
+        recipe = {key[6:]: value for key, value in json.loads(identity).items() if key.startswith("proxy.")}
+        recipe |= {"data_checksum": json.loads(facts)["data"]["checksum"], "training_version": TRAINING_VERSION}
+        digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+        with sqlite3.connect("studies/space.db") as tables:
+            tables.execute("update cspnas_studies set facts = json_set(facts, '$.recipe_digest', ?)", (digest,))
+            tables.execute("update cspnas_evaluations set recipe_digest = ?", (digest,))
+    moved = shutil.copytree(folder / "images", folder / "elsewhere")
+    words = ("--dataset", f"folder:{moved}", "--trials", "2", "--study", "next", "--reuse-from", "space")
+    said = searched(cspnas, *words)
+    assert said.count("not trained again") >= 2 and "note:" not in said
+    assert "all 2 trainings are done" in searched(cspnas, "--trials", "2")
+
+
+def test_an_exported_network_names_its_images_by_their_whole_path(folder: Path, cspnas: Run) -> None:
+    searched(cspnas, "--trials", "2")
+    assert cspnas("export", "space", "-o", "best.yaml")[0] == 0
+    exported = yaml.safe_load(Path("best.yaml").read_text())
+    assert exported["recipe"]["dataset"] == exported["data"]["dataset"] == f"folder:{folder / 'images'}"
+    assert exported["data"]["images"]["training"] == 10
 
 
 class Training(Inline):

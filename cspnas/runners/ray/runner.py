@@ -24,6 +24,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from cspnas.data.folder_name import located
 from cspnas.errors import CspnasError, FailureKind, StorageError
 from cspnas.io.atomic_write import write_whole
 from cspnas.runners.protocol import Work, checkpoint_of
@@ -244,10 +245,7 @@ class RayRunner:
 
 def _portable(unit: dict[str, Any]) -> dict[str, Any]:
     """A worker has another working folder: a data set's relative path is made absolute."""
-    kind, colon, path = unit["recipe"]["dataset"].partition("folder:")
-    if not colon or kind:
-        return unit
-    return unit | {"recipe": unit["recipe"] | {"dataset": f"folder:{Path(path).expanduser().absolute()}"}}
+    return unit | {"recipe": unit["recipe"] | {"dataset": located(unit["recipe"]["dataset"])}}
 
 
 def _new_folder(folder: Path) -> Path:
