@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from cspnas.errors import StorageError
+from cspnas.io.remedies import remedy
 from cspnas.io.standard_streams import tell
 from cspnas.storage.database import Database
 from cspnas.storage.transactions import Row
@@ -38,7 +41,7 @@ class Spool:
             _write_whole(path, text)
         except OSError as error:
             raise StorageError(
-                f"{path}: a result cannot be kept there either ({error.strerror}); free some disk space"
+                f"{path}: a result cannot be kept there either ({error.strerror}); {remedy(error)}"
             ) from None
         return path
 
@@ -80,7 +83,9 @@ def _write_whole(path: Path, text: str) -> None:
     """Under a name of its own first, so that nobody ever reads half a file, whenever the machine stops."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
+        # A link of that name is not followed.
+        temporary.unlink(missing_ok=True)
+        with temporary.open("x", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -97,6 +102,9 @@ def _write_whole(path: Path, text: str) -> None:
 
 def _read(path: Path) -> Row:
     """The entry of a file. Raises ValueError, TypeError or LookupError for one that is not what was written."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        # Reading a pipe or a device would never end.
+        raise ValueError("it is no file")
     document = json.loads(path.read_bytes().decode("utf-8"))
     if document["format"] != FORMAT:
         raise ValueError(f"format {document['format']!r}")
@@ -113,7 +121,8 @@ def _set_aside(path: Path, error: Exception) -> None:
         f"note: {path}: found a damaged result ({reason}), expected one that was kept whole; it is not recorded, its "
         f"training is done again; see {aside.name}"
     )
-    path.rename(aside)
+    with suppress(OSError):
+        path.rename(aside)
 
 
 def _changed(path: Path) -> tuple[float, str]:

@@ -158,6 +158,8 @@ def kept_when_interrupted(keeper: Checkpointer | None) -> Iterator[None]:
 
 def kept_key(path: Path) -> dict[str, Any] | None:
     """The key of the training whose checkpoint lies there; None where there is none that can be read."""
+    if not path.is_file():
+        return None
     try:
         with safe_open(path, "pt") as file:
             key: dict[str, Any] = json.loads((file.metadata() or {})["cspnas"])["key"]

@@ -109,6 +109,32 @@ def test_a_network_that_kills_its_workers_is_quarantined_and_shown_with_their_la
         assert row["quarantined"] and "about to read address 0" in row["log"] and "Segmentation fault" in row["log"]
 
 
+def test_a_machine_on_which_every_worker_dies_ends_the_search_in_one_line_and_a_mended_one_goes_on(
+    tmp_path: Path,
+) -> None:
+    """In the logs' places lie a pipe, a folder, and a link to a file of the user's."""
+    logs = tmp_path / "studies" / "tiny"
+    logs.mkdir(parents=True)
+    os.mkfifo(logs / "worker-0.log")
+    (tmp_path / "precious").write_text("of the user's")
+    (logs / "worker-1.log").symlink_to(tmp_path / "precious")
+    (logs / "worker-2.log").mkdir()
+    found = rounds("once", 3, tmp_path, "Broken")
+    assert found["finished"] == 0 and 3 <= found["in_flight"] <= 6
+    printed = (tmp_path / "printed").read_text()
+    assert "Traceback" not in printed and printed.count("worker-2.log: Is a directory; the search goes on") == 1
+    assert printed.splitlines()[-1] == (
+        "cspnas: studies/tiny: 3 different networks in a row failed (crashed: the worker process ended with exit code 3) "
+        "and none ended between, which is no network's fault; see the logs there; the same command trains them again and "
+        "goes on"
+    )
+    assert set(rows(tmp_path, "SELECT state, attempt FROM cspnas_evaluations")) == {("in_flight", 1)}
+    found = rounds("once", 3, tmp_path)
+    assert found["finished"] == 12 and found.items() >= NOTHING_WRONG.items()
+    assert "training with seed" in (logs / "worker-0.log").read_text()
+    assert (tmp_path / "precious").read_text() == "of the user's"
+
+
 def test_a_worker_that_stands_still_past_its_time_is_replaced(tmp_path: Path) -> None:
     """Each stops itself (SIGSTOP) for good: recorded as timeout, never tried again, and the search ends."""
     found = rounds("once", 2, tmp_path, "Hangs", "search.timeout=1.0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +40,7 @@ def states(database: Database, row: StudyRecord) -> list[str]:
 def test_what_is_damaged_is_set_aside_in_one_line_and_all_else_is_recorded_once(
     tmp_path: Path, new_url: NewUrl, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One file cut short, one with a flipped bit, one of another study, one that is recorded already."""
+    """One file cut short, one with a flipped bit, one of another study, one that is recorded already, and a pipe."""
     database, row, works = under_way(new_url(), tmp_path)
     spool = Spool(tmp_path / "spool", row)
     paths = [spool.put(work.key("r" * 64), 1, result_of(work) | {"accuracy": 0.5, "failure": None}) for work in works]
@@ -50,13 +51,14 @@ def test_what_is_damaged_is_set_aside_in_one_line_and_all_else_is_recorded_once(
     data = bytearray(paths[1].read_bytes())
     data[data.index(b'"accuracy": 0.5') + 14] ^= 1  # .4
     paths[1].write_bytes(data)
+    os.mkfifo(tmp_path / "spool" / "pipe.json")
     (tmp_path / "spool" / ".half.json.7").write_text("{")  # what a crash in the middle of writing leaves
     assert record_left(spool, database, row.id) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2 and all("found a damaged result" in line for line in lines)
+    assert len(lines) == 3 and all("found a damaged result" in line for line in lines)
     assert states(database, row) == ["in_flight", "in_flight", "trained", "trained"]
     assert len(list((tmp_path / "spool").glob("*.json"))) == 1
-    assert len(list((tmp_path / "spool").glob("*.damaged"))) == 2
+    assert len(list((tmp_path / "spool").glob("*.damaged"))) == 3
     before = database.evaluations(row.id)
     spool.put(works[2].key("r" * 64), 1, result_of(works[2]) | {"accuracy": 0.5, "failure": None})
     assert record_left(spool, database, row.id) == 1

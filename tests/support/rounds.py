@@ -99,6 +99,14 @@ class Poison(Sleeper):
             os.kill(os.getpid(), signal.SIGSEGV)
 
 
+class Broken(Sleeper):
+    """A machine on which every training dies after it began."""
+
+    def work(self, share: float) -> None:
+        """As by a library that is not there any more."""
+        os._exit(3)
+
+
 class Hangs(Sleeper):
     """Every third network stops its worker for good."""
 

@@ -27,6 +27,7 @@ from typing import Any
 from cspnas.data.folder_name import located
 from cspnas.errors import CspnasError, FailureKind, StorageError
 from cspnas.io.atomic_write import write_whole
+from cspnas.io.remedies import remedy
 from cspnas.runners.protocol import Work, checkpoint_of
 from cspnas.runners.ray.capacity import Slots
 from cspnas.runners.ray.cluster import RayError, on_node, quiet_ray
@@ -258,8 +259,7 @@ def _new_folder(folder: Path) -> Path:
         except FileExistsError:
             number += 1
         except OSError as error:
-            hint = "free some disk space, or choose another --storage"
-            raise StorageError(f"{error.filename or folder}: {error.strerror}; {hint}") from None
+            raise StorageError(f"{error.filename or folder}: {error.strerror}; {remedy(error)}") from None
         else:
             return new
 
