@@ -39,13 +39,14 @@ from cspnas.study.candidates import Candidate, admitted, admitted_sample, refere
 from cspnas.study.results import NetworkRecord
 from cspnas.study.settings import Study
 from cspnas.study.study_record import StudyRecord
+from cspnas.training.payload import ResultPayload
 from cspnas.training.recipe import training_seed
 
 URL: str | None = None  # of the server's database; else files
 CLOCK = time.process_time  # a server's time counts too: there it is wall time
 
 
-def made_up(work: Work) -> dict[str, Any]:
+def made_up(work: Work) -> ResultPayload:
     """A result without training: accuracy from the digest, everything else of the size a real one has."""
     share = int(hashlib.sha256(work.digest.encode()).hexdigest()[:8], 16) / 2**32
     curve = [{"loss": 1.0, "accuracy": 0.5, "seconds": 1.0}] * 4
@@ -177,7 +178,7 @@ def fill(study: Study, database: Database, row: StudyRecord, count: int) -> int:
 
 
 def _evaluation(study: Study, row: StudyRecord, drawn: Candidate) -> dict[str, Any]:
-    result = made_up(Work(0, drawn.digest, 1, {}))
+    result = made_up(Work(0, drawn.digest, 1, {"architecture": {}, "recipe": {}, "seed": 0}))
     now = time.time()
     return {
         "study_id": row.id,

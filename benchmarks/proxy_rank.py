@@ -22,6 +22,7 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from cspnas.documents.space_file import find_space, read_space
+from cspnas.training.payload import UnitOfWork
 from cspnas.training.recipe import training_seed
 
 sys.path.insert(0, str(Path(__file__).parent / "accuracy_table"))
@@ -30,7 +31,7 @@ from table import Row, load
 FILE = Path(__file__).parent / "results" / "proxy_rank.json"
 NETWORKS, LONGER = 24, 5
 BOOTSTRAPS = 10_000
-Job = tuple[str, str, dict[str, Any]]  # digest, what it is, unit of work
+Job = tuple[str, str, UnitOfWork]  # digest, what it is, unit of work
 
 
 def jobs(rows: list[Row], study_seed: int, precision: str, known: dict[str, dict[str, float]]) -> list[Job]:
@@ -40,8 +41,8 @@ def jobs(rows: list[Row], study_seed: int, precision: str, known: dict[str, dict
     for row in rows:
         for what, repeat, epochs in (("second seed", 1, recipe.epochs), ("long", 0, LONGER * recipe.epochs)):
             if what not in known[row.digest]:
-                unit = {"architecture": row.architecture, "recipe": asdict(replace(recipe, epochs=epochs))}
-                found.append((row.digest, what, unit | {"seed": training_seed(study_seed, row.digest, repeat)}))
+                seed, trained = training_seed(study_seed, row.digest, repeat), asdict(replace(recipe, epochs=epochs))
+                found.append((row.digest, what, UnitOfWork(architecture=row.architecture, recipe=trained, seed=seed)))
     return found
 
 
@@ -50,8 +51,9 @@ def evaluate(job: Job) -> tuple[str, str, float]:
     from cspnas.runners.local.worker import trainer
 
     result = trainer("cpu")(job[2], lambda epoch: None)
-    assert result["failure"] is None, result["failure"]
-    return job[0], job[1], float(result["accuracy"])
+    accuracy = result["accuracy"]
+    assert accuracy is not None, result["failure"]
+    return job[0], job[1], float(accuracy)
 
 
 def train(processes: int) -> None:

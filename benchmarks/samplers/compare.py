@@ -38,6 +38,7 @@ from cspnas.storage.database import Database
 from cspnas.study.candidates import Candidate, admitted_sample, reference_of
 from cspnas.study.results import NetworkRecord
 from cspnas.study.settings import Study
+from cspnas.training.payload import ResultPayload
 
 RESULTS = Path(__file__).parents[1] / "results" / "samplers"
 INITIAL = 10  # random networks, the same for all methods
@@ -57,7 +58,7 @@ class Oracle:
             self.known[network.digest] = float(self.truth.accuracies([drawn])[0])
         return self.known[network.digest]
 
-    def train(self, network: NetworkRecord, seed: int) -> dict[str, Any]:
+    def train(self, network: NetworkRecord, seed: int) -> ResultPayload:
         """A training's result."""
         return {"accuracy": self.truth.measured(self.accuracy(network), network.digest, seed), "failure": None}
 

@@ -19,6 +19,7 @@ from cspnas.runners.protocol import RunEvent
 from cspnas.searching.run import Session
 from cspnas.study.failures import MAX_ATTEMPTS, quarantined
 from cspnas.study.states import Outcome
+from cspnas.training.payload import Failure, ResultPayload
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -69,7 +70,7 @@ class Progress:
             self._drawn = time.monotonic()
             self._display.draw(self.results.finished, self.study.trials, self._pace(), self._state())
 
-    def _finished(self, kind: str, work: Any, result: dict[str, Any]) -> str:
+    def _finished(self, kind: str, work: Any, result: ResultPayload) -> str:
         network = self.results.networks[work.digest]
         failure = result.get("failure")
         outcome = _failed(kind, failure) if failure else format_objective("accuracy", result["accuracy"])
@@ -178,7 +179,7 @@ def _duration(minutes: float) -> str:
     return f"{minutes:.1f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
-def _failed(event: str, failure: dict[str, Any]) -> str:
+def _failed(event: str, failure: Failure) -> str:
     kind = failure["kind"]
     if event != RunEvent.CRASHED:
         return f"failed ({kind} {MAX_ATTEMPTS} times: quarantined)" if quarantined(kind) else f"failed ({kind})"

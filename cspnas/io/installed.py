@@ -5,48 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
-from typing import Protocol, TypeVar
+from typing import Any, TypeVar
 
 from cspnas.errors import InputError
 
-
-class Named(Protocol):
-    """A row of a table."""
-
-    @property
-    def name(self) -> str:
-        """Its key there."""
-
-
-Row = TypeVar("Row", bound=Named)
+Row = TypeVar("Row", bound=Any)  # with a name, its key in the table
 
 
 def with_installed(ours: Mapping[str, Row], kind: type[Row], group: str) -> Mapping[str, Row]:
     """Our rows by name, then those of the entry points of `group`. Raises InputError for one that cannot be used."""
     rows = dict(ours)
     for point in entry_points(group=group):
-        row = _loaded(point, kind)
-        if not isinstance(row, kind) or row.name in rows:
-            noun = kind.__name__.lower()
-            found = f"{noun} {row.name!r} again" if isinstance(row, kind) else f"a {type(row).__name__}"
-            raise _unusable(point, found, f"{_article(kind)} {kind.__name__} with a name of its own")
+        try:
+            row = point.load()
+        except Exception as error:  # noqa: BLE001 (a foreign package raises whatever it likes when it is imported)
+            raise _unusable(point, f"{type(error).__name__}: {error}", kind) from None
+        if not isinstance(row, kind):
+            raise _unusable(point, f"a {type(row).__name__}", kind)
+        if row.name in rows:
+            raise _unusable(point, f"{kind.__name__} {row.name!r} again", kind)
         rows[row.name] = row
     return MappingProxyType(rows)
 
 
-def _loaded(point: EntryPoint, kind: type) -> object:
-    try:
-        loaded: object = point.load()
-    except Exception as error:  # noqa: BLE001 (a foreign package raises whatever it likes when it is imported)
-        expected = f"{_article(kind)} {kind.__name__.lower()}"
-        raise _unusable(point, f"{type(error).__name__}: {error}", expected) from None
-    return loaded
-
-
-def _unusable(point: EntryPoint, found: str, expected: str) -> InputError:
+def _unusable(point: EntryPoint, found: str, kind: type) -> InputError:
     hint = f"mend or uninstall package {point.dist and point.dist.name}"
+    expected = f"one {kind.__name__} with a name of its own"
     return InputError(found, expected=expected, where=f"entry point {point.name} = {point.value}", hint=hint)
-
-
-def _article(kind: type) -> str:
-    return "an" if kind.__name__[0] in "AEIOU" else "a"

@@ -181,12 +181,6 @@ class Saved:
     output: int
 
 
-def saved_bytes(graph: Graph) -> tuple[int, int]:
-    """Bytes that autograd keeps for the backward pass of the unfolded graph: (per image, per batch)."""
-    saved = saved_of(graph.forms, graph.topology)
-    return saved.per_image + saved.input + saved.output, saved.per_batch
-
-
 def saved_of(forms: Sequence[OperationSpec], topology: Topology) -> Saved:
     """What autograd keeps of an unfolded graph."""
     layout = plan_of(topology, True)

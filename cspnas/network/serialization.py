@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields
 from typing import Any
 
@@ -49,7 +50,7 @@ def _plain(value: Any) -> dict[str, Any]:
     return {f.name: document[f.name] for f in kept}
 
 
-def architecture_from(document: dict[str, Any]) -> Architecture:
+def architecture_from(document: Mapping[str, Any]) -> Architecture:
     """The architecture that a checked plain form describes."""
     rest = {f.name: document[f.name] for f in fields(Architecture) if f.name in document}
     rest["input_shape"] = tuple(document["input_shape"])
@@ -59,7 +60,7 @@ def architecture_from(document: dict[str, Any]) -> Architecture:
     return Architecture(**rest)
 
 
-def _stage_from(document: dict[str, Any]) -> Stage:
+def _stage_from(document: Mapping[str, Any]) -> Stage:
     csp, downsample = document.get("csp"), document.get("downsample")
     parts = {"csp": Csp(**csp) if csp else None, "downsample": Downsample(**downsample) if downsample else None}
     return Stage(**{"growth_rate": None, **document, **parts})

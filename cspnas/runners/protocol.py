@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -12,11 +12,12 @@ from cspnas.errors import FailureKind, InputError
 from cspnas.io.did_you_mean import nearest
 from cspnas.study.failures import MAX_ATTEMPTS, RETRIED_KINDS, micro_batch
 from cspnas.study.suggestion import Suggestion
+from cspnas.training.payload import EvaluationKey, ResultPayload, UnitOfWork
 
 RUNNERS = ("local", "ray")
 TRAINER = "cspnas.runners.local.worker:trainer"
 # Trains a unit of work, tells each epoch to its second argument, and returns the result.
-Evaluate = Callable[[dict[str, Any], Callable[[Any], None]], dict[str, Any]]
+Evaluate = Callable[[UnitOfWork, Callable[[Any], None]], ResultPayload]
 
 
 @dataclass(slots=True)
@@ -30,7 +31,7 @@ class Work:
     evaluation_id: int
     digest: str
     attempt: int
-    unit: dict[str, Any]
+    unit: UnitOfWork
     suggestion: Suggestion | None = None
     micro_batch: int | None = None
     seconds: float | None = None
@@ -48,7 +49,7 @@ class Work:
             return self.smaller(micro_batch(self.unit["recipe"]["batch_size"]))
         return None
 
-    def key(self, recipe_digest: str) -> dict[str, Any]:
+    def key(self, recipe_digest: str) -> EvaluationKey:
         """The evaluation that this training is of, whatever its number in the tables."""
         seed, epochs = self.unit["seed"], self.unit["recipe"]["epochs"]
         return {"digest": self.digest, "recipe_digest": recipe_digest, "seed": seed, "fidelity": epochs}
@@ -76,11 +77,10 @@ class WorkSource(Protocol):
     def suggest(self) -> Work | Wait | Done:
         """The next training, Wait where one in flight has to end first, Done where the search is over."""
 
-    def finish(self, work: Work, result: Mapping[str, Any]) -> bool | None:
+    def finish(self, work: Work, result: ResultPayload) -> bool | None:
         """Take a result. False where the training is tried again, None where nobody waits for this result."""
 
 
-# crashed: it ended and is tried again; tick: nothing happened for a second; reused: another study had the result.
 class RunEvent(StrEnum):
     """`CRASHED`: a training ended and is tried again; `TICK`: nothing happened for a second; `REUSED`: another study had the
     result of a training.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from cspnas.errors import CspnasError, FailureKind
 from cspnas.io.atomic_write import remove
 from cspnas.io.interrupts import interrupts
 from cspnas.runners.protocol import Done, OnEvent, RunEvent, Wait, Work, WorkSource, checkpoint_of
 from cspnas.runners.runner import Began, Ended, EpochDone, Placed, Runner, RunnerEvent, Stillborn
-from cspnas.study.failures import failure, validated_result
+from cspnas.study.failures import validated_result
+from cspnas.training.payload import Failure, ResultPayload
 
 MOST_STILLBORN = 10
 TICK_SECONDS = 1.0  # without an event, so that progress stays alive
@@ -96,7 +96,7 @@ class _Loop:
             del self._deadlines[slot]
             work = self._running[slot]
             message = f"no result after {work.seconds:.0f} s (search.timeout); its worker was replaced"
-            self._runner.cancel(work, failure(FailureKind.TIMEOUT, message)["failure"])
+            self._runner.cancel(work, {"kind": FailureKind.TIMEOUT, "message": message})
 
     def hear(self, event: RunnerEvent) -> None:
         """An event of a training that nobody waits for any more changes nothing."""
@@ -123,7 +123,7 @@ class _Loop:
         if work.seconds:
             self._deadlines[slot] = self._clock() + seconds + work.seconds
 
-    def _count_stillborn(self, failure: dict[str, Any]) -> None:
+    def _count_stillborn(self, failure: Failure) -> None:
         """Raises CspnasError where no worker comes to life: that is no fault of the networks."""
         self._stillborn += 1
         if self._stillborn >= MOST_STILLBORN:
@@ -133,7 +133,7 @@ class _Loop:
                 f"{self._runner.logs} there; the same command continues the search"
             )
 
-    def _end(self, slot: int, work: Work, result: dict[str, Any]) -> None:
+    def _end(self, slot: int, work: Work, result: ResultPayload) -> None:
         device = self._runner.devices[slot]
         del self._running[slot]
         self._deadlines.pop(slot, None)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from cspnas.runners.protocol import Work
+from cspnas.training.payload import Failure, ResultPayload
 
 START_SECONDS = 600.0  # for a new worker to begin: imports of 64 workers at once, data, a busy machine
 
@@ -39,7 +40,7 @@ class Ended:
     """The training has a result: its worker's, or the failure of a worker that is gone or was given up."""
 
     work: Work
-    result: dict[str, Any]
+    result: ResultPayload
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Stillborn:
     """A worker ended before it began anything, which says nothing of the work that it had, if any."""
 
     work: Work | None
-    failure: dict[str, Any]
+    failure: Failure
 
 
 RunnerEvent = Placed | Began | EpochDone | Ended | Stillborn
@@ -75,7 +76,7 @@ class Runner(Protocol):
     def collect(self, seconds: float) -> list[RunnerEvent]:
         """What happened since the last call; waits for at most `seconds` where nothing did."""
 
-    def cancel(self, work: Work, failure: dict[str, Any]) -> None:
+    def cancel(self, work: Work, failure: Failure) -> None:
         """Replace the worker of a training; an event says that it ended with `failure`, or before that with a result."""
 
     def wind_down(self) -> list[RunnerEvent]:

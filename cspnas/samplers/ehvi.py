@@ -34,17 +34,6 @@ EXACT_WORK = 50_000  # volume_steps and slabs up to which volumes are exact: abo
 POINTS = 14  # logarithm to base 2 of the number of Sobol points
 
 
-def normal_excess(threshold: Array, mean: Array, deviation: Array) -> Array:
-    """psi(t) of a ~ N(mean, deviation^2): deviation (z Phi(z) + phi(z)), z = (mean - t) / deviation. Shapes broadcast.
-
-    A deviation of 0 gives max(mean - t, 0).
-    """
-    scale = np.maximum(deviation, 1e-12)
-    z = (mean - threshold) / scale
-    density = np.exp(-0.5 * np.square(np.clip(z, -40, 40))) / np.sqrt(2 * np.pi)
-    return np.asarray(np.maximum(scale * (z * ndtr(z) + density), 0))
-
-
 def log_error_excess(threshold: Array, mean: Array, deviation: Array) -> Array:
     """psi(t) of an accuracy a = 1 - exp(-y) with y ~ N(mean, deviation^2), t < 1. Shapes broadcast.
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from cspnas.errors import FailureKind, InputError
+from cspnas.training.payload import Failure
 
 FAULTY_NETWORKS = 2  # networks that fail of bad data: one may have met a disk that was away for a moment
 
@@ -17,7 +15,7 @@ class DataFaults:
         self._dataset = dataset
         self._found: dict[str, str] = {}  # by the digest of the network that was to be trained
 
-    def note(self, digest: str, failure: Mapping[str, Any] | None) -> None:
+    def note(self, digest: str, failure: Failure | None) -> None:
         """How a training ended."""
         if failure and failure["kind"] == FailureKind.BAD_DATA:
             self._found[digest] = failure["message"]

@@ -19,6 +19,7 @@ from cspnas.searching.exhaustive_draw import UntriedCandidates
 from cspnas.searching.other_drivers import OtherDrivers
 from cspnas.searching.policy import Baseline, Confirm, Explore, NextStep, SearchPolicy, SearchState
 from cspnas.searching.resume import cut_short, missing_baselines, since_last_training, suggestion_of
+from cspnas.searching.reuse import Reuse
 from cspnas.searching.sampler_feedback import SamplerFeedback
 from cspnas.searching.time_limit import training_seconds
 from cspnas.storage.database import Database
@@ -31,6 +32,7 @@ from cspnas.study.settings import Study
 from cspnas.study.states import Outcome, State
 from cspnas.study.study_record import StudyRecord
 from cspnas.study.suggestion import CONFIRM, Suggestion
+from cspnas.training.payload import ResultPayload
 
 ANY_IMAGES = 60_000  # in a study that does not say how many it trains on
 
@@ -49,7 +51,7 @@ class Driver:
         sampler: Sampler,
         driver_id: int,
         *,
-        reuse: Callable[[dict[str, Any]], dict[str, Any] | None] = lambda key: None,
+        reuse: Reuse = lambda key: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.study, self.database, self.sampler, self.driver_id = study, database, sampler, driver_id
@@ -65,9 +67,8 @@ class Driver:
         self._bad_data = DataFaults(study.recipe.dataset)
         self._data_checksum: str | None = row.facts.values.get("data", {}).get("checksum")
         with database.step(self.study_id) as shared:  # nobody writes while it is read
-            database.reopen(
-                self.study_id, FailureKind.BAD_DATA, driver_id
-            )  # the data were read just now, and are mended
+            # The data were read just now, and are mended.
+            database.reopen(self.study_id, FailureKind.BAD_DATA, driver_id)
             self.results = load_results(database, row)
             self._others = OtherDrivers(study, database, self.results, driver_id)
             suggestions = self._load()
@@ -272,7 +273,7 @@ class Driver:
 
     # Finishing -----------------------------------------------------------------------------------------------------
 
-    def finish(self, work: Work, result: Mapping[str, Any]) -> bool | None:
+    def finish(self, work: Work, result: ResultPayload) -> bool | None:
         """Record a result with the front that it gives; False where the training is tried again (its worker crashed, or
         memory did not suffice), None where nobody waits for this result (it came twice, or after its worker was given up).
         """
@@ -288,7 +289,7 @@ class Driver:
         self._restarts.append(again)
         return False
 
-    def _finish(self, work: Work, result: dict[str, Any]) -> Work | None:
+    def _finish(self, work: Work, result: ResultPayload) -> Work | None:
         """The next try, None where this one is the end."""
         failure = result.get("failure")
         if self.database.shared and self._is_others(work, bool(failure and quarantined(failure["kind"])), result):
@@ -312,7 +313,7 @@ class Driver:
             for work in works:
                 self.database.restart(work.evaluation_id, work.attempt, self.driver_id, work.micro_batch)
 
-    def _is_others(self, work: Work, crashed: bool, result: Mapping[str, Any]) -> bool:
+    def _is_others(self, work: Work, crashed: bool, result: ResultPayload) -> bool:
         """Whether a training has a result by now, or is left to the driver that took it over while this one hung."""
         owner = self._others.owner(work.evaluation_id)
         if owner is None and not crashed:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cspnas.errors import StorageError
 from cspnas.runners.protocol import Done, Wait, Work, WorkSource
@@ -14,6 +13,7 @@ from cspnas.searching.driver import Driver
 from cspnas.storage.engine import UnreachableError
 from cspnas.storage.result_spool import Spool
 from cspnas.study.failures import validated_result
+from cspnas.training.payload import ResultPayload
 
 SERVER_PATIENCE = 600.0  # seconds without the server, and without a training that goes on, after which a search ends
 
@@ -26,12 +26,12 @@ class ResultKeeper:
     recipe_digest: str
     driver_id: int
 
-    def keep(self, work: Work, result: Mapping[str, Any]) -> Path | None:
+    def keep(self, work: Work, result: ResultPayload) -> Path | None:
         """The result's file; none for what is to be tried again, which the next search does anyway."""
         failure = result.get("failure")
         if failure and work.again(failure["kind"]) is not None:
             return None
-        kept = {"micro_batch": work.micro_batch, **validated_result(result)}
+        kept: ResultPayload = {"micro_batch": work.micro_batch, **validated_result(result)}
         return self.spool.put(work.key(self.recipe_digest), self.driver_id, kept)
 
 
@@ -53,7 +53,7 @@ class OutageTolerantSource:
         say: Callable[[str], None],
     ) -> None:
         self._source, self._keeper, self._shared, self._under_way, self._say = source, keeper, shared, under_way, say
-        self._waiting: list[tuple[Work, Mapping[str, Any], Path | None]] = []
+        self._waiting: list[tuple[Work, ResultPayload, Path | None]] = []
         self._away: float | None = None  # since when, on the monotonic clock
 
     def suggest(self) -> Work | Wait | Done:
@@ -67,7 +67,7 @@ class OutageTolerantSource:
         self._back(recorded)
         return found
 
-    def finish(self, work: Work, result: Mapping[str, Any]) -> bool | None:
+    def finish(self, work: Work, result: ResultPayload) -> bool | None:
         """As the source's; where the result cannot be recorded it is kept on disk until it can."""
         try:
             recorded = self._record_waiting()

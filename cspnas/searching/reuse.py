@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -17,9 +16,10 @@ from cspnas.storage.locations import StudyLocation
 from cspnas.storage.tables import evaluations_table
 from cspnas.study.settings import Study
 from cspnas.study.study_record import StudyFacts, StudyRecord, same_setting
+from cspnas.training.payload import EvaluationKey, ResultPayload
 from cspnas.training.recipe import recipe_digest
 
-Reuse = Callable[[dict[str, Any]], dict[str, Any] | None]  # evaluation key -> result
+Reuse = Callable[[EvaluationKey], ResultPayload | None]  # evaluation key -> result
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,9 @@ def finder(other: Other, objectives: Collection[str], measured_on: str | None) -
     """
     current, needed = _without_path(other.study), [name for name in objectives if name in measured_names()]
 
-    def find(key: dict[str, Any]) -> dict[str, Any] | None:
+    def find(key: EvaluationKey) -> ResultPayload | None:
         if key["recipe_digest"] == current:
-            key = key | {"recipe_digest": other.study.facts.recipe_digest}
+            key = {**key, "recipe_digest": other.study.facts.recipe_digest}
         for found in _results(other, key):
             if all(found.get(name) is not None for name in needed) and measured_on in (None, found.get("device")):
                 return found
@@ -81,7 +81,7 @@ def _without_path(study: StudyRecord) -> str | None:
     return recipe_digest(recipe, checksum) if old else None
 
 
-def _results(other: Other, key: dict[str, Any]) -> list[dict[str, Any]]:
+def _results(other: Other, key: EvaluationKey) -> list[ResultPayload]:
     table = evaluations_table
     conditions = [table.c.study_id == other.study.id, *(table.c[name] == value for name, value in key.items())]
     rows = other.database.rows(sa.select(table.c.result).where(*conditions, table.c.accuracy.is_not(None)))

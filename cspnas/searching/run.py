@@ -28,6 +28,7 @@ from cspnas.study.candidates import SAMPLE, Candidate, admitted_sample, referenc
 from cspnas.study.settings import Study
 from cspnas.study.study_record import StudyFacts, StudyRecord
 from cspnas.study.undecided_objectives import undecided
+from cspnas.training.payload import EvaluationKey, ResultPayload
 from cspnas.training.recipe import recipe_digest
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def _drive(
     presence = Heartbeat(database, driver_id)
     presence.show()
 
-    def take_over(key: dict[str, Any]) -> dict[str, Any] | None:
+    def take_over(key: EvaluationKey) -> ResultPayload | None:
         found = reuse(key)
         if found is not None:
             show(RunEvent.REUSED, None, {**key, **found})

@@ -19,6 +19,7 @@ from cspnas.storage.transactions import Row
 from cspnas.study.evaluation_key import final_columns
 from cspnas.study.states import State
 from cspnas.study.study_record import StudyRecord
+from cspnas.training.payload import EvaluationKey, ResultPayload
 
 FORMAT = "cspnas-spool/1"
 KEY = ("digest", "recipe_digest", "seed", "fidelity")
@@ -31,7 +32,7 @@ class Spool:
         self.folder = folder
         self._study = {"name": study.name, "created": study.created}
 
-    def put(self, key: Mapping[str, Any], driver_id: int, result: Mapping[str, Any]) -> Path:
+    def put(self, key: EvaluationKey, driver_id: int, result: ResultPayload) -> Path:
         """Keep the result of the evaluation `key`; the file. Raises StorageError where the disk does not take it."""
         entry = {"study": self._study, "key": dict(key), "driver_id": driver_id, "result": dict(result)}
         text = json.dumps({"format": FORMAT, "sha256": _checksum(entry), "entry": entry})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from cspnas.errors import FailureKind
@@ -44,19 +44,8 @@ class Evaluation:
 
 def evaluation_from(row: Mapping[str, Any]) -> Evaluation:
     """Of a row of the tables, whose figures were checked, or of one that is to be written there."""
-    known = {name: float(row[name]) for name in measured_names() if row.get(name) is not None}
+    measured = {name: float(row[name]) for name in measured_names() if row.get(name) is not None}
+    same = {field.name: row[field.name] for field in fields(Evaluation) if field.name in row}
     kind = row.get("failure_kind")
-    return Evaluation(
-        id=row.get("id", 0),
-        digest=row["digest"],
-        seed=row.get("seed", 0),
-        repeat=row["repeat"],
-        state=State(row["state"]),
-        attempt=row.get("attempt", 1),
-        measured=known,
-        failure_kind=None if kind is None else FailureKind(kind),
-        micro_batch=row.get("micro_batch"),
-        driver_id=row.get("driver_id"),
-        started=row.get("started", 0.0),
-        finished=row.get("finished"),
-    )
+    words = {"state": State(row["state"]), "failure_kind": None if kind is None else FailureKind(kind)}
+    return Evaluation(**{"id": 0, "seed": 0, **same, **words, "measured": measured})

@@ -8,6 +8,7 @@ from typing import Any
 
 from cspnas.errors import FailureKind
 from cspnas.objectives.objectives import measured_names, objective_of
+from cspnas.training.payload import Failure, ResultPayload
 
 # These say something about a worker or a node first, and about the network only if they come back.
 RETRIED_KINDS = (FailureKind.CRASHED, FailureKind.LOST)
@@ -16,33 +17,32 @@ MICRO = 4  # a batch that did not fit is computed in about this many parts
 LOG_CHARACTERS = 2000  # of a worker's log that a failure keeps
 
 
-def failure(kind: FailureKind, message: str) -> dict[str, Any]:
+def failure(kind: FailureKind, message: str) -> ResultPayload:
     """A result that says only what went wrong."""
     return {"failure": {"kind": kind, "message": message}}
 
 
-def validated_result(result: Mapping[str, Any]) -> dict[str, Any]:
+def validated_result(result: Mapping[str, object]) -> ResultPayload:
     """`result` as it may be recorded: an accuracy that is no finite fraction is a failure, and nothing else in it is
     infinite or NaN, which JSON does not have.
     """
-    clean: dict[str, Any] = _finite(dict(result))
-    if clean.get("failure"):
-        return clean | {"accuracy": None}
+    clean: ResultPayload = _finite(dict(result))
+    failed = clean.get("failure") or _unusable(result)
+    return {**clean, "accuracy": None, "failure": failed} if failed else clean
+
+
+def _unusable(result: Mapping[str, object]) -> Failure | None:
+    """Why a result that tells no failure is none."""
     accuracy = result.get("accuracy")
     if not isinstance(accuracy, int | float) or isinstance(accuracy, bool):
-        return (
-            clean
-            | {"accuracy": None}
-            | failure(FailureKind.CRASHED, f"found accuracy {accuracy!r}, expected a fraction")
-        )
+        return {"kind": FailureKind.CRASHED, "message": f"found accuracy {accuracy!r}, expected a fraction"}
     if not 0 <= accuracy <= 1:  # NaN is not
-        return clean | {"accuracy": None} | failure(FailureKind.DIVERGED, f"found accuracy {accuracy}, expected 0 to 1")
+        return {"kind": FailureKind.DIVERGED, "message": f"found accuracy {accuracy}, expected 0 to 1"}
     for row in map(objective_of, measured_names()):
         value = result.get(row.name)
         if value is not None and not row.accepts(value):
-            message = f"found {row.name} {value!r}, expected {row.values}"
-            return clean | {"accuracy": None} | failure(FailureKind.CRASHED, message)
-    return clean
+            return {"kind": FailureKind.CRASHED, "message": f"found {row.name} {value!r}, expected {row.values}"}
+    return None
 
 
 def _finite(value: Any) -> Any:

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
@@ -27,15 +27,9 @@ from cspnas.training.latency import device_name
 from cspnas.training.measurement import Trained, measured
 from cspnas.training.memory_check import check_fits
 from cspnas.training.module import NetworkModule, initialise
+from cspnas.training.payload import ResultPayload, UnitOfWork
 from cspnas.training.recipe import Recipe
 from cspnas.training.train import Epoch, train
-
-# architecture, recipe, seed; measures: name to MODULE:FUNCTION of what is measured after the training; micro_batch where a
-# whole batch did not fit; checkpoint: the path of one, which stays there; data_checksum: of the data that the study was
-# made on
-WorkUnit = dict[str, Any]
-# accuracy, and what else was measured, by name; curve; correct; seconds of it all; device, versions, failure
-Result = dict[str, Any]
 
 
 class Evaluator:
@@ -45,10 +39,10 @@ class Evaluator:
         self.device = torch.device(device)
         self._data: dict[str, InMemoryBatches] = {}
 
-    def __call__(self, work: WorkUnit, progress: Callable[[Epoch], None] = lambda epoch: None) -> Result:
+    def __call__(self, work: UnitOfWork, progress: Callable[[Epoch], None] = lambda epoch: None) -> ResultPayload:
         """The result of `work`; a training that fails is a result with `failure` set, never an exception."""
         start = time.monotonic()
-        result: Result = {"device": device_name(self.device), "versions": versions(), "failure": None}
+        result: ResultPayload = {"device": device_name(self.device), "versions": versions(), "failure": None}
         try:
             result |= self._train(work, progress)
         except TrainingError as error:
@@ -66,7 +60,7 @@ class Evaluator:
             torch.cuda.empty_cache()  # a training that is tried again alone needs what idle neighbours hold
         return result | {"seconds": time.monotonic() - start, "micro_batch": work.get("micro_batch")}
 
-    def _train(self, work: WorkUnit, progress: Callable[[Epoch], None]) -> Result:
+    def _train(self, work: UnitOfWork, progress: Callable[[Epoch], None]) -> ResultPayload:
         recipe = Recipe(**work["recipe"])
         graph = wire(architecture_from(work["architecture"]))
         micro_batch = work.get("micro_batch")
@@ -79,12 +73,10 @@ class Evaluator:
             key = checkpoint_key(graph.digest(), data, recipe, work["seed"], micro_batch)
             keeper = Checkpointer(Path(work["checkpoint"]), key, _say, interrupted=stop_asked.is_set)
         trained = train(network, data, recipe, work["seed"], progress, micro_batch=micro_batch, keeper=keeper)
-        return {
-            "accuracy": trained.accuracy,
-            **measured(work.get("measures", {}), Trained(network, self.device, data, trained)),
-            "curve": [asdict(epoch) for epoch in trained.curve],
-            "correct": pack_bits(trained.correct),
-        }
+        values = measured(work.get("measures", {}), Trained(network, self.device, data, trained))
+        curve = [asdict(epoch) for epoch in trained.curve]
+        told = {"accuracy": trained.accuracy, **values, "curve": curve, "correct": pack_bits(trained.correct)}
+        return cast("ResultPayload", told)
 
     def _data_on_device(self, name: str, checksum: str | None) -> InMemoryBatches:
         """Raises TrainingError (bad data) where they cannot be read or are not those of `checksum`; then read anew."""

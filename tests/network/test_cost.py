@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
+from training_memory import measured_training_memory
 
 from cspnas.errors import InputError
 from cspnas.network.architecture import Architecture, Csp, Stage, Stem
@@ -23,7 +24,7 @@ from cspnas.network.blocks import ConvUnits, dense_block
 from cspnas.network.cost import Cost, cost_of, macs_by_operation
 from cspnas.network.graph import Graph, GraphBuilder
 from cspnas.network.wiring import wire
-from cspnas.training.measured_memory import measured_peak, measured_training_memory, parameters_of
+from cspnas.training.measured_memory import measured_peak, parameters_of
 from cspnas.training.module import NetworkModule, fold
 
 SEEDS = range(100)

@@ -59,9 +59,9 @@ def test_a_family_of_an_installed_package_is_searched_and_exported(tmp_path: Pat
 @pytest.mark.parametrize(
     ("value", "found"),
     [
-        ("no_such_module:FAMILY", "found ModuleNotFoundError: No module named 'no_such_module', expected a family"),
-        ("toy_family:basic_block", "found a function, expected a Family with a name of its own"),
-        ("toy_family:RESNET", "found family 'resnet' again, expected a Family with a name of its own"),
+        ("no_such_module:FAMILY", "found ModuleNotFoundError: No module named 'no_such_module', expected one Family"),
+        ("toy_family:basic_block", "found a function, expected one Family with a name of its own"),
+        ("toy_family:RESNET", "found Family 'resnet' again, expected one Family with a name of its own"),
     ],
 )
 def test_an_installed_family_that_cannot_be_used_ends_in_one_line(tmp_path: Path, value: str, found: str) -> None:

@@ -9,15 +9,22 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from random_architectures import randomise, run_without_reuse
+from training_memory import measured_training_memory
 
 from cspnas.network.cost import cost_of
 from cspnas.network.graph import Graph, GraphBuilder
-from cspnas.network.liveness import fold_norms, plan, saved_bytes
+from cspnas.network.liveness import fold_norms, plan, saved_of
 from cspnas.network.operations import ACTIVATIONS, IN_PLACE_ACTIVATIONS
-from cspnas.training.measured_memory import measured_peak, measured_training_memory
+from cspnas.training.measured_memory import measured_peak
 from cspnas.training.module import NetworkModule, fold, initialise
 
 MAP = 4 * 4 * 4  # bytes of one channel: 4 x 4 elements, float32
+
+
+def saved_bytes(graph: Graph) -> tuple[int, int]:
+    """Bytes that autograd keeps for the backward pass of the unfolded graph: (per image, per batch)."""
+    saved = saved_of(graph.forms, graph.topology)
+    return saved.per_image + saved.input + saved.output, saved.per_batch
 
 
 def image(channels: int = 1) -> GraphBuilder:

@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 from torch.nn.functional import cross_entropy
+from training_memory import measured_training_memory
 from typer.testing import CliRunner
 
 import cspnas
@@ -31,7 +32,6 @@ from cspnas.network.graph import Graph
 from cspnas.network.wiring import wire
 from cspnas.space.stage_resolution import dense_stage, plain_network
 from cspnas.training.cross_checks import cross_check_costs
-from cspnas.training.measured_memory import measured_training_memory
 from cspnas.training.module import NetworkModule, fold, initialise
 
 AUTHORS = ("darknet53", "csdarknet53", "csresnet50", "csresnext50", "resnet50_darknet", "resnext50_darknet")

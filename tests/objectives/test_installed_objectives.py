@@ -113,7 +113,7 @@ def test_an_objective_of_a_known_name_is_refused_in_one_line(tmp_path: Path) -> 
     install(tmp_path, "cspnas.objectives", "toy_objectives:FLOPS")
     ended = cspnas(tmp_path, "space", "--schema")
     assert ended.returncode == 2 and ended.stderr.count("\n") == 1
-    assert "found objective 'flops' again, expected an Objective with a name of its own" in ended.stderr
+    assert "found Objective 'flops' again, expected one Objective with a name of its own" in ended.stderr
     assert "mend or uninstall package toy" in ended.stderr
 
 

@@ -327,13 +327,14 @@ def test_two_searches_on_one_ray_cluster_share_a_study_on_postgresql(
 
 def test_a_cancelled_training_fails_of_what_it_was_cancelled_for_and_its_first_end_counts() -> None:
     """The loop is told that a worker has it, and that it begins; Tune calls a trial failed that it has called complete."""
-    from cspnas.runners.ray.messages import Mail, Training
+    from cspnas.runners.ray.messages import Beginning, Loss, Mail, Training
 
+    begins = Beginning(shared=False, node="n", pid=1, log="worker.log", kills=0)
     mail, timeout = Mail(), {"kind": "timeout", "message": "no result after 10 s"}
     mail.take("trial", Training("ticket", "{}", "path", kept=b"standing"))
     mail.take("other", Training("whole", "{}", "path"))
     mail.started("trial")
-    assert mail.began("ticket", {"shared": False}) == b"standing"
+    assert mail.began("ticket", begins) == b"standing"
     mail.cancel("ticket", timeout)
     assert mail.cancelled.get_nowait() == "trial"
     mail.post("failed", "trial", {"kind": "crashed", "message": "The actor died"})
@@ -341,12 +342,12 @@ def test_a_cancelled_training_fails_of_what_it_was_cancelled_for_and_its_first_e
     mail.post("finished", "other", {"accuracy": 0.5})
     mail.cancel("whole", timeout)
     mail.cancel("ticket", timeout)
-    assert mail.cancelled.empty() and mail.began("ticket", {"shared": False}) is None
+    assert mail.cancelled.empty() and mail.began("ticket", begins) is None
     heard = [mail.events.get_nowait() for _ in range(mail.events.qsize())]
     assert heard == [
         ("placed", "ticket", None),
         ("began", "ticket", None),
-        ("failed", "ticket", timeout | {"began": {"shared": False}}),
+        ("failed", "ticket", Loss(timeout, begins)),
         ("finished", "whole", {"accuracy": 0.5}),
     ]
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
+from scipy.special import ndtr
 from scipy.stats import norm
 
 from cspnas.samplers.ehvi import (
@@ -19,11 +20,21 @@ from cspnas.samplers.ehvi import (
     expected_improvement,
     improvement_over,
     log_error_excess,
-    normal_excess,
     volume_steps,
 )
 
 Array = np.ndarray
+
+
+def normal_excess(threshold: Array, mean: Array, deviation: Array) -> Array:
+    """psi(t) of a ~ N(mean, deviation^2): deviation (z Phi(z) + phi(z)), z = (mean - t) / deviation. Shapes broadcast.
+
+    A deviation of 0 gives max(mean - t, 0).
+    """
+    scale = np.maximum(deviation, 1e-12)
+    z = (mean - threshold) / scale
+    density = np.exp(-0.5 * np.square(np.clip(z, -40, 40))) / np.sqrt(2 * np.pi)
+    return np.asarray(np.maximum(scale * (z * ndtr(z) + density), 0))
 
 
 def dominated(costs: Array, accuracies: Array, reference: float) -> float:

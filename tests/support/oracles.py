@@ -10,13 +10,14 @@ from collections.abc import Iterator
 import torch
 from ptflops import get_model_complexity_info
 from torch.utils.flop_counter import FlopCounterMode
+from training_memory import measured_training_memory
 
 from cspnas.network.architecture import Architecture
 from cspnas.network.cost import CostTable, cost_of
 from cspnas.network.graph import Graph
 from cspnas.network.serialization import architecture_from, architecture_to
 from cspnas.network.wiring import wire
-from cspnas.training.measured_memory import measured_peak, measured_training_memory, parameters_of
+from cspnas.training.measured_memory import measured_peak, parameters_of
 from cspnas.training.module import NetworkModule
 
 BATCH = 4

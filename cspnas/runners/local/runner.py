@@ -14,6 +14,7 @@ from cspnas.runners.oom_kills import MemoryKills
 from cspnas.runners.protocol import Work, checkpoint_of
 from cspnas.runners.runner import START_SECONDS, Ended, Placed, RunnerEvent, Stillborn
 from cspnas.runners.worker_log import begin
+from cspnas.training.payload import Failure, ResultPayload
 
 WIND_DOWN_SECONDS = 5.0  # for a training's step and its checkpoint; a container gets 10 s after SIGTERM
 
@@ -87,18 +88,19 @@ class LocalRunner:
         events, self._events = self._events, []
         return events
 
-    def cancel(self, work: Work, failure: dict[str, Any]) -> None:
+    def cancel(self, work: Work, failure: Failure) -> None:
         """At once; a result that this process has read already comes first."""
         for worker in [worker for worker in self._workers if worker.work is work]:
             self._replace(worker, worker.told({"failure": failure}))
 
-    def _replace(self, worker: WorkerHandle, result: dict[str, Any]) -> None:
+    def _replace(self, worker: WorkerHandle, result: ResultPayload) -> None:
         """A new worker for one that is gone or hangs, whose work ends so; one that never began says nothing of its work."""
         worker.stop()
         fresh = start_worker(worker.device, self._evaluator, worker.log, worker.memory_kills)
         self._workers[self._workers.index(worker)] = fresh
-        if not worker.began:
-            self._events.append(Stillborn(worker.work, result["failure"]))
+        failed = result.get("failure")
+        if failed and not worker.began:
+            self._events.append(Stillborn(worker.work, failed))
         elif worker.work is not None:
             self._events.append(Ended(worker.work, result))
 

@@ -9,12 +9,12 @@ import pkgutil
 import signal
 import threading
 from multiprocessing.connection import Connection
-from typing import Any
 
 from cspnas.io.interrupts import SIGNALS, stop_asked
 from cspnas.io.standard_streams import never_fail
 from cspnas.runners.oom_kills import offer_to_kernel
 from cspnas.runners.protocol import Evaluate
+from cspnas.training.payload import WorkerMessage
 
 _busy = threading.Event()
 
@@ -63,7 +63,7 @@ def trainer(device: str) -> Evaluate:
     return Evaluator(device)
 
 
-def _send(connection: Connection, message: dict[str, Any]) -> None:
+def _send(connection: Connection, message: WorkerMessage) -> None:
     connection.send_bytes(json.dumps(message).encode())
 
 

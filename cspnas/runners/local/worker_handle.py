@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 from cspnas.errors import CspnasError, FailureKind
 from cspnas.io.import_path import import_path
@@ -23,6 +22,7 @@ from cspnas.runners.protocol import Work
 from cspnas.runners.runner import Began, Ended, EpochDone, RunnerEvent
 from cspnas.runners.worker_log import append_to, size, tail
 from cspnas.study.failures import failure
+from cspnas.training.payload import ResultPayload, WorkerMessage
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class WorkerHandle:
         with suppress(OSError):
             self.connection.send_bytes(json.dumps({**work.unit, "checkpoint": str(checkpoint)}).encode())
 
-    def read(self) -> list[dict[str, Any]]:
+    def read(self) -> list[WorkerMessage]:
         """The messages that are whole; `Connection.recv_bytes` would wait for one that a stopped worker began.
 
         Raises EOFError where the worker is gone.
@@ -61,7 +61,7 @@ class WorkerHandle:
         self._received += received
         return list(self._whole())
 
-    def _whole(self) -> Iterator[dict[str, Any]]:
+    def _whole(self) -> Iterator[WorkerMessage]:
         """The frames of multiprocessing's connections below 2 GiB: four bytes of length, then the message."""
         while len(self._received) >= 4:
             end = 4 + int.from_bytes(self._received[:4], "big")
@@ -70,7 +70,7 @@ class WorkerHandle:
             yield json.loads(self._received[4:end])
             del self._received[:end]
 
-    def hear(self, message: dict[str, Any]) -> RunnerEvent:
+    def hear(self, message: WorkerMessage) -> RunnerEvent:
         """What a message of the worker says of its work."""
         work = self.work
         assert work is not None
@@ -82,7 +82,7 @@ class WorkerHandle:
         self.work = None
         return Ended(work, self.told(message["result"]))
 
-    def lost(self) -> dict[str, Any]:
+    def lost(self) -> ResultPayload:
         """The result of the work of a worker that is gone."""
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(5)
@@ -93,12 +93,10 @@ class WorkerHandle:
             )
         return self.told(failure(FailureKind.CRASHED, f"the worker process ended {_how(code)}"))
 
-    def told(self, result: dict[str, Any]) -> dict[str, Any]:
+    def told(self, result: ResultPayload) -> ResultPayload:
         """`result` with what the worker printed during this work, if it failed."""
-        printed = tail(self.log, self.log_start)
-        if not result.get("failure") or not printed:
-            return result
-        return result | {"failure": {**result["failure"], "log": printed}}
+        printed, failed = tail(self.log, self.log_start), result.get("failure")
+        return {**result, "failure": {**failed, "log": printed}} if failed and printed else result
 
     def ask_to_end(self) -> None:
         """After a step of its training, whose standing it keeps."""

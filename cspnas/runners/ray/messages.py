@@ -14,9 +14,10 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from cspnas.errors import FailureKind
+from cspnas.training.payload import Failure
 
-# placed: a worker is to begin; began; kept: the bytes of a checkpoint; finished: the result; failed: the failure with
-# what `began` said (None where nothing began); each with its ticket. ended, "", why
+# placed: a worker is to begin; began; kept: the bytes of a checkpoint; finished: the result; failed: its
+# `Loss`; each with its ticket. ended, "", why
 Event = tuple[str, str, Any]
 
 RESULT = "result_json"  # the key of a trial's last report that holds the whole result
@@ -30,6 +31,27 @@ class Stopped(BaseException):
     """Leaves Tune's loop at once: its own way out waits ten seconds for trainings that are cut short anyway."""
 
 
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """How a training's worker can be found again: whether it has the study's folder, its node and pid, the path of its log,
+    how often the kernel had killed there for want of memory.
+    """
+
+    shared: bool
+    node: str
+    pid: int
+    log: str
+    kills: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A training failed; `began` None: its worker had not begun."""
+
+    failure: Failure
+    began: Beginning | None
+
+
 @dataclass(slots=True)
 class Training:
     """One unit of work on its way: `checkpoint` the path on the search's machine, `kept` what lies there, if anything does.
@@ -40,8 +62,8 @@ class Training:
     unit: str
     checkpoint: str
     kept: bytes | None = None
-    began: dict[str, Any] | None = None
-    cancelled: dict[str, Any] | None = None
+    began: Beginning | None = None
+    cancelled: Failure | None = None
 
 
 class Mail:
@@ -66,16 +88,16 @@ class Mail:
         if training is not None and training.began is None:
             self.events.put(("placed", training.ticket, None))
 
-    def began(self, ticket: str, about: dict[str, Any]) -> bytes | None:
+    def began(self, ticket: str, about: Beginning) -> bytes | None:
         """The training begins now. The checkpoint to go on from where the worker has none."""
         training = self.trainings.get(self.trial_ids.get(ticket, ""))
         if training is None:
             return None
         training.began = about
         self.events.put(("began", ticket, None))
-        return None if about["shared"] else training.kept
+        return None if about.shared else training.kept
 
-    def cancel(self, ticket: str, training_failure: dict[str, Any]) -> None:
+    def cancel(self, ticket: str, training_failure: Failure) -> None:
         """Its worker is to be killed; nothing where the training has ended."""
         trial_id = self.trial_ids.get(ticket, "")
         training = self.trainings.get(trial_id)
@@ -90,7 +112,7 @@ class Mail:
             return
         del self.trial_ids[training.ticket]
         if kind == "failed":
-            detail = (training.cancelled or detail) | {"began": training.began}
+            detail = Loss(training.cancelled or detail, training.began)
         self.events.put((kind, training.ticket, detail))
 
     def __reduce__(self) -> str:
@@ -119,7 +141,7 @@ class MailSearcher(Searcher):
         self._running += 1
         return {"unit": posted.unit, "ticket": posted.ticket, "checkpoint": posted.checkpoint}
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+    def on_trial_complete(self, trial_id: str, result: dict[str, str] | None = None, error: bool = False) -> None:
         """Post the result; `Events` posts what failed, since it knows why."""
         self._running -= 1
         if not error and result is not None:
@@ -164,7 +186,7 @@ class Events(tune.Callback):
         MAIL.post("failed", trial.trial_id, training_failure(Path(trial.error_file).read_text()))
 
 
-def training_failure(text: str) -> dict[str, Any]:
+def training_failure(text: str) -> Failure:
     """Kind and message of what Ray wrote about a trial: its memory did not suffice, or its process (crashed) or its node
     (lost) has gone.
     """

@@ -22,7 +22,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cspnas.data.folder_name import located
 from cspnas.errors import CspnasError, FailureKind, StorageError
@@ -33,6 +33,10 @@ from cspnas.runners.ray.capacity import Slots
 from cspnas.runners.ray.cluster import RayError, on_node, quiet_ray
 from cspnas.runners.runner import START_SECONDS, Began, Ended, Placed, RunnerEvent, Stillborn
 from cspnas.runners.worker_log import tail
+from cspnas.training.payload import Failure, UnitOfWork
+
+if TYPE_CHECKING:
+    from cspnas.runners.ray.messages import Loss
 
 THREADS = 16  # of the loop's actor: Tune, the search that listens, workers that begin or send a checkpoint
 POLL_SECONDS = 1.0  # that Tune's loop waits for something to tell
@@ -66,7 +70,7 @@ class RayRunner:
         self.devices = [f"ray:{slots.device}"] * slots.count
         self._in_flight: dict[str, Work] = {}
         self._used: set[str] = set()  # tickets
-        self._words: dict[Any, tuple[str, dict[str, Any], float]] = {}  # by the task that reads them; until when
+        self._words: dict[Any, tuple[str, Loss, float]] = {}  # by the task that reads them; until when
         self._loop: Any = None  # while there is something to train
         self._idle_since = float("inf")
         self._poll: Any = None
@@ -111,7 +115,7 @@ class RayRunner:
         self._loop.give.remote(Training(ticket, json.dumps(_portable(work.unit)), str(path), kept))
 
     @_cluster_errors()
-    def cancel(self, work: Work, failure: dict[str, Any]) -> None:
+    def cancel(self, work: Work, failure: Failure) -> None:
         """Have Tune's loop kill its worker; nothing where it has ended and only its last words are waited for."""
         for ticket in [ticket for ticket, other in self._in_flight.items() if other is work]:
             self._loop.cancel.remote(ticket, failure)
@@ -185,9 +189,9 @@ class RayRunner:
             return None
         if kind in ("placed", "began"):
             return Began(work) if kind == "began" else Placed(work, START_SECONDS)
-        if kind == "finished" or (kind == "failed" and detail["began"] is None):
+        if kind == "finished" or (kind == "failed" and detail.began is None):
             del self._in_flight[ticket]
-            return Ended(work, detail) if kind == "finished" else Stillborn(work, detail)
+            return Ended(work, detail) if kind == "finished" else Stillborn(work, detail.failure)
         if kind == "kept":
             self._keep(work, detail)
         else:
@@ -201,20 +205,21 @@ class RayRunner:
             path.parent.mkdir(exist_ok=True)
             write_whole(path, content, force=True)
 
-    def _ask(self, ticket: str, found: dict[str, Any]) -> None:
+    def _ask(self, ticket: str, loss: Loss) -> None:
         """Have the dead worker's node say what it printed; a node that is gone says nothing, and this one needs no task."""
         from cspnas.runners.ray.worker import last_words
 
-        about = found["began"]
-        arguments = about["log"], about["pid"] if found["kind"] == FailureKind.TIMEOUT else None
-        if found["kind"] == FailureKind.LOST:
+        about, kind = loss.began, loss.failure["kind"]
+        assert about is not None
+        arguments = about.log, about.pid if kind == FailureKind.TIMEOUT else None
+        if kind == FailureKind.LOST:
             answer = quiet_ray().put(None)
-        elif about["node"] == self._node and not self._away:
+        elif about.node == self._node and not self._away:
             answer = quiet_ray().put(last_words(*arguments))
         else:
-            task = quiet_ray().remote(last_words).options(num_cpus=0, max_retries=0, **on_node(about["node"]))
+            task = quiet_ray().remote(last_words).options(num_cpus=0, max_retries=0, **on_node(about.node))
             answer = task.remote(*arguments)
-        self._words[answer] = (ticket, found, time.monotonic() + WORDS_SECONDS)
+        self._words[answer] = (ticket, loss, time.monotonic() + WORDS_SECONDS)
 
     def _read(self) -> list[RunnerEvent]:
         """The ends of trainings whose dead workers' last words are there, or come too late."""
@@ -223,30 +228,31 @@ class RayRunner:
         ray, asked, events = quiet_ray(), list(self._words), list[RunnerEvent]()
         ready, _ = ray.wait(asked, num_returns=len(asked), timeout=0.01)
         for answer in asked:
-            ticket, found, until = self._words[answer]
+            ticket, loss, until = self._words[answer]
             if answer not in ready and time.monotonic() < until:
                 continue
             del self._words[answer]
-            about = found.pop("began")
+            about, found = loss.began, loss.failure
+            assert about is not None
             try:
                 printed, kills = ray.get(answer, timeout=1.0) or ("", 0)
             except ray.exceptions.RayError:  # its node is gone by now, or too busy
                 printed, kills = "", 0
-            if about["shared"]:
-                printed = tail(Path(about["log"]))
-            if found["kind"] == FailureKind.CRASHED and kills > about["kills"]:
-                found |= {
-                    "kind": FailureKind.OUT_OF_MEMORY,
-                    "message": "the kernel killed the worker process for want of memory",
-                }
-            result = {"failure": found | ({"log": printed} if printed else {})}
-            events.append(Ended(self._in_flight.pop(ticket), result))
+            if about.shared:
+                printed = tail(Path(about.log))
+            if found["kind"] == FailureKind.CRASHED and kills > about.kills:
+                message = "the kernel killed the worker process for want of memory"
+                found = {"kind": FailureKind.OUT_OF_MEMORY, "message": message}
+            if printed:
+                found = {**found, "log": printed}
+            events.append(Ended(self._in_flight.pop(ticket), {"failure": found}))
         return events
 
 
-def _portable(unit: dict[str, Any]) -> dict[str, Any]:
+def _portable(unit: UnitOfWork) -> UnitOfWork:
     """A worker has another working folder: a data set's relative path is made absolute."""
-    return unit | {"recipe": unit["recipe"] | {"dataset": located(unit["recipe"]["dataset"])}}
+    recipe = {**unit["recipe"], "dataset": located(unit["recipe"]["dataset"])}
+    return {**unit, "recipe": recipe}
 
 
 def _new_folder(folder: Path) -> Path:

@@ -16,9 +16,10 @@ from ray.air.execution._internal import RayActorManager
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from cspnas.runners.ray.capacity import Slots
-from cspnas.runners.ray.messages import MAIL, Event, Events, MailSearcher, Stopped, Training
+from cspnas.runners.ray.messages import MAIL, Beginning, Event, Events, MailSearcher, Stopped, Training
 from cspnas.runners.ray.worker import Home, train_unit
 from cspnas.runners.worker_log import print_to
+from cspnas.training.payload import Failure
 
 SYNC_SECONDS = 60  # a killed search loses no more of Tune's logs than this
 
@@ -37,11 +38,11 @@ class Loop:
         """One more training."""
         MAIL.units.put(training)
 
-    def cancel(self, ticket: str, failure: dict[str, Any]) -> None:
+    def cancel(self, ticket: str, failure: Failure) -> None:
         """Kill the worker of a training, which fails of this."""
         MAIL.cancel(ticket, failure)
 
-    def began(self, ticket: str, about: dict[str, Any]) -> bytes | None:
+    def began(self, ticket: str, about: Beginning) -> bytes | None:
         """A worker says that it begins; the checkpoint to go on from, where it needs the bytes."""
         return MAIL.began(ticket, about)
 
@@ -81,7 +82,7 @@ class Loop:
     def _tuner(self, slots: Slots, home: Home) -> tune.Tuner:
         evaluator, device = slots.evaluator, slots.device
 
-        def trainable(config: dict[str, Any]) -> None:
+        def trainable(config: dict[str, str]) -> None:
             train_unit(config, evaluator, device, home)
 
         def ticket(trial: Any) -> str:

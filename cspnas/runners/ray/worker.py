@@ -25,8 +25,9 @@ from ray import tune
 from cspnas.errors import FailureKind
 from cspnas.runners.oom_kills import memory_kills
 from cspnas.runners.protocol import Evaluate
-from cspnas.runners.ray.messages import RESULT
+from cspnas.runners.ray.messages import RESULT, Beginning
 from cspnas.runners.worker_log import print_to, tail
+from cspnas.training.payload import ResultPayload, UnitOfWork
 
 WATCH_SECONDS = 1.0  # between two looks at a checkpoint that has to be carried away
 MARKER = ".here"  # a file in Tune's folder that a worker reads to know whether it has the study's folder
@@ -62,7 +63,7 @@ def evaluator(make: str, device: str) -> Evaluate:
     return found
 
 
-def train_unit(config: dict[str, Any], make: str, device: str, home: Home) -> None:
+def train_unit(config: dict[str, str], make: str, device: str, home: Home) -> None:
     """The trainable: a unit of work as JSON; an epoch a report, the whole result in the last one."""
     evaluate, unit, ticket = evaluator(make, device), json.loads(config["unit"]), config["ticket"]
     node, loop, shared = ray.get_runtime_context().get_node_id(), home.loop(), home.shared
@@ -71,20 +72,21 @@ def train_unit(config: dict[str, Any], make: str, device: str, home: Home) -> No
     place.mkdir(parents=True, exist_ok=True)
     log = place / "worker.log"
     print_to(log)
-    about = {"shared": shared, "node": node, "pid": os.getpid(), "log": str(log), "kills": memory_kills()}
+    about = Beginning(shared, node, os.getpid(), str(log), memory_kills())
     kept = ray.get(loop.began.remote(ticket, about))
     print(f"training with seed {unit.get('seed')}", flush=True)
     path = Path(config["checkpoint"]) if shared else place / "checkpoint.safetensors"
     with _carried(path, kept, None if shared else functools.partial(_carry, loop, ticket)):
         result = _evaluated(evaluate, unit | {"checkpoint": str(path)})
-    if result.get("failure"):
-        result["failure"] = {**result["failure"], "log": tail(log)}
+    failure = result.get("failure")
+    if failure:
+        result["failure"] = {**failure, "log": tail(log)}
     last = {"accuracy": result.get("accuracy"), "seconds": result.get("seconds")}
     told = {RESULT: json.dumps(result | {"node": node})}
     tune.report({key: value for key, value in last.items() if value is not None} | told)
 
 
-def _evaluated(evaluate: Evaluate, unit: dict[str, Any]) -> dict[str, Any]:
+def _evaluated(evaluate: Evaluate, unit: UnitOfWork) -> ResultPayload:
     """The result; an evaluator that raises is a result that says so, and the worker lives on."""
     try:
         return evaluate(unit, lambda epoch: tune.report({"accuracy": epoch.accuracy}))
