@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from cspnas.errors import CspnasError, FailureKind
 from cspnas.runners.protocol import Done, Wait, Work, WorkSource
 from cspnas.study.failures import quarantined
+from cspnas.training.payload import Failure, ResultPayload
 
 # Different networks that crash in a row: before any training of this search has ended well, and after.
 ENOUGH_AT_FIRST, ENOUGH = 3, 5
@@ -34,9 +34,9 @@ class MachineFaults:
         # By evaluation: the first try that crashed in this row.
         self._crashed: dict[int, Work] = {}
         # By digest: what each network that counts failed of.
-        self._counted: dict[str, Mapping[str, Any]] = {}
+        self._counted: dict[str, Failure] = {}
         # Last tries, with their results.
-        self._held: dict[int, tuple[Work, Mapping[str, Any]]] = {}
+        self._held: dict[int, tuple[Work, ResultPayload]] = {}
 
     def suggest(self) -> Work | Wait | Done:
         """As the source's. Raises CspnasError where enough networks crashed, once nothing is under way any more."""
@@ -53,7 +53,7 @@ class MachineFaults:
             self._running[found.evaluation_id] = self._crashes
         return found
 
-    def finish(self, work: Work, result: Mapping[str, Any]) -> bool | None:
+    def finish(self, work: Work, result: ResultPayload) -> bool | None:
         """As the source's."""
         began = self._running.pop(work.evaluation_id, -1)
         failure = result.get("failure")
