@@ -14,6 +14,7 @@ from cspnas.api.trainings import run as run_job
 from cspnas.errors import InputError
 from cspnas.io.atomic_write import check_output, remove, write_whole
 from cspnas.io.interrupts import exit_code
+from cspnas.io.file_lock import FileLock, HeldError
 from cspnas.io.standard_streams import say, tell
 from cspnas.io.steps import on_terminal, steps
 
@@ -36,19 +37,22 @@ def run(
     from cspnas.documents.architecture_file import read_architecture
 
     file = read_architecture(path)
-    weights, results = _targets(path, output, force=force)
-    with steps() as step:
-        job = prepare(file, changes, seed=seed, device=device, on_step=step)
-    checkpoint = weights.with_name(f"{weights.name}.checkpoint")
-    try:
-        with _bar(job.recipe.epochs) as advance:
-            trained = run_job(job, checkpoint, checkpoint_seconds, advance)
-    except KeyboardInterrupt:
-        kept = f"the training is kept in {checkpoint}, and " if checkpoint.is_file() else ""
-        tell(f"interrupted: {kept}the same command goes on with it")
-        raise SystemExit(exit_code()) from None
-    _write(weights, results, trained)
-    remove(checkpoint)
+    weights, _ = _targets(path, output, force=force)
+    with _alone(weights):
+        # Another training may have ended since.
+        weights, results = _targets(path, output, force=force)
+        with steps() as step:
+            job = prepare(file, changes, seed=seed, device=device, on_step=step)
+        checkpoint = weights.with_name(f"{weights.name}.checkpoint")
+        try:
+            with _bar(job.recipe.epochs) as advance:
+                trained = run_job(job, checkpoint, checkpoint_seconds, advance)
+        except KeyboardInterrupt:
+            kept = f"the training is kept in {checkpoint}, and " if checkpoint.is_file() else ""
+            tell(f"interrupted: {kept}the same command goes on with it")
+            raise SystemExit(exit_code()) from None
+        _write(weights, results, trained)
+        remove(checkpoint)
     say(f"{_accuracies(trained)}\nweights: {weights}\nresults: {results}")
 
 
@@ -69,6 +73,23 @@ def _targets(path: Path, output: Path | None, *, force: bool) -> tuple[Path, Pat
         )
     check_output(results, force=force, inputs=[path])
     return weights, results
+
+
+@contextmanager
+def _alone(weights: Path) -> Iterator[None]:
+    """Raises InputError where a training is under way that writes the same weights or results."""
+    lock = FileLock(weights.with_name(f"{weights.stem}.training.lock"))
+    try:
+        lock.acquire()
+    except HeldError as holder:
+        found, hint = f"a training of the same output ({holder})", "wait for it, or choose another -o"
+        raise InputError(found, expected="one at a time", where=str(weights), hint=hint) from None
+    except OSError as error:
+        raise InputError(str(error.strerror), where=str(lock.path), hint="delete it, or choose another -o") from None
+    try:
+        yield
+    finally:
+        lock.release(delete=True)
 
 
 def _accuracies(trained: TrainedNetwork) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +27,7 @@ def check_output(path: Path, *, force: bool, inputs: Iterable[Path] = ()) -> Non
             raise InputError(
                 "the file that is read", expected="another file", where=str(path), hint="choose another path"
             )
-    with _one_line(path), _temporary(path):
+    with _one_line(path), _temporary(_random_name(path)):
         pass
 
 
@@ -37,14 +37,21 @@ def write_whole(path: Path, content: str | bytes, *, force: bool, inputs: Iterab
     Raises InputError where it exists and `force` is off, where it is one of `inputs` and where it cannot be written.
     """
     check_output(path, force=force, inputs=inputs)
-    data = content.encode() if isinstance(content, str) else content
-    with _one_line(path), _temporary(path) as file:
+    with _one_line(path):
+        put_whole(path, content.encode() if isinstance(content, str) else content, _random_name(path))
+
+
+def put_whole(path: Path, data: bytes, new: Path) -> None:
+    """Write `new`, a temporary name in the folder of `path`, fsync and rename. Raises OSError, and leaves nothing then.
+
+    The file has the rights that the umask leaves. A link at either name is replaced, not followed.
+    """
+    with _temporary(new) as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-        Path(file.name).chmod(0o644)
         hit("file.before")
-        Path(file.name).replace(path)
+        new.replace(path)
         _sync_folder(path.parent)
     hit("file.after")
 
@@ -69,14 +76,20 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def _random_name(path: Path) -> Path:
+    return path.with_name(f".cspnas-{secrets.token_hex(8)}")
+
+
 @contextmanager
 def _temporary(path: Path) -> Iterator[IO[bytes]]:
-    """A new file in the folder of `path`, deleted at the end unless it was renamed."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".cspnas-", delete=False) as file:
-        try:
+    """A new file, deleted at the end unless it was renamed."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
             yield file
-        finally:
-            Path(file.name).unlink(missing_ok=True)
+    finally:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

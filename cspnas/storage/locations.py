@@ -93,10 +93,15 @@ def new_place(name: str, storage: str | None) -> StudyLocation:
                 f"storage {redact(storage)!r}", expected=URL, where="--storage", hint="name the study by --study"
             )
     else:
-        path = storage
+        path = expanded(storage)
     if path in ("", ":memory:"):
         raise InputError(f"storage {storage!r}", expected="a file, or sqlite:///PATH", where="--storage")
     return StudyLocation(f"{SQLITE}{path}", name)
+
+
+def expanded(path: str) -> str:
+    """`path` with the home folder for a ~ at its beginning, which a shell leaves there in --storage=~/t.db."""
+    return str(Path(path).expanduser()) if path.startswith("~/") else path
 
 
 def _path_of(url: str, where: str, expected: str) -> str:
@@ -197,6 +202,7 @@ def _server_place(text: str, where: str) -> StudyLocation:
 
 def _split(text: str) -> StudyLocation:
     """PATH or PATH#NAME; a # may also be part of the path."""
+    text = expanded(text)
     path, sign, name = text.rpartition("#")
     if not sign or _is_file(Path(text)):
         return StudyLocation(f"{SQLITE}{text}", None)

@@ -4,19 +4,15 @@ advisory lock of a session of its own. Both go with the process.
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
-import socket
+import errno
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 import sqlalchemy as sa
 
 from cspnas.errors import CspnasError, StorageError
+from cspnas.io.file_lock import FileLock, HeldError
 from cspnas.storage import postgresql
 from cspnas.storage.database import Database
 from cspnas.storage.engine import translated
@@ -28,83 +24,30 @@ class StudyBusyError(CspnasError):
     exit_code = 2
 
 
-class StudyLock:
-    """Held from `acquire` to `release` or the process's end; the file says who holds it.
-
-    It lies beside the database's real file, so that two paths to one database are one lock.
-    """
+class StudyLock(FileLock):
+    """Of a database's file: it lies beside the real one, so that two paths to one database are one lock."""
 
     def __init__(self, database: Path) -> None:
         self.database = database
         real = database.resolve()
-        self.path = real.with_name(real.name + ".lock")
-        self._file: IO[str] | None = None
+        super().__init__(real.with_name(real.name + ".lock"))
 
     def acquire(self) -> None:
-        """Raises StudyBusyError with the holder's pid and host."""
-        file = self._open()
-        self._hold(file)
-        while not self._is_there(file):  # deleted by another that could not sign it
-            file.close()
-            file = self._open()
-            self._hold(file)
-        self._sign(file)
-        self._file = file
-
-    def _hold(self, file: IO[str]) -> None:
+        """Raises StudyBusyError with the holder's pid and host; StorageError where there can be no lock file."""
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            holder = _holder(file.read())
-            file.close()
+            super().acquire()
+        except HeldError as holder:
             raise StudyBusyError(
                 f"{self.database}: found a search already running on this database ({holder}), expected one at a time; "
                 "wait for it, stop it, or use another database (another --study without --storage, or another --storage)"
             ) from None
-
-    def _is_there(self, file: IO[str]) -> bool:
-        try:
-            return os.path.samestat(os.fstat(file.fileno()), self.path.stat())
-        except OSError:
-            return False
-
-    def _open(self) -> IO[str]:
-        try:
-            return self.path.open("a+", encoding="utf-8")
         except OSError as error:
-            raise StorageError(
-                f"{self.path}: {error.strerror}; a search needs a lock file there: make the folder writable, or "
-                "choose another --storage"
-            ) from None
-
-    def _sign(self, file: IO[str]) -> None:
-        """Say who holds it; on a full disk an empty lock would be left."""
-        try:
-            file.truncate(0)
-            file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
-            file.flush()
-        except OSError as error:
-            self.path.unlink(missing_ok=True)
-            with suppress(OSError):  # it flushes once more
-                file.close()
-            raise StorageError(
-                f"{self.path}: {error.strerror}; free some disk space and type the command again"
-            ) from None
-
-    def release(self) -> None:
-        """Let the next driver in."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+            hint = _HINTS.get(error.errno or 0, "make the folder writable, or choose another --storage")
+            reason = "it is a link" if error.errno == errno.ELOOP else error.strerror
+            raise StorageError(f"{self.path}: {reason}; a search needs a lock file there: {hint}") from None
 
 
-def _holder(text: str) -> str:
-    try:
-        holder = json.loads(text)
-        return f"pid {holder['pid']} on {holder['host']}"
-    except (ValueError, KeyError, TypeError):
-        return "pid unknown"
+_HINTS = {errno.ENOSPC: "free some disk space and type the command again", errno.ELOOP: "delete the link"}
 
 
 class Heartbeat:

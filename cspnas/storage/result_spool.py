@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cspnas.errors import StorageError
+from cspnas.io.atomic_write import put_whole
 from cspnas.io.remedies import remedy
 from cspnas.io.standard_streams import tell
 from cspnas.storage.database import Database
@@ -39,7 +40,7 @@ class Spool:
         path = self.folder / f"{key['digest'][:12]}-{key['seed']}-{driver_id}.json"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            _write_whole(path, text)
+            put_whole(path, text.encode(), path.with_name(f".{path.name}.{os.getpid()}"))
         except OSError as error:
             raise StorageError(
                 f"{path}: a result cannot be kept there either ({error.strerror}); {remedy(error)}"
@@ -78,27 +79,6 @@ def record_left(spool: Spool, database: Database, study_id: int) -> int:
 
 def _checksum(entry: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Under a name of its own first, so that nobody ever reads half a file, whenever the machine stops."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        # A link of that name is not followed.
-        temporary.unlink(missing_ok=True)
-        with temporary.open("x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _read(path: Path) -> Row:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
@@ -14,7 +15,11 @@ SQLITE = "sqlite:///"
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:
     """SQLite on exactly this file; mode rwc makes it where it is missing, rw does not, `read_mode` gives those to read."""
-    name = quote(os.fsencode(path))
+    if mode == "rwc":
+        with suppress(OSError):  # SQLite gives the files beside it the same rights; its own are 0644 less the umask
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666))
+    # After two slashes a URI has the name of a host.
+    name = quote(re.sub(rb"^/+", b"/", os.fsencode(path)))
     return sqlite3.connect(f"file:{name}?mode={mode}", uri=True, timeout=30, check_same_thread=False)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from cspnas.io.atomic_write import temporary_name
+from cspnas.io.atomic_write import put_whole, temporary_name
 from cspnas.io.interrupts import interrupts
 from cspnas.training.batches import Batches
 from cspnas.training.recipe import Recipe, recipe_digest
@@ -111,14 +110,7 @@ class Checkpointer:
         text, tensors = json.dumps(about), _tensors(standing)
         content = save(tensors, metadata={"cspnas": text, "sha256": _checksum(text, tensors)})
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        new = temporary_name(self.path)
-        # A link of that name is not followed.
-        new.unlink(missing_ok=True)
-        with new.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(self.path)
+        put_whole(self.path, content, temporary_name(self.path))
 
     def _read(self) -> tuple[dict[str, Any], Tensors] | None:
         """What lies there, if it is whole and of this very training."""

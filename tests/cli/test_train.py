@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from cspnas.cli import app as cli
+from cspnas.cli.train import _alone
 from cspnas.data import datasets as data
 from cspnas.documents.architecture_file import architecture_yaml
 from cspnas.network.architecture import Architecture, Stage, Stem
@@ -152,3 +153,20 @@ def test_a_network_of_more_than_a_trillion_flops_is_refused_from_its_cost(
     Path("huge.yaml").write_text(re.sub("digest: .*\n", "", huge))
     code, _, err = train("huge.yaml", capsys=capsys, monkeypatch=monkeypatch)
     assert code == 2 and re.search("^.*huge.yaml: found a network of [0-9.]+T FLOPs, expected at most 1T;", err), err
+
+
+@pytest.mark.usefixtures("folder", "no_training")
+@pytest.mark.parametrize("output", ["w.safetensors", "w.weights"])
+def test_a_second_training_of_one_output_is_refused_until_the_first_has_ended(
+    output: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They share the results, w.json, whatever ending the weights have."""
+    with _alone(Path("w.safetensors")):
+        before = sorted(Path().iterdir())
+        code, out, err = train("best.yaml", "-o", output, "--force", capsys=capsys, monkeypatch=monkeypatch)
+        assert code == 2 and not out and len(err.splitlines()) == 1
+        assert "found a training of the same output (pid " in err and "choose another -o" in err
+        assert sorted(Path().iterdir()) == before
+    with _alone(Path(output)):
+        pass
+    assert not list(Path().glob("*.lock"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cspnas.errors import InputError
-from cspnas.io.atomic_write import check_output, write_whole
+from cspnas.io.atomic_write import check_output, put_whole, temporary_name, write_whole
 
 NOBODY = 65534  # a user with no rights
 
@@ -81,3 +81,23 @@ def test_a_folder_that_is_read_only() -> None:
             if root:
                 os.seteuid(0)
             folder.chmod(0o755)
+
+
+@pytest.mark.parametrize(("umask", "rights"), [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664)])
+def test_a_file_has_the_rights_that_the_umask_leaves(tmp_path: Path, umask: int, rights: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_whole(tmp_path / "a.txt", "words", force=False)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == rights
+
+
+def test_links_at_a_file_and_at_its_temporary_name_are_replaced_and_not_followed(tmp_path: Path) -> None:
+    path, target = tmp_path / "a.checkpoint", tmp_path / "thesis"
+    target.write_text("words")
+    for link in (path, temporary_name(path)):
+        link.symlink_to(target)
+    put_whole(path, b"new", temporary_name(path))
+    assert target.read_text() == "words" and path.read_text() == "new" and not path.is_symlink()
+    assert sorted(tmp_path.iterdir()) == [path, target]

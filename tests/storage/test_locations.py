@@ -9,7 +9,7 @@ import pytest
 
 from cspnas.errors import InputError
 from cspnas.storage.database import Database
-from cspnas.storage.locations import STUDIES_FOLDER, existing_place, new_place, new_study_name
+from cspnas.storage.locations import STUDIES_FOLDER, copy_place, existing_place, new_place, new_study_name
 
 
 @pytest.fixture(autouse=True)
@@ -102,3 +102,12 @@ def test_a_folder_where_a_study_should_be_is_called_a_folder_and_no_study() -> N
         existing_place("moved")
     assert "moved.db is a folder" in str(caught.value)
     assert "expected one of real;" in str(caught.value)
+
+
+def test_the_home_folder_is_found_where_no_shell_put_it_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in --storage=~/t.db."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "t.db").touch()
+    assert new_place("s", "~/t.db").file == existing_place("~/t.db#s").file == tmp_path / "t.db"
+    assert copy_place("~/t.db#s").file == tmp_path / "t.db"
+    assert new_place("s", "~other/t.db").file == Path("~other/t.db")

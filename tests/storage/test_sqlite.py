@@ -107,3 +107,24 @@ def test_what_a_killed_search_left_in_the_wal_is_read_too_or_missed_in_one_line(
     shelf.chmod(0o555)
     told = as_nobody(path)
     assert told.startswith("StorageError: ") and "copy the file with its -wal to one that can" in told
+
+
+@pytest.mark.parametrize(("umask", "rights"), [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664)])
+def test_a_study_and_the_files_beside_it_have_the_rights_that_the_umask_leaves(
+    tmp_path: Path, umask: int, rights: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        database, _ = driven(f"sqlite:///{tmp_path / 'small.db'}", small_study(tmp_path), 1)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("small.db*")}
+    database.close()
+    assert modes == dict.fromkeys(("small.db", "small.db-wal", "small.db-shm"), rights)
+
+
+def test_a_path_that_begins_with_two_slashes_is_a_path(tmp_path: Path) -> None:
+    """In a URI what follows them is the name of a host."""
+    database, _ = driven(f"sqlite:////{tmp_path / 'small.db'}", small_study(tmp_path), 1)
+    database.close()
+    assert database.path == Path(f"/{tmp_path}/small.db") and (tmp_path / "small.db").stat().st_size
