@@ -13,8 +13,8 @@ from cspnas.api.trainings import TrainedNetwork, prepare
 from cspnas.api.trainings import run as run_job
 from cspnas.errors import InputError
 from cspnas.io.atomic_write import check_output, remove, write_whole
-from cspnas.io.interrupts import exit_code
 from cspnas.io.file_lock import FileLock, HeldError
+from cspnas.io.interrupts import exit_code
 from cspnas.io.standard_streams import say, tell
 from cspnas.io.steps import on_terminal, steps
 
