@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from cspnas.errors import CspnasError, StorageError
@@ -48,6 +49,8 @@ def copy(source: str, target: str, step: Step = silent) -> str:
 
 
 def _studies_in(url: str, path: str, step: Step) -> list[dict[str, Any]]:
+    if url.startswith("sqlite:") and Path(path).exists() and not Path(path).is_file():
+        return [{"file": path, "error": "found a folder, a device or a pipe, expected a database file"}]
     try:
         database = Database(url, read_only=True)
         return [_row_or_error(database, study, path, step) for study in database.studies()]

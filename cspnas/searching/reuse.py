@@ -14,6 +14,8 @@ from cspnas.storage.database import Database
 from cspnas.storage.engine import undamaged
 from cspnas.storage.locations import StudyLocation
 from cspnas.storage.tables import evaluations_table
+from cspnas.storage.transactions import Row
+from cspnas.study.row_validation import check_training, damaged
 from cspnas.study.settings import Study
 from cspnas.study.study_record import StudyFacts, StudyRecord, same_setting
 from cspnas.training.payload import EvaluationKey, ResultPayload
@@ -84,8 +86,21 @@ def _without_path(study: StudyRecord) -> str | None:
 def _results(other: Other, key: EvaluationKey) -> list[ResultPayload]:
     table = evaluations_table
     conditions = [table.c.study_id == other.study.id, *(table.c[name] == value for name, value in key.items())]
-    rows = other.database.rows(sa.select(table.c.result).where(*conditions, table.c.accuracy.is_not(None)))
+    rows = other.database.rows(sa.select(table).where(*conditions, table.c.accuracy.is_not(None)))
+    for row in rows:
+        check_reusable(row, other.database.shown_url)
     return [row["result"] for row in rows]
+
+
+def check_reusable(row: Row, shown: str) -> None:
+    """Raises StorageError where an evaluation in the database `shown` has a result that no search can have recorded."""
+    result = row["result"]
+    try:
+        if not isinstance(result, dict) or result.get("accuracy") != row["accuracy"]:
+            raise InputError("a result of another accuracy", expected=f"{row['accuracy']}", where=f"evaluation {row['id']}")
+        check_training({**result, **{name: value for name, value in row.items() if name != "result"}})
+    except InputError as error:
+        raise damaged(row["digest"], error, shown) from None
 
 
 def _differences(study: Study, facts: StudyFacts, other: StudyRecord) -> list[str]:

@@ -17,6 +17,7 @@ from cspnas.storage.migrations import NoTablesError
 from cspnas.storage.open_study import open_study
 from cspnas.storage.optuna_projection import Projection
 from cspnas.storage.sqlite import sqlite_files
+from cspnas.storage.study_creation import check_file
 from cspnas.storage.tables import (
     architectures_table,
     drivers_table,
@@ -63,6 +64,8 @@ def copy_study(source: StudyLocation, target: StudyLocation, step: Step = silent
 
 def check_name_free_of_ours(place: StudyLocation) -> None:
     """Raises InputError where the study exists."""
+    if place.sqlite:
+        check_file(place.file, "choose another DST")
     if place.sqlite and not (place.file.is_file() and place.file.stat().st_size):
         return
     try:

@@ -75,7 +75,7 @@ def undamaged(shown_url_of: str) -> Iterator[None]:
     """Around reading a study in `shown_url_of`: a key that is missing, or a value of another type, becomes a StorageError."""
     try:
         yield
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise StorageError(
             f"{redact(shown_url_of)}: the study is damaged ({type(error).__name__}: {reason_of(error)}); "
             "restore the file from a backup"

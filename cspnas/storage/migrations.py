@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from cspnas.errors import InputError
-from cspnas.storage.tables import drivers_table, evaluations_table, metadata, schema_table
+from cspnas.errors import InputError, StorageError
+from cspnas.storage.tables import drivers_table, evaluations_table, late_table, metadata, schema_table
 
 SCHEMA_VERSION = 2
 READABLE = (1, 2)  # what reading a study needs has been there since
@@ -20,11 +20,11 @@ class NoTablesError(InputError):
 
 
 def make_tables(connection: sa.Connection) -> None:
-    """Our tables where they are missing, of this version."""
-    fresh = not sa.inspect(connection).has_table("cspnas_schema")
+    """Our tables, of this version, where no search has made them whole yet."""
+    if sa.inspect(connection).has_table("cspnas_schema") and version_of(connection) is not None:
+        return
     metadata.create_all(connection)
-    if fresh or version_of(connection) is None:
-        connection.execute(schema_table.insert().values(version=SCHEMA_VERSION))
+    connection.execute(schema_table.insert().values(version=SCHEMA_VERSION))
 
 
 def version_of(connection: sa.Connection) -> int | None:
@@ -34,10 +34,14 @@ def version_of(connection: sa.Connection) -> int | None:
 
 def check_schema(connection: sa.Connection, shown: str, *, write: bool) -> None:
     """Raises InputError for a database of another version; an earlier one is brought up to this where `write` is set."""
-    version = version_of(connection) if sa.inspect(connection).has_table("cspnas_schema") else None
+    names = set(sa.inspect(connection).get_table_names())
+    version = version_of(connection) if "cspnas_schema" in names else None
     # A search that was killed as it made them leaves some, or all: SQLite makes each at once, and the version comes last.
     if version is None:
         raise NoTablesError("a database without cspnas tables", expected="a study made by cspnas search", where=shown)
+    needed = metadata.tables.keys() - ({late_table.name} if version == 1 else set())
+    if version in READABLE and (gone := sorted(needed - names)):
+        raise StorageError(f"{shown}: the study database is damaged (no table {gone[0]}); restore it from a backup")
     if version == SCHEMA_VERSION or (version in READABLE and not write):
         return
     if version != 1:

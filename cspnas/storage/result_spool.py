@@ -11,13 +11,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from cspnas.errors import StorageError
+from cspnas.errors import FailureKind, StorageError
 from cspnas.io.atomic_write import put_whole
 from cspnas.io.remedies import remedy
 from cspnas.io.standard_streams import tell
 from cspnas.storage.database import Database
 from cspnas.storage.transactions import Row
 from cspnas.study.evaluation_key import final_columns
+from cspnas.study.failures import validated_result
 from cspnas.study.states import State
 from cspnas.study.study_record import StudyRecord
 from cspnas.training.payload import EvaluationKey, ResultPayload
@@ -55,7 +56,7 @@ class Spool:
                 entry = _read(path)
             except FileNotFoundError:  # another search recorded it meanwhile
                 continue
-            except (OSError, ValueError, TypeError, LookupError) as error:
+            except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
                 _set_aside(path, error)
                 continue
             if entry["study"] == self._study:
@@ -92,7 +93,21 @@ def _read(path: Path) -> Row:
     entry: Row = document["entry"]
     if _checksum(entry) != document["sha256"]:
         raise ValueError("its checksum does not agree")
+    _check(entry)
     return entry
+
+
+def _check(entry: Row) -> None:
+    """Raises ValueError, TypeError, LookupError or AttributeError for an entry that `put` cannot have kept."""
+    key, result = entry["key"], entry["result"]
+    kinds = {"digest": str, "recipe_digest": str, "seed": int, "fidelity": int}
+    wrong = [name for name in KEY if type(key[name]) is not kinds[name]]
+    if wrong or type(entry["driver_id"]) is not int:
+        raise ValueError(f"{(*wrong, 'driver_id')[0]} of another type")
+    if validated_result(result) != {"accuracy": None, **result}:
+        raise ValueError(f"accuracy {result.get('accuracy')!r}")
+    if result.get("failure"):
+        FailureKind(result["failure"]["kind"])
 
 
 def _set_aside(path: Path, error: Exception) -> None:

@@ -26,7 +26,7 @@ def known_row(study: Study, place: StudyLocation) -> StudyRecord | None:
     """The study's row where it is there already, unchanged. Raises InputError where it cannot be searched there."""
     assert place.name is not None
     if place.sqlite:
-        _check_file(place.file)
+        check_file(place.file)
     row = _existing_row(place)
     if row is None:
         check_name_free(place.url, place.name)
@@ -129,7 +129,7 @@ def _head(path: Path) -> bytes:
         return file.read(16)
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path, hint: str = "choose another --storage") -> None:
     """Raises an error for a path that is no SQLite database, before a lock file is made beside it."""
     try:
         found = path.stat()
@@ -137,10 +137,10 @@ def _check_file(path: Path) -> None:
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
-        raise StorageError(f"{path}: {error.strerror}; choose another --storage") from None
+        raise StorageError(f"{path}: {error.strerror}; {hint}") from None
     if not stat.S_ISREG(found.st_mode):
         kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a device or a pipe"
-        raise InputError(kind, expected="a database file", where=str(path), hint="choose another --storage")
+        raise InputError(kind, expected="a database file", where=str(path), hint=hint)
     if found.st_nlink > 1:  # each name would have a lock and a journal of its own
         raise InputError(
             f"a file with {found.st_nlink} names (hard links)",
@@ -149,7 +149,7 @@ def _check_file(path: Path) -> None:
             hint="copy it, or use a symbolic link",
         )
     if head not in (b"", b"SQLite format 3\0"):
-        raise StorageError(f"{path}: found no SQLite database; choose another --storage, or restore a backup")
+        raise StorageError(f"{path}: found no SQLite database; {hint}, or restore a backup")
 
 
 def _existing_row(place: StudyLocation) -> StudyRecord | None:

@@ -209,7 +209,10 @@ def _rows(connection: sa.Connection, statement: sa.Select[Any]) -> list[Row]:
 def _parsed(texts: Sequence[str | None]) -> list[Any]:
     """The value of each text, of no text None. Raises JSONDecodeError where one is no JSON."""
     whole = f"[{','.join('null' if text is None else text for text in texts)}]"
-    values: list[Any] = json.loads(whole)
+    try:
+        values: list[Any] = json.loads(whole)
+    except RecursionError:
+        raise json.JSONDecodeError("nested too deep", "", 0) from None
     if len(values) != len(texts):  # of two that belong together one alone is no JSON
         raise json.JSONDecodeError(f"{len(values)} values instead of {len(texts)}", "", 0)
     return values

@@ -45,7 +45,7 @@ class NetworkRecord:
             try:
                 found = json.loads(self.stored)
                 architecture_from(found)
-            except (ValueError, TypeError, LookupError, AttributeError) as error:
+            except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
                 raise damaged(self.digest, f"document that is none of an architecture: {error!r}") from None
             self.stored = dict(found)
         return self.stored

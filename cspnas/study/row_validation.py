@@ -7,11 +7,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from cspnas.errors import InputError, StorageError
+from cspnas.errors import FailureKind, InputError, StorageError
 from cspnas.objectives.objectives import GREATEST, exact_names, measured_names, objective_of
 from cspnas.study.states import State
 
 WITH_ACCURACY, WITHOUT = (State.TRAINED, State.REUSED), (State.FAILED, State.IN_FLIGHT)  # states of an evaluation
+YEAR_9999 = 253_370_764_800  # in seconds since 1970; later ones have no date
 NUMBERS = (int, float)  # as JSON and the tables give them: true and false are none
 # costs that every study has; others came later, or are an installed package's
 FROM_THE_START = ("flops", "params", "peak_memory", "training_memory", "traffic")
@@ -54,11 +55,28 @@ def check_training(row: Mapping[str, Any]) -> None:
         raise InputError(f"state {_short(state)}", expected=f"one of {', '.join(WITH_ACCURACY + WITHOUT)}", where=where)
     if state in WITHOUT and accuracy is not None:
         raise InputError(f"accuracy {_short(accuracy)}", expected=f"none in state {state}", where=where)
+    _check_columns(row, where)
     for row_of in map(objective_of, measured_names()):
         value = row.get(row_of.name)
         needed = row_of.name == "accuracy" and state in WITH_ACCURACY
         if (needed or value is not None) and not row_of.accepts(value):
             raise InputError(f"{row_of.name} {_short(value)}", expected=row_of.values, where=where)
+
+
+def _check_columns(row: Mapping[str, Any], where: str) -> None:
+    """What is not measured: times, numbers and the kind of a failure. A row that is still to be written lacks some."""
+    for name in ("started", "finished"):
+        under_way = name == "finished" and row["state"] == State.IN_FLIGHT
+        value = row.get(name, 0.0)
+        if not (value is None and under_way) and not (type(value) in NUMBERS and 0 <= value < YEAR_9999):
+            raise InputError(f"{name} {_short(value)}", expected="seconds since 1970", where=where)
+    for name in ("seed", "repeat", "attempt", "micro_batch"):
+        value = row.get(name)
+        if value is not None and not (type(value) is int and value >= 0):
+            raise InputError(f"{name} {_short(value)}", expected="a whole number from 0", where=where)
+    kind = row.get("failure_kind")
+    if kind is not None and kind not in set(FailureKind):
+        raise InputError(f"failure {_short(kind)}", expected=f"one of {', '.join(FailureKind)}", where=where)
 
 
 def check_genotype(genotype: Any) -> None:
