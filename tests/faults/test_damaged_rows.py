@@ -19,7 +19,9 @@ from cspnas.reports.summary import summarise
 from cspnas.runners.protocol import Work
 from cspnas.samplers.candidate_batches import parents
 from cspnas.samplers.hyperparameters import KernelHyperparameters
+from cspnas.searching.reuse import Other, finder
 from cspnas.storage.open_study import open_study
+from cspnas.study.evaluation_key import evaluation_key
 from cspnas.study.results import StudyResults
 
 TRAININGS = 9  # enough for a model, so that every reader of a damaged value is met
@@ -34,7 +36,7 @@ class Study:
 
     def edit(self, statement: str, value: Any) -> None:
         """`:value` and `:digest` stand for themselves; text of the JSON columns is cast to what PostgreSQL has."""
-        json_columns = ("document", "costs", "genotype", "note")
+        json_columns = ("document", "costs", "genotype", "note", "result")
         if self.run.database.shared and any(f"{name} = :value" in statement for name in json_columns):
             statement = statement.replace(":value", "CAST(:value AS JSON)")
         with self.run.database.transaction() as connection:
@@ -94,6 +96,51 @@ def test_accuracies_0_and_1_are_sound(study: Study) -> None:
 def test_an_accuracy_belongs_to_a_training_that_ended_well(study: Study, state: str) -> None:
     study.edit("UPDATE cspnas_evaluations SET state = :value WHERE digest = :digest", state)
     assert ("found accuracy" if state != "ended" else "found state 'ended'") in study.line()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("started", "yesterday"), ("started", 1e12), ("started", -1.0), ("finished", None), ("finished", 1e300),
+     ("finished", float("inf")), ("seed", -1), ("attempt", "two"), ("failure_kind", "bored")],
+)  # fmt: skip
+def test_a_time_a_number_or_a_failure_that_is_none_is_one_line(study: Study, column: str, value: Any) -> None:
+    statement = f"UPDATE cspnas_evaluations SET {column} = :value WHERE digest = :digest"
+    if study.run.database.shared and isinstance(value, str) and column != "failure_kind":
+        with pytest.raises(StorageError, match="cannot be used"):  # PostgreSQL does not hold it
+            study.edit(statement, value)
+        return
+    study.edit(statement, value)
+    assert f"found {'failure' if column == 'failure_kind' else column} " in study.line()
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000])
+def test_json_that_is_nested_without_end_is_one_line(study: Study, text: str) -> None:
+    if study.run.database.shared:
+        with pytest.raises(StorageError, match="cannot be used"):  # PostgreSQL does not hold it
+            study.edit("UPDATE cspnas_suggestions SET genotype = :value WHERE digest = :digest", text)
+        return
+    study.edit("UPDATE cspnas_suggestions SET genotype = :value WHERE digest = :digest", text)
+    with pytest.raises(StorageError, match=r"cannot be used \(.*\); ") as caught:
+        summarise(open_study(study.run.database, None))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_result_of_another_study_that_no_search_can_have_recorded_is_not_reused(study: Study) -> None:
+    """One line that names the row and the file it is in, which is not the one that is searched."""
+    run = study.run
+    other = Other(run.database, run.row)
+    network = study.results.networks[study.digest]
+    key = evaluation_key(run.study, "r" * 64, study.digest, 0)
+    find = finder(other, ["accuracy"], None)
+    found = find(key)
+    assert found is not None and found["accuracy"] == network.evaluations[0].accuracy
+    for column, value in (("accuracy", 2.0), ("result", '{"accuracy": 2.0}'), ("result", "[]")):
+        study.edit(f"UPDATE cspnas_evaluations SET {column} = :value WHERE digest = :digest", value)
+        with pytest.raises(
+            StorageError, match=rf"network {study.digest[:12]}: .*evaluation \d+: found accuracy"
+        ) as caught:
+            find(key)
+        assert run.database.shown_url in str(caught.value)
 
 
 COSTS = "UPDATE cspnas_architectures SET costs = :value WHERE digest = :digest"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from small_studies import driven, driver_of, open_small, result_of, small_study
 
-from cspnas.errors import InputError
+from cspnas.errors import CspnasError, InputError
 from cspnas.runners.protocol import Done, Work
 from cspnas.storage.copy_study import copy_study
 from cspnas.storage.database import Database
@@ -106,3 +107,23 @@ def test_a_study_that_is_there_is_never_overwritten(tmp_path: Path, new_url: New
 def test_the_space_of_a_study_is_read_from_its_identity(tmp_path: Path) -> None:
     study = small_study(tmp_path)
     assert FrozenSettings(study.identity()).space() == study.space
+
+
+@pytest.mark.parametrize("target", ["loop", "folder", "pipe", "device"])
+def test_a_target_that_can_be_no_database_is_one_line_and_nothing_is_left_beside_it(
+    tmp_path: Path, target: str
+) -> None:
+    study = small_study(tmp_path)
+    database, _ = driven(f"sqlite:///{tmp_path / 'small.db'}", study, 1)
+    database.close()
+    place = tmp_path / "shelf"
+    place.mkdir()
+    (place / "loop").symlink_to(place / "loop")
+    (place / "folder").mkdir()
+    os.mkfifo(place / "pipe")
+    (place / "device").symlink_to("/dev/null")
+    before = sorted(place.iterdir())
+    with pytest.raises(CspnasError, match="; choose another DST") as caught:
+        copy_study(StudyLocation(database.url, None), StudyLocation(f"sqlite:///{place / target}", None))
+    assert caught.value.exit_code == 2 and "\n" not in str(caught.value) and str(place / target) in str(caught.value)
+    assert sorted(place.iterdir()) == before and not Path("/dev/null.lock").exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 import optuna
 import pytest
 import sqlalchemy as sa
-from small_studies import driver_of, result_of, small_study
+from small_studies import driver_of, open_small, result_of, small_study
 
 from cspnas.errors import StorageError
 from cspnas.export.architecture_yaml import take_away
@@ -103,3 +103,19 @@ def test_what_an_earlier_study_does_not_say_is_one_line_when_a_network_is_export
     study = open_study(Database(f"sqlite:///{old}", read_only=True), "small")
     with pytest.raises(StorageError, match="precision"):
         take_away(study, study.results.measured()[0])
+
+
+@pytest.mark.parametrize("options", [{"create": True}, {"read_only": True}], ids=["search", "read"])
+@pytest.mark.parametrize("table", ["cspnas_evaluations", "cspnas_studies", "cspnas_late_results"])
+def test_a_table_that_is_gone_is_one_line_and_never_made_anew(
+    tmp_path: Path, table: str, options: dict[str, bool]
+) -> None:
+    """A search would begin the study from the start without a word."""
+    database, _ = open_small(f"sqlite:///{tmp_path / 'small.db'}", small_study(tmp_path))
+    database.close()
+    with sqlite3.connect(tmp_path / "small.db") as connection:
+        connection.execute(f"DROP TABLE {table}")
+    connection.close()
+    for _ in range(2):
+        with pytest.raises(StorageError, match=rf"small\.db: .*damaged \(no table {table}\); restore it from a backup"):
+            Database(database.url, **options)

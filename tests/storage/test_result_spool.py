@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +19,7 @@ from cspnas.samplers.optuna_samplers import OptunaSampler
 from cspnas.searching.driver import Driver
 from cspnas.searching.outage import outage_tolerant
 from cspnas.storage.database import Database
-from cspnas.storage.result_spool import Spool, record_left
+from cspnas.storage.result_spool import FORMAT, Spool, _checksum, record_left
 from cspnas.study.study_record import StudyRecord
 
 NewUrl = Callable[[], str]
@@ -93,4 +94,47 @@ def test_a_result_that_a_full_disk_does_not_take_is_kept_and_recorded_by_the_nex
         "micro_batch": None
     }
     assert not list(spool.folder.iterdir())
+    database.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"result": {"accuracy": 5.0}},
+        {"result": {"accuracy": float("nan")}},
+        {"result": {"accuracy": None}},
+        {"result": {"failure": {"kind": "bored", "message": ""}}},
+        {"result": {"failure": "crashed"}},
+        {"result": []},
+        {"result": None},
+        {"key": {"digest": 1}},
+        {"key": "digest"},
+        {"driver_id": "one"},
+    ],
+    ids=str,
+)
+def test_a_kept_result_that_no_search_can_have_kept_is_set_aside_though_its_checksum_is_right(
+    tmp_path: Path, change: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    database, row, works = under_way(f"sqlite:///{tmp_path / 'small.db'}", tmp_path)
+    spool = Spool(tmp_path / "spool", row)
+    path = spool.put(works[0].key("r" * 64), 1, {"accuracy": 0.5, "failure": None})
+    entry = json.loads(path.read_text())["entry"] | change
+    path.write_text(json.dumps({"format": FORMAT, "sha256": _checksum(entry), "entry": entry}))
+    assert record_left(spool, database, row.id) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and f"{path}: found a damaged result (" in lines[0]
+    assert set(states(database, row)) == {"in_flight"} and path.with_suffix(".damaged").is_file()
+    database.close()
+
+
+def test_what_is_no_file_or_nested_without_end_is_set_aside_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    database, row, _ = under_way(f"sqlite:///{tmp_path / 'small.db'}", tmp_path)
+    spool = Spool(tmp_path / "spool", row)
+    spool.folder.mkdir()
+    os.mkfifo(spool.folder / "pipe.json")
+    (spool.folder / "folder.json").mkdir()
+    (spool.folder / "deep.json").write_text("[" * 100_000)
+    assert record_left(spool, database, row.id) == 0
+    assert sorted(path.name for path in spool.folder.iterdir()) == ["deep.damaged", "folder.damaged", "pipe.damaged"]
     database.close()
