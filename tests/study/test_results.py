@@ -53,7 +53,7 @@ def played(steps: list[tuple[int, Any]]) -> tuple[StudyResults, Rows]:
         if result is not None:
             failed = result == "failed"
             changes = {"state": "failed" if failed else "trained", "accuracy": None if failed else result}
-            changes["failure_kind"] = "diverged" if failed else None
+            changes |= {"failure_kind": "diverged" if failed else None, "finished": 1.0}
             row.update(changes)
             results.finish(digest, identifier, changes)
     return results, rows
