@@ -19,9 +19,12 @@ from torch import Tensor
 from cspnas.io.atomic_write import put_whole, temporary_name
 from cspnas.io.interrupts import interrupts
 from cspnas.training.batches import Batches
+from cspnas.training.checkpoint_validation import check_progress, check_tensors
 from cspnas.training.recipe import Recipe, recipe_digest
-from cspnas.training.train import Epoch, TrainingState
+from cspnas.training.train import Epoch, TrainingState, steps_of
 
+# What reading a checkpoint raises that is none, or none of this training.
+DAMAGE = (SafetensorError, OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError)
 EVERY_SECONDS = 60.0
 Tensors = dict[str, Tensor]
 
@@ -33,6 +36,9 @@ def checkpoint_key(digest: str, data: Batches, recipe: Recipe, seed: int, micro_
         "recipe_digest": recipe_digest(recipe, data.checksum),
         "seed": seed,
         "micro_batch": micro_batch,
+        "epochs": recipe.epochs,
+        "steps": steps_of(data, recipe),
+        "images": data.count,
         "code": _code_digest(),
         "torch": torch.__version__,
         "device": data.device.type,
@@ -72,6 +78,11 @@ class Checkpointer:
             return
         about, tensors = self._found
         self._found = None
+        try:
+            check_tensors(tensors, dict(_weights(standing)), standing.optimizer, self._key["images"])
+        except DAMAGE as error:
+            self._say_damaged(error)
+            return
         with torch.no_grad():
             for name, tensor in _weights(standing):
                 tensor.copy_(tensors[name])
@@ -122,17 +133,22 @@ class Checkpointer:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
             text = metadata.get("cspnas", "")
             if metadata.get("sha256") != _checksum(text, tensors):
-                raise ValueError("its checksum does not agree")  # noqa: TRY301 (a damage like the others)
+                raise ValueError("its checksum does not agree")
             about: dict[str, Any] = json.loads(text)
-        except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            self._say(f"{self.path}: the checkpoint is damaged ({reason}); the training starts anew")
+            other = [name for name, value in self._key.items() if about["key"].get(name) != value]
+            if not other:
+                check_progress(about, self._key["epochs"], self._key["steps"])
+        except DAMAGE as error:
+            self._say_damaged(error)
             return None
-        other = [name for name, value in self._key.items() if about["key"].get(name) != value]
         if other:
             self._say(f"{self.path}: the checkpoint is another training's ({', '.join(other)} differ); starting anew")
             return None
         return about, tensors
+
+    def _say_damaged(self, error: Exception) -> None:
+        reason = " ".join(str(error).split())[:200]
+        self._say(f"{self.path}: the checkpoint is damaged ({reason}); the training starts anew")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -12,17 +13,19 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save
 from small_networks import architecture, data
 
 from cspnas.io.atomic_write import remove, temporary_name
 from cspnas.network.wiring import wire
 from cspnas.training import checkpoint
-from cspnas.training.checkpoint import Checkpointer, checkpoint_key
+from cspnas.training.checkpoint import Checkpointer, _checksum, checkpoint_key
 from cspnas.training.module import NetworkModule, initialise
 from cspnas.training.recipe import Recipe
 from cspnas.training.train import Epoch, TrainingResult, TrainingState, train
@@ -259,3 +262,55 @@ def test_a_training_goes_on_in_the_precision_that_it_began_with(
     done = train(path, epochs=2, device="cpu", checkpoint=kept, on_note=notes.append)
     assert any("going on from epoch" in note for note in notes)
     assert done.report["recipe"]["precision"] == begun
+
+
+def forge(path: Path, about: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+    """Change what a checkpoint holds and give it the checksum of that."""
+    with safe_open(path, "pt") as file:
+        text = json.dumps(json.loads(file.metadata()["cspnas"]) | about)
+        whole = {name: file.get_tensor(name) for name in file.keys()} | tensors  # noqa: SIM118 (no mapping)
+    path.write_bytes(save(whole, metadata={"cspnas": text, "sha256": _checksum(text, whole)}))
+
+
+EPOCH = {"loss": 1.0, "accuracy": 0.5, "seconds": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("about", "tensors"),
+    [
+        ({"threads": 10**6}, {}),
+        ({"threads": None}, {}),
+        ({"epoch": 99}, {}),
+        ({"epoch": 99, "curve": [EPOCH] * 99}, {}),
+        ({"epoch": -1}, {}),
+        ({"step": 11}, {}),
+        ({"step": 2.0}, {}),
+        ({"curve": [EPOCH]}, {}),
+        ({"curve": 7}, {}),
+        ({"losses": float("nan")}, {}),
+        ({"seconds": "long"}, {}),
+        ({}, {"order": torch.zeros(200, dtype=torch.int64)}),
+        ({}, {"order": torch.arange(7)}),
+        ({}, {"generator": torch.zeros(3, dtype=torch.uint8)}),
+        ({}, {"network.stem.weight": torch.zeros(1)}),
+        ({}, {"optimizer.0.momentum_buffer": torch.zeros(1)}),
+        ({}, {"optimizer.999.momentum_buffer": torch.zeros(1)}),
+        ({}, {"optimizer.0.other": torch.zeros(())}),
+    ],
+    ids=str,
+)
+def test_a_checkpoint_that_this_training_cannot_have_written_is_said_though_its_checksum_is_right(
+    tmp_path: Path, about: dict[str, Any], tensors: dict[str, torch.Tensor]
+) -> None:
+    """It is trained from the start. A tensor of one element would be broadcast."""
+    path = tmp_path / "a.safetensors"
+    cut(path, 3)
+    if "network.stem.weight" in tensors:
+        with safe_open(path, "pt") as file:
+            tensors = {next(name for name in file.keys() if name.startswith("network.")): torch.zeros(1)}  # noqa: SIM118
+    forge(path, about, tensors)
+    keeper, lines = said(path)
+    assert keeper.threads in (None, torch.get_num_threads())
+    resumed = run(keeper)
+    assert len(lines) == 1 and re.search(r": the checkpoint is damaged \(.+\); the training starts anew$", lines[0])
+    assert len(resumed[1].curve) == 3
