@@ -6,7 +6,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -64,7 +64,8 @@ def temporary_name(path: Path) -> Path:
 def remove(path: Path) -> None:
     """Delete what is written again and again, and what a killed writer left of it."""
     for name in (path, temporary_name(path)):
-        name.unlink(missing_ok=True)
+        with suppress(FileNotFoundError, NotADirectoryError):  # of a folder that is a file nothing was written
+            name.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -21,7 +21,7 @@ FLAGS = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
 def append_to(log: Path) -> Iterator[int]:
     """A descriptor that appends to `log`; where there can be no log, what is printed is lost, and no training with it."""
     try:
-        descriptor = os.open(log, FLAGS | os.O_CREAT, 0o644)
+        descriptor = os.open(log, FLAGS | os.O_CREAT, 0o666)
     except OSError:
         descriptor = os.open(os.devnull, os.O_WRONLY)
     try:
@@ -36,7 +36,7 @@ def begin(log: Path) -> None:
     Raises OSError where it cannot be written.
     """
     log.unlink(missing_ok=True)
-    os.close(os.open(log, FLAGS | os.O_CREAT | os.O_EXCL, 0o644))
+    os.close(os.open(log, FLAGS | os.O_CREAT | os.O_EXCL, 0o666))
 
 
 def print_to(log: Path) -> None:
