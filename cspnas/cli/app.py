@@ -61,6 +61,7 @@ def main() -> None:
     from cspnas.io import failpoints
     from cspnas.io import standard_streams as streams
     from cspnas.io.interrupts import exit_code, raise_on_signals
+    from cspnas.io.remedies import shortage
 
     # typer may carry click inside itself; the base of its own usage errors is the right one either way.
     usage_error: Any = typer.BadParameter.__mro__[2]
@@ -83,7 +84,11 @@ def main() -> None:
         raise SystemExit(1) from None
     except OSError as error:  # a full disk behind our output, say
         streams.abandon()
-        _end(f"{error.filename or 'output'}: {error.strerror}", 1)
+        _end(shortage(error) or f"{error.filename or 'output'}: {error.strerror}", 1)
+    except (ImportError, MemoryError, RuntimeError) as error:
+        if (line := shortage(error)) is None:
+            raise
+        _end(line, 1)
     if code == INTERRUPTED:
         _end("interrupted", exit_code())
     raise SystemExit(code if isinstance(code, int) else 0)

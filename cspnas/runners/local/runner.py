@@ -53,22 +53,21 @@ class LocalRunner:
         if self._workers:
             return
         memory_kills = MemoryKills()
-        logs = [self.folder / f"worker-{number}.log" for number in range(len(self.devices))]
-        self._begin_logs(logs)
-        for log, device in zip(logs, self.devices, strict=True):
+        for number, device in enumerate(self.devices):
+            log = self._begin_log(self.folder / f"worker-{number}.log")
             self._workers.append(start_worker(device, self._evaluator, log, memory_kills))
 
-    def _begin_logs(self, logs: list[Path]) -> None:
-        """Empty ones; a line on stderr where there can be none, which is no reason not to train."""
+    def _begin_log(self, log: Path) -> Path:
+        """An empty one; a line on stderr where there can be none, which is no reason not to train."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for log in logs:
-                begin(log)
+            begin(log)
         except OSError as error:
             tell(
-                f"note: {error.filename or self.folder}: {error.strerror}; the search goes on, what its workers print "
-                f"is lost; {remedy(error)}"
+                f"note: {error.filename or log}: {error.strerror}; the search goes on, what this worker prints is lost; "
+                f"{remedy(error)}"
             )
+        return log
 
     def submit(self, slot: int, work: Work) -> None:
         """Send it to the slot's worker, which may still be importing."""

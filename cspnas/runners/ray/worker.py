@@ -69,7 +69,9 @@ def train_unit(config: dict[str, str], make: str, device: str, home: Home) -> No
     node, loop, shared = ray.get_runtime_context().get_node_id(), home.loop(), home.shared
     # Tune gives each worker a working folder in Ray's own, on its node.
     place = Path(home.tune if shared else Path.cwd()) / ticket
-    place.mkdir(parents=True, exist_ok=True)
+    # Without a log a training goes on.
+    with suppress(OSError):
+        place.mkdir(parents=True, exist_ok=True)
     log = place / "worker.log"
     print_to(log)
     about = Beginning(shared, node, os.getpid(), str(log), memory_kills())
