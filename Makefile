@@ -32,12 +32,12 @@ test: $(INSTALLED) ## run the tests; ARGS='tests/test_cost.py'
 test-faults: $(INSTALLED) ## the fault tests with all their rounds, about half an hour; $CSPNAS_FAULTS_LOG keeps each round's figures
 	CSPNAS_FAULTS=full $(BIN)/pytest tests/faults $(ARGS)
 
-check: $(INSTALLED) ## all that must pass: format, lint, types, import contracts, tests
+check: $(INSTALLED) ## all that must pass: format, lint, types, import contracts, tests and what they cover
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict
 	$(BIN)/lint-imports
-	$(MAKE) test
+	$(MAKE) test ARGS=--cov
 
 bench-samplers: $(INSTALLED) ## compare the samplers on the accuracy table (hours; goes on where it was)
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev,bench]'
@@ -60,5 +60,5 @@ wheel: $(INSTALLED) ## build sdist and wheel into dist/
 	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m build --outdir dist .
 
 clean: ## remove build results and caches; .venv and studies/ stay
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
 	find cspnas tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
