@@ -124,7 +124,7 @@ def _into(place: StudyLocation, study: StudyRecord, contents: Contents, numbers:
         raise
     finally:
         if lock is not None:
-            lock.release()
+            lock.release(delete=not place.file.exists())
 
 
 def _write(place: StudyLocation, study: StudyRecord, contents: Contents, numbers: dict[str, int]) -> None:

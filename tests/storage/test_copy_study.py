@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from small_studies import driven, driver_of, open_small, result_of, small_study
 
-from cspnas.errors import CspnasError, InputError
+from cspnas.errors import CspnasError, InputError, StorageError
 from cspnas.runners.protocol import Done, Work
 from cspnas.storage.copy_study import copy_study
 from cspnas.storage.database import Database
@@ -127,3 +127,14 @@ def test_a_target_that_can_be_no_database_is_one_line_and_nothing_is_left_beside
         copy_study(StudyLocation(database.url, None), StudyLocation(f"sqlite:///{place / target}", None))
     assert caught.value.exit_code == 2 and "\n" not in str(caught.value) and str(place / target) in str(caught.value)
     assert sorted(place.iterdir()) == before and not Path("/dev/null.lock").exists()
+
+
+def test_a_study_whose_rows_are_damaged_is_one_line_and_no_file_is_left_of_its_copy(tmp_path: Path) -> None:
+    database, _ = driven(f"sqlite:///{tmp_path / 'small.db'}", small_study(tmp_path), 1)
+    with database.transaction() as connection:
+        connection.execute(sa.text("UPDATE cspnas_evaluations SET accuracy = 2.0"))
+    database.close()
+    (tmp_path / "shelf").mkdir()
+    with pytest.raises(StorageError, match="damaged"):
+        copy_study(StudyLocation(database.url, None), StudyLocation(f"sqlite:///{tmp_path / 'shelf' / 'a.db'}", None))
+    assert list((tmp_path / "shelf").iterdir()) == []
