@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cspnas.errors import InputError
-from cspnas.io.atomic_write import check_output, put_whole, temporary_name, write_whole
+from cspnas.io.atomic_write import check_output, put_whole, remove, temporary_name, write_whole
 
 NOBODY = 65534  # a user with no rights
 
@@ -101,3 +101,10 @@ def test_links_at_a_file_and_at_its_temporary_name_are_replaced_and_not_followed
     put_whole(path, b"new", temporary_name(path))
     assert target.read_text() == "words" and path.read_text() == "new" and not path.is_symlink()
     assert sorted(tmp_path.iterdir()) == [path, target]
+
+
+def test_nothing_is_to_be_removed_of_a_folder_that_is_a_file(tmp_path: Path) -> None:
+    """As studies/NAME/checkpoints, where somebody put a file."""
+    (tmp_path / "checkpoints").write_text("words")
+    remove(tmp_path / "checkpoints" / "a.safetensors")
+    assert (tmp_path / "checkpoints").read_text() == "words"
