@@ -57,6 +57,12 @@ def disposed_engines() -> Iterator[None]:
         engine.dispose()
 
 
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Prepared images of tests are kept among the tests' own files."""
+    monkeypatch.setenv("CSPNAS_DATA", str(tmp_path_factory.getbasetemp() / "data"))
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Server]:
     """A PostgreSQL server of the session's own."""

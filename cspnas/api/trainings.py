@@ -132,9 +132,9 @@ def _job(
     gpus = gpus_for(device_name)
     device = torch.device("cuda", gpus[0]) if gpus else torch.device("cpu")
     _check_size(file, recipe, device)
-    data = datasets.load(recipe.dataset)
+    data = datasets.load(recipe.dataset, recipe.images, step=step)
     _check_form(file, data)
-    test = datasets.load_test(recipe.dataset) if datasets.has_test(recipe.dataset) else None
+    test = datasets.load_test(recipe.dataset, recipe.images) if datasets.has_test(recipe.dataset) else None
     measured = recipe.precision == "auto"
     if measured:
         step("measuring which precision is faster")

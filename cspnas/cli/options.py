@@ -32,6 +32,12 @@ ArchitectureArgument = Annotated[
     str, typer.Argument(help="An architecture file, or the name of a reference network (csdarknet53).")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output with units in the names.")]
+ImageSize = Annotated[
+    int | None, typer.Option(help="Pixels that images of a folder are brought to; the proxy's image_size.")
+]
+SkipUnreadable = Annotated[
+    bool | None, typer.Option("--skip-unreadable", help="Leave damaged images out; the proxy's skip_unreadable.")
+]
 Dataset = Annotated[str | None, typer.Option(help="fashion-mnist-mini, cifar10, folder:PATH ...")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE for any key of the space file, repeatable.")]
 Objectives = Annotated[

@@ -11,29 +11,35 @@ import hashlib
 import io
 import json
 import lzma
+import mmap
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from cspnas.data import fashion_color
 from cspnas.data import image_folder as folder
 from cspnas.data import public_datasets as sources
 from cspnas.data.folder_layout import find_layout
 from cspnas.data.folder_name import is_folder, path_of, readable
+from cspnas.data.image_settings import AS_THEY_ARE, ImageSettings
 from cspnas.data.packaged_set import MINI, PACKAGED
+from cspnas.data.pixel_statistics import pixel_statistics
+from cspnas.data.prepared_cache import generated_images, prepared_images
+from cspnas.data.prepared_file import PARTS, PreparedFile
 from cspnas.data.summary import DataSummary
 from cspnas.errors import InputError
+from cspnas.io.steps import Step, silent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-NAMES = (MINI, "fashion-mnist", "cifar10", "cifar100")
+NAMES = (MINI, fashion_color.NAME, "fashion-mnist", "cifar10", "cifar100")
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # tensors have no truth value for ==
@@ -49,7 +55,7 @@ class DataSet:
     """What a search sees. `mean` and `std` are of the training pixels scaled to [0, 1], one a channel.
 
     `std` is 1 for a channel in which all pixels are equal, so that it can be divided by.
-    `in_both` and `skipped` are those of `DataSummary`.
+    `in_both` and `skipped` are those of `DataSummary`. `mapping`: the file whose pages the images are, if they are a file's.
     `checksum` is a SHA-256 (hex) over images, labels and split: two data sets with one checksum train alike.
     """
 
@@ -62,6 +68,7 @@ class DataSet:
     checksum: str
     in_both: int = 0
     skipped: Mapping[str, int] = field(default_factory=dict)
+    mapping: mmap.mmap | None = None
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -81,25 +88,57 @@ class DataSet:
         return DataSummary(*counts, self.input_shape, self.class_names, self.in_both, dict(self.skipped))
 
 
-def load(name: str, *, root: Path | None = None) -> DataSet:
-    """The training and validation part of the data set `name`; `root` is where downloads are kept.
+def load(name: str, settings: ImageSettings = AS_THEY_ARE, *, root: Path | None = None, step: Step = silent) -> DataSet:
+    """The training and validation part of the data set `name`; `root` is where downloads and prepared images are kept.
 
-    Without `root` it is `$CSPNAS_DATA`, else ~/.cache/cspnas/data. Raises InputError for an unknown name and for data
-    that is missing, damaged or of no use for training.
+    `settings` say what is made of the images of a folder; other data sets have their form. Without `root` it is
+    `$CSPNAS_DATA`, else ~/.cache/cspnas/data. Raises InputError for an unknown name and for data that is missing, damaged
+    or of no use for training.
     """
     with readable(name):
         if name == MINI:
             return _packaged()
+        if name == fashion_color.NAME:
+            return _fashion_color(root, step)
         if is_folder(name):
-            return _read_folder(name)
+            return _of_folder(name, settings, root, step)
         official, class_names = _official(name, root, "train")
         return _assemble(name, *sources.hold_out(official), class_names)
 
 
-def _read_folder(name: str) -> DataSet:
-    found = folder.find_images(path_of(name))
-    train, validation = (folder.read_images(files, found.form) for files in (found.train, found.validation))
-    return _assemble(name, train, validation, found.class_names, found.skipped)
+def _of_folder(name: str, settings: ImageSettings, root: Path | None, step: Step) -> DataSet:
+    return _of_file(name, prepared_images(path_of(name), settings, _root(root) / "prepared", step))
+
+
+def _fashion_color(root: Path | None, step: Step) -> DataSet:
+    name, names = fashion_color.NAME, tuple(_about()["class_names"])
+    target = _root(root) / "prepared" / f"{name}.safetensors"
+    return _of_file(name, generated_images(target, fashion_color.CHECKSUM, _colored_search_images, names, step))
+
+
+def _colored_search_images() -> tuple[sources.LabelledImages, sources.LabelledImages]:
+    about = _about()
+    rows, count = _rows("search", about), about["counts"]["train"]
+    parts = ("train", rows[:count]), ("validation", rows[count:])
+    train, validation = (fashion_color.colored(part, _unpack(some)) for part, some in parts)
+    return train, validation
+
+
+def _of_file(name: str, file: PreparedFile) -> DataSet:
+    about, found = file.about, file.about["summary"]
+    train, validation = (Split(torch.from_numpy(file.images(p)), torch.from_numpy(file.labels(p))) for p in PARTS)
+    return DataSet(
+        name,
+        train,
+        validation,
+        tuple(about["mean"]),
+        _usable(name, about["std"]),
+        tuple(found["class_names"]),
+        about["checksum"],
+        found["in_both"],
+        found["skipped"],
+        file.mapping,
+    )
 
 
 def changed(name: str, found: str, expected: str, where: str = "") -> InputError:
@@ -112,13 +151,19 @@ def changed(name: str, found: str, expected: str, where: str = "") -> InputError
     )
 
 
-def load_test(name: str, *, root: Path | None = None) -> Split:
+def load_test(name: str, settings: ImageSettings = AS_THEY_ARE, *, root: Path | None = None) -> Split:
     """The test part of the data set `name`, for the report at the end. Raises InputError as `load` does."""
     with readable(name):
         if name == MINI:
             return _split(_unpack(_rows("test", _about())))
+        if name == fashion_color.NAME:
+            return _split(fashion_color.colored("test", _unpack(_rows("test", _about()))))
         if is_folder(name):
-            return _split(folder.read_test_folder(path_of(name)))
+            folder.check_test_folder(path_of(name))
+            found = load(name, settings, root=root)
+            size, grey = found.input_shape[:0:-1], found.input_shape[0] == 1
+            form = folder.ImageForm((size[0], size[1]), grey)
+            return _split(folder.read_test_folder(path_of(name), form, found.class_names, settings))
         return _split(_official(name, root, "test")[0])
 
 
@@ -197,40 +242,15 @@ def _assemble(
     train: sources.LabelledImages,
     validation: sources.LabelledImages,
     class_names: tuple[str, ...],
-    skipped: Mapping[str, int] = MappingProxyType({}),
 ) -> DataSet:
+    found = pixel_statistics(train, validation)
     parts = _split(train), _split(validation)
-    mean, std = _moments(parts[0].images)
+    std = _usable(name, found.std)
+    return DataSet(name, *parts, found.mean, std, class_names, found.checksum, found.in_both)
+
+
+def _usable(name: str, std: Sequence[float]) -> tuple[float, ...]:
+    """Raises InputError where all pixels are equal. An unused channel, as in two-colour microscopy, stays zero."""
     if not any(std):
         raise InputError("one colour in all training pixels", expected="images that differ", where=name)
-    std = tuple(deviation or 1.0 for deviation in std)  # an unused channel, as in two-colour microscopy, stays zero
-    return DataSet(name, *parts, mean, std, class_names, _checksum(parts), _in_both(*parts), dict(skipped))
-
-
-def _in_both(train: Split, validation: Split) -> int:
-    """How many validation images have the pixels of a training image."""
-    known = {_fingerprint(image) for image in train.images}
-    return sum(_fingerprint(image) in known for image in validation.images)
-
-
-def _fingerprint(image: torch.Tensor) -> bytes:
-    return hashlib.blake2b(image.numpy().data, digest_size=16).digest()
-
-
-def _moments(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation a channel of images (N, C, H, W), from counts: exact, and little memory."""
-    levels = torch.arange(256, dtype=torch.float64) / 255
-    counts = [torch.bincount(channel.reshape(-1), minlength=256).double() for channel in images.unbind(1)]
-    means = [float((count * levels).sum() / count.sum()) for count in counts]
-    variances = [float((c * (levels - mean) ** 2).sum() / c.sum()) for c, mean in zip(counts, means, strict=True)]
-    return tuple(means), tuple(variance**0.5 for variance in variances)
-
-
-def _checksum(parts: tuple[Split, Split]) -> str:
-    """SHA-256 over shape, pixels and labels of both parts; the shapes keep one split from passing for another."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(repr(tuple(part.images.shape)).encode())
-        digest.update(part.images.numpy().data)
-        digest.update(part.labels.numpy().data)
-    return digest.hexdigest()
+    return tuple(deviation or 1.0 for deviation in std)

@@ -87,6 +87,14 @@ def _check_holds_images(one: ClassFolder, folder: Path) -> None:
         )
 
 
+def all_files(folder: Path) -> list[Path]:
+    """All visible files at every depth, sorted. Raises InputError where there is no such folder."""
+    if not folder.is_dir():
+        hint = f"give a folder that holds images as {LAYOUT}"
+        raise InputError("no such folder", where=str(folder), hint=hint)
+    return sorted(_files_below(folder))
+
+
 def is_hidden(path: Path) -> bool:
     """Whether programs left it there: names with a dot, thumbnails, what archives carry along."""
     return path.name.startswith(".") or path.name.casefold() in HIDDEN

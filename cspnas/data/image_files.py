@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from cspnas.data.image_settings import Resize
 from cspnas.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,8 +27,12 @@ METADATA_ERRORS = (*IMAGE_ERRORS, TypeError, KeyError, AttributeError)
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF")
 # A file of another ending is read where its first bytes tell one of FORMATS; a file of one of these has to be an image.
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".gif", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
-GREY_MODES = frozenset({"1", "L", "LA", "La"})
+# Of 16 bits, whose upper eight are taken.
+DEEP_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
+GREY_MODES = frozenset({"1", "L", "LA", "La"}) | DEEP_MODES
 PALETTE_MODES = frozenset({"P", "PA"})
+# How many times the size that is asked for a JPEG is decoded to at least: the antialiasing has enough to go by.
+DRAFTED = 1.5
 ORIENTATION = 0x0112  # the EXIF tag
 # EXIF orientation to the name in PIL.Image.Transpose of what turns the picture upright.
 TURNS = {
@@ -81,16 +86,21 @@ def read_header(file: Path) -> ImageHeader | Skipped:
         raise _unreadable(file, str(error)) from None
 
 
-def read_pixels(file: Path, *, grey: bool) -> NDArray[np.uint8]:
+def read_pixels(
+    file: Path, *, grey: bool, size: tuple[int, int] | None = None, resize: Resize = "crop"
+) -> NDArray[np.uint8]:
     """The upright picture in `file`, (height, width, channels); what is transparent is white. 1 channel, or RGB.
 
-    Raises InputError for a damaged image.
+    `size`: (height, width) that it is made, as `resize` says, antialiased. Raises InputError for a damaged image.
     """
     try:
         with _opened(file) as image:
             turn = TURNS.get(_orientation(image))
-            plain = _on_white(image).convert("L" if grey else "RGB")
-            pixels = np.asarray(_turned(plain, turn))
+            if size is not None:
+                # A JPEG is decoded at a half, a quarter or an eighth of its size where that is large enough still.
+                image.draft(image.mode, (int(DRAFTED * max(size)),) * 2)
+            plain = _turned(_on_white(_eight_bits(image)).convert("L" if grey else "RGB"), turn)
+            pixels = np.asarray(plain if size is None else _resized(plain, (size[1], size[0]), resize))
     except (*IMAGE_ERRORS, MemoryError) as error:
         raise _unreadable(file, str(error)) from None
     return pixels.reshape(*pixels.shape[:2], 1 if grey else 3)
@@ -104,6 +114,11 @@ def uses_greys_only(file: Path) -> bool:
     except IMAGE_ERRORS as error:
         raise _unreadable(file, str(error)) from None
     return all(len(set(colour)) == 1 for _, colour in used if isinstance(colour, tuple))
+
+
+def reason_of(error: InputError) -> str:
+    """Why an image cannot be used, in few words."""
+    return f"{error.found}, expected {error.expected}" if error.expected else error.found
 
 
 @contextmanager
@@ -128,9 +143,11 @@ def _header(file: Path, image: Image) -> ImageHeader:
             where=str(file),
             hint="make the images smaller",
         )
-    if image.mode[0] in "IF":
+    if image.mode[0] in "IF" and image.mode not in DEEP_MODES:
         hint = "convert the image"
-        raise InputError(f"pixels of mode {image.mode}", expected="8 bits a channel", where=str(file), hint=hint)
+        raise InputError(
+            f"pixels of mode {image.mode}", expected="8 bits a channel, or 16 bits of grey", where=str(file), hint=hint
+        )
     size = (height, width) if _orientation(image) in ON_ITS_SIDE else (width, height)
     return ImageHeader(size, None if image.mode in PALETTE_MODES else image.mode in GREY_MODES)
 
@@ -154,6 +171,24 @@ def _on_white(image: Image) -> Image:
         return image
     drawn = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn).convert("RGB")
+
+
+def _eight_bits(image: Image) -> Image:
+    from PIL.Image import fromarray
+
+    return fromarray((np.asarray(image) >> 8).astype(np.uint8)) if image.mode in DEEP_MODES else image
+
+
+def _resized(image: Image, size: tuple[int, int], resize: Resize) -> Image:
+    """`size` is (width, height) here, as Pillow has it. An image that has it already stays as it is."""
+    from PIL import ImageOps
+    from PIL.Image import Resampling
+
+    if image.size == size:
+        return image
+    if resize == "stretch":
+        return image.resize(size, Resampling.BICUBIC)
+    return (ImageOps.fit if resize == "crop" else ImageOps.pad)(image, size, Resampling.BICUBIC)
 
 
 def _turned(image: Image, turn: str | None) -> Image:

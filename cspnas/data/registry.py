@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
+from cspnas.data.image_settings import AS_THEY_ARE, ImageSettings
 from cspnas.data.packaged_set import MINI, PACKAGED
 from cspnas.data.summary import DataSummary
 from cspnas.io.steps import Step, silent
@@ -17,18 +18,17 @@ KNOWN = {
 }
 
 
-def folder_form(name: str, step: Step = silent) -> tuple[tuple[int, int, int], int]:
-    """(input shape, classes) of a folder of images, from the headers of its files. Raises InputError as `data.load` does."""
-    step(f"reading the images of {name}")
-    from cspnas.data.folder_name import path_of, readable
-    from cspnas.data.image_folder import find_images
+def folder_form(
+    name: str, settings: ImageSettings = AS_THEY_ARE, step: Step = silent
+) -> tuple[tuple[int, int, int], int]:
+    """(input shape, classes) of a folder of images. Raises InputError as `data.load` does."""
+    from cspnas.data.datasets import load
 
-    with readable(name):
-        found = find_images(path_of(name))
-    return found.form.shape, len(found.class_names)
+    summary = load(name, settings, step=step).summary
+    return summary.shape, len(summary.class_names)
 
 
-def known_data(name: str) -> tuple[str, DataSummary]:
+def known_data(name: str, settings: ImageSettings = AS_THEY_ARE) -> tuple[str, DataSummary]:
     """The checksum of a data set, and what is in it; of the packaged one without torch, and without unpacking it.
 
     Raises InputError as `data.load` does.
@@ -38,7 +38,7 @@ def known_data(name: str) -> tuple[str, DataSummary]:
         return known, _packaged_summary()
     from cspnas.data import datasets as data
 
-    loaded = data.load(name)
+    loaded = data.load(name, settings)
     return loaded.checksum, loaded.summary
 
 

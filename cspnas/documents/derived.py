@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from types import GenericAlias, NoneType
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from functools import reduce
+from operator import or_
+from types import GenericAlias, NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from annotated_types import Len
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
@@ -77,7 +79,9 @@ def _plain(hint: Any) -> Any:
     if get_origin(hint) is tuple:
         listed, count = GenericAlias(list, (read(arguments[0]),)), len(arguments)
         return listed if ... in arguments else Annotated[listed, Len(count, count)]
-    return read(arguments[0]) | None if NoneType in arguments else hint
+    if get_origin(hint) in (Union, UnionType):
+        return reduce(or_, (None if one is NoneType else read(one) for one in arguments))
+    return hint
 
 
 def _number(value: Any) -> Any:

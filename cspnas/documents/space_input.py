@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cspnas.data.image_settings import ImageSettings
 from cspnas.documents.schema import InputDocument, SpaceDocument
 from cspnas.errors import InputError
 from cspnas.io.did_you_mean import nearest
-from cspnas.training.recipe import DATASET_FORMS
+from cspnas.training.recipe import DATASET_FORMS, Recipe
 
 InputForm = tuple[tuple[int, int, int], int]  # input shape, classes
-FolderForm = Callable[[str], InputForm]
+FolderForm = Callable[[str, ImageSettings], InputForm]
 # No image is so narrow, and no key of ours counts channels last.
 NARROWEST = 4
 
@@ -33,13 +34,13 @@ def input_form(
         # `input:` with nothing behind it is a slip, not a space without the key.
         if "input" in document.model_fields_set:
             raise InputError("nothing", expected="the keys shape and classes", where=at("input"))
-        return _form_of_data(dataset, at, folder_form)
+        return _form_of_data(document.proxy, at, folder_form)
     form = _stated(document.input, at)
     if not names_data:
         if training:
             raise _no_data(form, at)
     elif training or not dataset.startswith("folder:"):
-        _check_agrees(form, _form_of_data(dataset, at, folder_form), dataset, at)
+        _check_agrees(form, _form_of_data(document.proxy, at, folder_form), dataset, at)
     return form
 
 
@@ -60,11 +61,12 @@ def _stated(document: InputDocument, at: Callable[..., str]) -> InputForm:
     return (channels, height, width), document.classes
 
 
-def _form_of_data(name: str, at: Callable[..., str], folder_form: FolderForm | None) -> InputForm:
+def _form_of_data(recipe: Recipe, at: Callable[..., str], folder_form: FolderForm | None) -> InputForm:
+    name = recipe.dataset
     if name in DATASET_FORMS:
         return DATASET_FORMS[name]
     if name.startswith("folder:") and folder_form is not None:
-        return folder_form(name)
+        return folder_form(name, recipe.images)
     raise InputError(
         f"data set {name!r}",
         expected=f"one of {', '.join(DATASET_FORMS)} or folder:PATH",

@@ -55,3 +55,12 @@ def merged(from_file: tuple[Constraint, ...], flags: list[Constraint]) -> tuple[
     """A flag's constraint takes the place of the file's on the same cost and side."""
     replaced = {(c.name, c.sign) for c in flags}
     return (*(c for c in from_file if (c.name, c.sign) not in replaced), *flags)
+
+
+def data_flags(dataset: str | None, image_size: int | None, skip_unreadable: bool | None) -> dict[str, tuple[str, Any]]:
+    """The flags of a command that say which images a space is of, by the keys that they replace."""
+    return {
+        "proxy.dataset": ("--dataset", dataset),
+        "proxy.image_size": ("--image-size", image_size),
+        "proxy.skip_unreadable": ("--skip-unreadable", skip_unreadable),
+    }

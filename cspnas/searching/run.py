@@ -196,7 +196,7 @@ def new_facts(
     step(f"reading the data set {study.recipe.dataset}")
     from cspnas.data import datasets
 
-    data = datasets.load(study.recipe.dataset)
+    data = datasets.load(study.recipe.dataset, study.recipe.images, step=step)
     precision = study.recipe.precision
     if precision == "auto":
         step("measuring which precision is faster")

@@ -109,7 +109,7 @@ def check_data(study: Study, name: str, facts: StudyFacts) -> DataSummary:
     """What the data are. Raises InputError where the study was made on other ones: results would not compare."""
     with undamaged(f"study {name}"):
         before = facts.checksum
-    now, summary = known_data(study.recipe.dataset)
+    now, summary = known_data(study.recipe.dataset, study.recipe.images)
     if now != before:
         from cspnas.data import datasets
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from cspnas.data.datasets import DataSet, Split
 
+RELEASED_BYTES = 1 << 28
 Batch = tuple[Tensor, Tensor]  # images float32 (N, C, H, W), channels_last; labels int64 (N,)
 
 
@@ -34,7 +36,11 @@ class Batches(Protocol):
 
 
 class InMemoryBatches:
-    """A data set whose pixels live on the device as uint8."""
+    """A data set whose pixels live on the device as uint8; on the CPU those of a prepared file stay in the file.
+
+    The system keeps what is read of a file as long as it has room. This process lets it go every `RELEASED_BYTES`, so that
+    a data set may be larger than memory.
+    """
 
     def __init__(self, data: DataSet, device: torch.device) -> None:
         self.device, self.shape, self.classes, self.checksum = device, data.input_shape, data.classes, data.checksum
@@ -42,11 +48,14 @@ class InMemoryBatches:
         self._mean = torch.tensor(data.mean, device=device).view(1, -1, 1, 1) * 255
         self._scale = torch.tensor(data.std, device=device).view(1, -1, 1, 1).mul(255).reciprocal()
         self._train, self._validation = self._place(data.train), self._place(data.validation)
+        self._mapping, self._read_bytes = data.mapping, 0
 
     def training(self, order: Tensor, batch_size: int, first: int = 0) -> Iterator[Batch]:
         """As `Batches.training`."""
         for chosen in order.to(self.device).split(batch_size)[first:]:
-            yield self._normalise(self._train.images[chosen]), self._train.labels[chosen]
+            images = self._train.images[chosen]
+            self._release(images.nbytes)
+            yield self._normalise(images), self._train.labels[chosen]
 
     def validation(self, batch_size: int) -> Iterator[Batch]:
         """As `Batches.validation`."""
@@ -59,6 +68,13 @@ class InMemoryBatches:
     def _in_order(self, split: Split, batch_size: int) -> Iterator[Batch]:
         for images, labels in zip(split.images.split(batch_size), split.labels.split(batch_size), strict=True):
             yield self._normalise(images), labels
+            self._release(images.nbytes)
+
+    def _release(self, read_bytes: int) -> None:
+        self._read_bytes += read_bytes
+        if self._mapping is not None and self._read_bytes > RELEASED_BYTES:
+            self._mapping.madvise(mmap.MADV_DONTNEED)
+            self._read_bytes = 0
 
     def _place(self, split: Split) -> Split:
         return Split(split.images.to(self.device), split.labels.to(self.device))

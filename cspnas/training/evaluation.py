@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from cspnas.data import datasets
+from cspnas.data.image_settings import ImageSettings
 from cspnas.errors import CspnasError, FailureKind, TrainingError
 from cspnas.io.code_version import code_version
 from cspnas.io.interrupts import stop_asked
@@ -37,7 +38,7 @@ class Evaluator:
 
     def __init__(self, device: str) -> None:
         self.device = torch.device(device)
-        self._data: dict[str, InMemoryBatches] = {}
+        self._data: dict[tuple[str, ImageSettings], InMemoryBatches] = {}
 
     def __call__(self, work: UnitOfWork, progress: Callable[[Epoch], None] = lambda epoch: None) -> ResultPayload:
         """The result of `work`; a training that fails is a result with `failure` set, never an exception."""
@@ -67,7 +68,7 @@ class Evaluator:
         check_fits(graph, micro_batch or recipe.batch_size, self.device)
         network = NetworkModule(graph)
         initialise(network, work["seed"])
-        data = self._data_on_device(recipe.dataset, work.get("data_checksum"))
+        data = self._data_on_device(recipe, work.get("data_checksum"))
         keeper = None
         if work.get("checkpoint"):
             key = checkpoint_key(graph.digest(), data, recipe, work["seed"], micro_batch)
@@ -78,17 +79,18 @@ class Evaluator:
         told = {"accuracy": trained.accuracy, **values, "curve": curve, "correct": pack_bits(trained.correct)}
         return cast("ResultPayload", told)
 
-    def _data_on_device(self, name: str, checksum: str | None) -> InMemoryBatches:
+    def _data_on_device(self, recipe: Recipe, checksum: str | None) -> InMemoryBatches:
         """Raises TrainingError (bad data) where they cannot be read or are not those of `checksum`; then read anew."""
-        if name not in self._data:
+        name, key = recipe.dataset, (recipe.dataset, recipe.images)
+        if key not in self._data:
             try:
-                found = datasets.load(name)
+                found = datasets.load(name, recipe.images)
             except CspnasError as error:
                 raise TrainingError(FailureKind.BAD_DATA, str(error)) from None
             if checksum not in (None, found.checksum):
                 raise TrainingError(FailureKind.BAD_DATA, str(datasets.changed(name, found.checksum, checksum)))
-            self._data[name] = InMemoryBatches(found, self.device)
-        return self._data[name]
+            self._data[key] = InMemoryBatches(found, self.device)
+        return self._data[key]
 
 
 def _say(text: str) -> None:

@@ -7,11 +7,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from annotated_types import Interval
 
 from cspnas.data.folder_name import FOLDER, is_folder
+from cspnas.data.image_settings import Channels, ImageSettings, Resize
 from cspnas.errors import InputError
 from cspnas.io.bounds import Positive, Share
 from cspnas.io.did_you_mean import nearest
@@ -23,6 +24,7 @@ TRAINING_VERSION = 2
 DATASET_FORMS = MappingProxyType(
     {
         "fashion-mnist-mini": ((1, 28, 28), 10),
+        "fashion-color": ((3, 32, 32), 10),
         "fashion-mnist": ((1, 28, 28), 10),
         "cifar10": ((3, 32, 32), 10),
         "cifar100": ((3, 32, 32), 100),
@@ -35,7 +37,7 @@ _DATASETS = f"{', '.join(DATASET_FORMS)} or folder:PATH"
 class Recipe:
     """The learning rate rises linearly to `learning_rate` and falls to zero; SGD has Nesterov momentum .9.
 
-    Keys from `optimizer` on are neutral by default: a recipe without them has the digest, and the trainings, that it had
+    Keys from `image_size` on are neutral by default: a recipe without them has the digest, and the trainings, that it had
     before there were such keys.
     """
 
@@ -50,6 +52,17 @@ class Recipe:
     precision: Annotated[
         str, Literal["auto", "float32", "bfloat16"], "of the arithmetic in training; auto measures which is faster"
     ] = "auto"
+    image_size: Annotated[
+        int | tuple[int, int] | None,
+        "pixels to which the images of a folder are brought, one number or [height, width]; needed where sizes differ",
+    ] = None
+    resize: Annotated[str, Literal["crop", "pad", "stretch"], "how images of other proportions are brought to it"] = (
+        "crop"
+    )
+    channels: Annotated[str | int, Literal["auto", 1, 3], "of the images of a folder; auto: 1 where all are grey"] = (
+        "auto"
+    )
+    skip_unreadable: Annotated[bool, "leave damaged images out instead of refusing them"] = False
     optimizer: Annotated[str, Literal["sgd", "adamw"], "sgd: with Nesterov momentum .9"] = "sgd"
     schedule: Annotated[str, Literal["linear", "cosine"], "how the learning rate falls to zero after its peak"] = (
         "linear"
@@ -68,6 +81,13 @@ class Recipe:
     cutmix: Annotated[float, Interval(ge=0, le=8), "Beta(a, a) of the area that another image is put into; 0: none"] = (
         0.0
     )
+
+    @property
+    def images(self) -> ImageSettings:
+        """What is made of the images of a folder."""
+        size = self.image_size
+        pair = None if size is None else (size, size) if isinstance(size, int) else (size[0], size[1])
+        return ImageSettings(pair, cast("Resize", self.resize), cast("Channels", self.channels), self.skip_unreadable)
 
 
 # By the names that `cspnas train --recipe` takes: what each changes of a proxy's recipe.
@@ -118,7 +138,8 @@ _NEUTRAL = {one.name: one.default for one in fields(Recipe) if one.name not in _
 def stated_keys(recipe: Mapping[str, Any] | Recipe) -> dict[str, Any]:
     """The keys of a recipe, less those whose value is the neutral default: what digests and studies are made of."""
     document = asdict(recipe) if isinstance(recipe, Recipe) else dict(recipe)
-    return {name: value for name, value in document.items() if name not in _NEUTRAL or value != _NEUTRAL[name]}
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in document.items()}
+    return {name: value for name, value in plain.items() if name not in _NEUTRAL or value != _NEUTRAL[name]}
 
 
 def recipe_digest(recipe: dict[str, Any] | Recipe, data_checksum: str, *, with_path: bool = False) -> str:

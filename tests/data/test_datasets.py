@@ -453,10 +453,13 @@ def test_an_unreadable_image_is_named(tmp_path: Path) -> None:
         assert str(broken) in line and "cannot be read" in line
 
 
-def test_an_image_of_16_bits_is_refused_rather_than_clipped(tmp_path: Path) -> None:
+def test_of_16_bits_the_upper_eight_are_read(tmp_path: Path) -> None:
     draw_classes(tmp_path)
     Image.new("I;16", (8, 6), 40000).save(tmp_path / "cat" / "deep.png")
-    assert "8 bits" in message(data.load, f"folder:{tmp_path}")
+    found = data.load(f"folder:{tmp_path}")
+    images = torch.cat([found.train.images, found.validation.images])
+    assert found.input_shape == (1, 6, 8)
+    assert (images == 40000 // 256).all((1, 2, 3)).sum() == 1
 
 
 def test_a_folder_that_cannot_be_a_data_set_is_explained(tmp_path: Path) -> None:

@@ -4,7 +4,18 @@ from typing import Annotated
 
 import typer
 
-from cspnas.cli.options import Address, Constraints, Dataset, Objectives, PerGpu, Set, SpaceArgument, Storage
+from cspnas.cli.options import (
+    Address,
+    Constraints,
+    Dataset,
+    ImageSize,
+    Objectives,
+    PerGpu,
+    Set,
+    SkipUnreadable,
+    SpaceArgument,
+    Storage,
+)
 
 
 def search(
@@ -21,6 +32,8 @@ def search(
     sampler: Annotated[str | None, typer.Option(help="cost-aware, nsga2, tpe, gp or random.")] = None,
     seed: Annotated[int | None, typer.Option(help="Study seed.")] = None,
     dataset: Dataset = None,
+    image_size: ImageSize = None,
+    skip_unreadable: SkipUnreadable = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each training.")] = None,
     objective: Objectives = None,
     constraint: Constraints = None,
@@ -29,12 +42,12 @@ def search(
 ) -> None:
     """Search SPACE; the same command again continues the study."""
     from cspnas.cli.search import SearchRequest, run
-    from cspnas.documents.space_settings import SpaceSettings
+    from cspnas.documents.space_settings import SpaceSettings, data_flags
     from cspnas.runners.protocol import RunnerOptions
 
     keys = {"trials": trials, "workers": workers, "sampler": sampler, "seed": seed}
     flags = {f"search.{name}": (f"--{name}", value) for name, value in keys.items()}
-    flags |= {"proxy.dataset": ("--dataset", dataset), "proxy.epochs": ("--epochs", epochs)}
+    flags |= {"proxy.epochs": ("--epochs", epochs)} | data_flags(dataset, image_size, skip_unreadable)
     settings = SpaceSettings(flags | {"objectives": ("--objective", objective or None)}, set_ or [], constraint or [])
     options = RunnerOptions(runner, address, device, per_gpu)
     run(SearchRequest(space, settings, options, study=study, storage=storage, time=time, reuse_from=reuse_from))

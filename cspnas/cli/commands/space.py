@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cspnas.cli.options import Constraints, Dataset, Json, Objectives, Set
+from cspnas.cli.options import Constraints, Dataset, ImageSize, Json, Objectives, Set, SkipUnreadable
 from cspnas.cli.output import print_json
 from cspnas.errors import InputError
 from cspnas.io.standard_streams import say
@@ -18,13 +18,16 @@ def space(
     copy: Annotated[bool, typer.Option("--copy", help="Write the shipped space's file here.")] = False,
     force: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
     dataset: Dataset = None,
+    image_size: ImageSize = None,
+    skip_unreadable: SkipUnreadable = None,
     objective: Objectives = None,
     constraint: Constraints = None,
     set_: Set = None,
     as_json: Json = False,
 ) -> None:
     """Describe a search space: size, ranges of the costs, where the peak of memory lies, what CSP lowers."""
-    settings = {"dataset": dataset, "objective": objective, "constraint": constraint, "set": set_}
+    data = {"dataset": dataset, "image-size": image_size, "skip-unreadable": skip_unreadable}
+    settings = data | {"objective": objective, "constraint": constraint, "set": set_}
     if schema:
         _none_of("--schema", settings)
         _print_schema()
@@ -63,12 +66,10 @@ def _copy(space: str, *, force: bool) -> None:
 
 def _describe(space: str, sample: int, settings: dict[str, Any], *, as_json: bool) -> None:
     from cspnas.cli.space import report
-    from cspnas.documents.space_settings import SpaceSettings
+    from cspnas.documents.space_settings import SpaceSettings, data_flags
 
-    flags = {
-        "proxy.dataset": ("--dataset", settings["dataset"]),
-        "objectives": ("--objective", settings["objective"] or None),
-    }
+    flags = data_flags(settings["dataset"], settings["image-size"], settings["skip-unreadable"])
+    flags |= {"objectives": ("--objective", settings["objective"] or None)}
     read = SpaceSettings(flags, settings["set"] or [], settings["constraint"] or [])
     text = report(space, sample, as_json=as_json, settings=read)
     say(text if as_json else wrapped_lines(text))

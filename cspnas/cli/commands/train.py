@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cspnas.cli.options import ArchitectureArgument
+from cspnas.cli.options import ArchitectureArgument, ImageSize, SkipUnreadable
 
 
 def train(
@@ -15,6 +15,8 @@ def train(
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, max=10_000, help="Epochs; the recipe's if not given.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Data set; the file's if not given.")] = None,
+    image_size: ImageSize = None,
+    skip_unreadable: SkipUnreadable = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = "auto",
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of weights and order.")] = 0,
     output: Annotated[
@@ -34,5 +36,7 @@ def train(
     from cspnas.training.recipe import recipe_changes
 
     path = find_architecture(architecture)
-    changes = recipe_changes(recipe, epochs=epochs, dataset=dataset)
+    changes = recipe_changes(
+        recipe, epochs=epochs, dataset=dataset, image_size=image_size, skip_unreadable=skip_unreadable
+    )
     run(path, changes, device, seed, output, force=force, checkpoint_seconds=checkpoint)
