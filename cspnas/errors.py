@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-MOST_CHARACTERS = 2000  # of a line of error: what was wrong may be longer than anybody reads
+# Of a line of error: what was wrong may be longer than anybody reads.
+MOST_CHARACTERS = 2000
 
 
 def printable(text: str) -> str:

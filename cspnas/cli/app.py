@@ -25,7 +25,8 @@ from cspnas.cli.examples import epilog
 from cspnas.cli.options import Version
 from cspnas.errors import CspnasError, InputError, one_line
 
-MOST_CHARACTERS = 10_000  # of an argument: twice the longest path
+# Of an argument: twice the longest path.
+MOST_CHARACTERS = 10_000
 
 app = typer.Typer(
     add_completion=False,
@@ -53,7 +54,8 @@ studies_app.command(epilog=epilog("studies copy"))(copy)
 app.add_typer(studies_app, name="studies")
 
 
-INTERRUPTED = 130  # what typer gives after KeyboardInterrupt
+# What typer gives after KeyboardInterrupt.
+INTERRUPTED = 130
 
 
 def main() -> None:
@@ -79,10 +81,12 @@ def main() -> None:
         _end(error.format_message() + "; see cspnas --help", 2)
     except (typer.Abort, KeyboardInterrupt):
         _end("interrupted", exit_code())
-    except BrokenPipeError:  # the reader of our output went away
+    # The reader of our output went away.
+    except BrokenPipeError:
         streams.abandon()
         raise SystemExit(1) from None
-    except OSError as error:  # a full disk behind our output, say
+    # A full disk behind our output, say.
+    except OSError as error:
         streams.abandon()
         _end(shortage(error) or f"{error.filename or 'output'}: {error.strerror}", 1)
     except (ImportError, MemoryError, RuntimeError) as error:

@@ -24,8 +24,10 @@ from cspnas.training.payload import Failure, ResultPayload
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
-WIDEST = 79  # columns of the display: a terminal that is resized, but to no fewer than 80, has nothing to wrap anew
-LEAST_BAR = 8  # columns
+# Columns of the display: a terminal that is resized, but to no fewer than 80, has nothing to wrap anew.
+WIDEST = 79
+# Columns.
+LEAST_BAR = 8
 
 
 class Progress:
@@ -50,7 +52,8 @@ class Progress:
         if kind == RunEvent.REUSED:
             accuracy = format_objective("accuracy", detail["accuracy"])
             self._say(f"reused: {accuracy}, network {detail['digest'][:12]}, not trained again")
-        if time.monotonic() - self._drawn >= 1 / PER_SECOND:  # of hundreds of workers each epoch is an event
+        # Of hundreds of workers each epoch is an event.
+        if time.monotonic() - self._drawn >= 1 / PER_SECOND:
             self._draw()
 
     def end(self) -> None:
@@ -126,7 +129,8 @@ class _Display:
         # stdout is the command's result, and may be a pipe.
         self._live = Live(console=self._console, auto_refresh=False, transient=True, redirect_stdout=False)
         self._live.start()
-        self._console.show_cursor(True)  # a killed search leaves the terminal in order
+        # A killed search leaves the terminal in order.
+        self._console.show_cursor(True)
 
     def say(self, text: str) -> None:
         """A line above the display."""

@@ -60,7 +60,8 @@ def _targets(path: Path, output: Path | None, *, force: bool) -> tuple[Path, Pat
     """Where weights and results go. Raises InputError where they cannot."""
     from cspnas.documents.architecture_file import shipped_architectures
 
-    shipped = path in shipped_architectures().values()  # its folder is the package's, not the user's
+    # Its folder is the package's, not the user's.
+    shipped = path in shipped_architectures().values()
     weights = output if output is not None else (Path(path.name) if shipped else path).with_suffix(".safetensors")
     check_output(weights, force=force, inputs=[path])
     results = weights.with_suffix(".json")

@@ -25,7 +25,8 @@ LabelledImages = tuple[NDArray[np.uint8], NDArray[np.int64]]
 """Images (N, C, H, W) and their labels (N,)."""
 
 SEED = 20170825
-TIMEOUT = 20.0  # seconds without an answer before a download fails
+# Seconds without an answer before a download fails.
+TIMEOUT = 20.0
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 FASHION_CLASSES = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
@@ -46,7 +47,8 @@ def held_out(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
 
     Raises ValueError if a class has one image only.
     """
-    random = np.random.RandomState(SEED)  # its stream is frozen across NumPy versions, a Generator's is not
+    # Its stream is frozen across NumPy versions, a Generator's is not.
+    random = np.random.RandomState(SEED)
     held = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
         members = random.permutation(np.flatnonzero(labels == label))
@@ -82,7 +84,8 @@ def read_fashion_mnist(root: Path, part: str) -> tuple[LabelledImages, tuple[str
 def _download_fashion_mnist(root: Path, names: list[str]) -> None:
     from torchvision.datasets import FashionMNIST
 
-    wanted = [resource for resource in FashionMNIST.resources if resource[0] in names]  # the other split stays away
+    # The other split stays away.
+    wanted = [resource for resource in FashionMNIST.resources if resource[0] in names]
     kind: Any = type("FashionMNIST", (FashionMNIST,), {"resources": wanted})
     train = names[0].startswith("train")
     _download(lambda folder: kind(folder, train=train, download=True), root, "FashionMNIST/raw")
@@ -111,7 +114,8 @@ def read_cifar(name: str, root: Path, part: str) -> tuple[LabelledImages, tuple[
     kind: Any = type(base.__name__, (base,), {"test_list" if part == "train" else "train_list": []})
     try:
         found = kind(root, train=part == "train")
-    except (RuntimeError, OSError):  # not there, or damaged
+    # Not there, or damaged.
+    except (RuntimeError, OSError):
         try:
             _download(lambda folder: kind(folder, train=part == "train", download=True), root, base.base_folder)
             found = kind(root, train=part == "train")

@@ -8,7 +8,8 @@ from typing import Any
 
 from cspnas.errors import printable
 
-NAMED = 5  # class names, and reasons to skip a file, that fit into the line
+# Class names, and reasons to skip a file, that fit into the line.
+NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ def find(name: str, folder: str, *, noun: str, where: str) -> Path:
     try:
         if Path(name).is_file():
             return Path(name)
-    except OSError:  # longer than a path may be, or in a folder that may not be read
+    # Longer than a path may be, or in a folder that may not be read.
+    except OSError:
         pass
     known = shipped(folder)
     if name.removesuffix(".yaml") in known:

@@ -42,7 +42,8 @@ model_of(Csp, "CspDocument", "The CSP wiring of a stage, widths resolved.")
 model_of(Downsample, "DownsampleDocument", "The layer before a stage's split or block.")
 model_of(Stage, "ResolvedStageDocument", "One stage of an architecture, widths resolved.")
 
-if TYPE_CHECKING:  # mypy reads no computed types
+# Mypy reads no computed types.
+if TYPE_CHECKING:
     Family = str
     Activations = list[str]
     Norms = list[NormOrder]

@@ -27,7 +27,8 @@ def as_input_error(
     problems = sorted(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
     first = problems[0]
     path, kind = first["loc"], first["type"]
-    if kind == "invalid_key":  # one that is not text, as in `7: x`; its line is known by its text
+    # One that is not text, as in `7: x`; its line is known by its text.
+    if kind == "invalid_key":
         path = (*path[:-1], str(path[-1]))
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     place = where(name, path, lines, sources)

@@ -69,7 +69,8 @@ def read_space(
             where=where(str(path), ("cspnas",), lines, {}),
             hint="an architecture is read by cspnas cost and cspnas train",
         )
-    if isinstance(data, dict):  # else there is nothing to set a key in, and validation says so
+    # Else there is nothing to set a key in, and validation says so.
+    if isinstance(data, dict):
         for key, value in (overrides or {}).items():
             _override(data, key, value, flags[key])
     document = validated(SpaceDocument, data, str(path), lines, flags)

@@ -10,7 +10,8 @@ import yaml
 
 from cspnas.errors import InputError
 
-Lines = dict[tuple[Any, ...], int]  # path of keys and indices -> line, from 1
+# Path of keys and indices -> line, from 1.
+Lines = dict[tuple[Any, ...], int]
 
 
 class _Loader(yaml.SafeLoader):
@@ -32,10 +33,13 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _POINT, list("-+0123456789."))
 FLOAT = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$")
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789"))
-MOST_BYTES = 1_000_000  # a space or an architecture has some kilobytes
-MOST_NODES = 100_000  # a few aliases of aliases can stand for billions of values
+# A space or an architecture has some kilobytes.
+MOST_BYTES = 1_000_000
+# A few aliases of aliases can stand for billions of values.
+MOST_NODES = 100_000
 MOST_DIGITS = (
-    100  # of a whole number: it fits into a float; one of thousands (in hex they read quickly) does not even print
+    # Of a whole number: it fits into a float; one of thousands (in hex they read quickly) does not even print.
+    100
 )
 
 

@@ -64,7 +64,8 @@ def temporary_name(path: Path) -> Path:
 def remove(path: Path) -> None:
     """Delete what is written again and again, and what a killed writer left of it."""
     for name in (path, temporary_name(path)):
-        with suppress(FileNotFoundError, NotADirectoryError):  # of a folder that is a file nothing was written
+        # Of a folder that is a file nothing was written.
+        with suppress(FileNotFoundError, NotADirectoryError):
             name.unlink()
 
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 BEAT_SECONDS = 0.25
-MOST_BEAT_SECONDS = 1.0  # between two beats of a process that runs, however busy its machine is
+# Between two beats of a process that runs, however busy its machine is.
+MOST_BEAT_SECONDS = 1.0
 
 
 class AwakeClock:

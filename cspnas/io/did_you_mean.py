@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-LONGEST = 100  # the comparison takes the square of its time
+# The comparison takes the square of its time.
+LONGEST = 100
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

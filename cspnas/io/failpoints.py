@@ -11,16 +11,23 @@ import signal
 from cspnas.errors import InputError
 
 FAILPOINTS = (
-    "commit.before",  # a transaction of the study's tables is complete, but not committed
-    "commit.after",  # it is committed, and nobody has been told
-    "projection.before",  # results are committed, Optuna's tables do not have them yet
-    "projection.after",  # they do
-    "file.before",  # a file is written whole by its temporary name
-    "file.after",  # it has its own name
+    # A transaction of the study's tables is complete, but not committed.
+    "commit.before",
+    # It is committed, and nobody has been told.
+    "commit.after",
+    # Results are committed, Optuna's tables do not have them yet.
+    "projection.before",
+    # They do.
+    "projection.after",
+    # A file is written whole by its temporary name.
+    "file.before",
+    # It has its own name.
+    "file.after",
 )
 VARIABLE = "CSPNAS_FAILPOINT"
 
-_armed: dict[str, int] = {}  # name -> how often it is still passed
+# Name -> how often it is still passed.
+_armed: dict[str, int] = {}
 
 
 def arm(text: str | None) -> None:

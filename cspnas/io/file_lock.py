@@ -25,7 +25,8 @@ class FileLock:
     def acquire(self) -> None:
         """Raises HeldError with the holder's pid and host; OSError for a place where no file can be, or something else is."""
         descriptor = self._hold()
-        while not self._is_there(descriptor):  # deleted by another that could not sign it
+        # Deleted by another that could not sign it.
+        while not self._is_there(descriptor):
             os.close(descriptor)
             descriptor = self._hold()
         self._sign(descriptor)

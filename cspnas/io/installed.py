@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from cspnas.errors import InputError
 
-Row = TypeVar("Row", bound=Any)  # with a name, its key in the table
+# With a name, its key in the table.
+Row = TypeVar("Row", bound=Any)
 
 
 def with_installed(ours: Mapping[str, Row], kind: type[Row], group: str) -> Mapping[str, Row]:

@@ -6,7 +6,8 @@ import re
 
 _USER = re.compile(
     r"((?<![\w+.-])\w[\w+.-]*+://[^\s/@:?#]*):(?:[^\s/]*)@"
-)  # up to the last @ before a slash: a password may hold one
+    # Up to the last @ before a slash: a password may hold one.
+)
 # What nobody quoted: / and # in the password, spaces in user and password; no further than to the next URL.
 _UNQUOTED = re.compile(r"((?<!\w)postgres\w*+(?:\+\w+)?://[^/@:?#]*):(?:(?!://)[^@])*@(?:\S*@|[^@/]*@)*")
 _OPTION = re.compile(r"(?i)\b((?:ssl)?password|passwd)=[^\s&#'\"]+")

@@ -15,12 +15,18 @@ from cspnas.errors import printable
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-COMMAND_STARTED = time.monotonic()  # `cli` imports this module first: nearly when the command was typed
-SILENT_SECONDS = 1.0  # seconds of silence, from the start of the command, before the first line
-LEAST = 0.3  # seconds that a step lasts before it is worth the first line: what is refused sooner stays one line
-QUIET = "CSPNAS_QUIET"  # set in the environment: steps are not told
-REPEAT_SECONDS = 5.0  # seconds between two lines on one step
-PER_SECOND = 4.0  # most redraws of a terminal
+# `cli` imports this module first: nearly when the command was typed.
+COMMAND_STARTED = time.monotonic()
+# Seconds of silence, from the start of the command, before the first line.
+SILENT_SECONDS = 1.0
+# Seconds that a step lasts before it is worth the first line: what is refused sooner stays one line.
+LEAST = 0.3
+# Set in the environment: steps are not told.
+QUIET = "CSPNAS_QUIET"
+# Seconds between two lines on one step.
+REPEAT_SECONDS = 5.0
+# Most redraws of a terminal.
+PER_SECOND = 4.0
 
 
 class Step(Protocol):
@@ -54,7 +60,8 @@ class Steps:
 
     def __init__(self) -> None:
         self._text, self._share = "", 0.0
-        self._told: float | None = None  # when the last line was
+        # When the last line was.
+        self._told: float | None = None
         self._timer: threading.Timer | None = None
         self._lock = threading.RLock()
         self._shown: tuple[Progress, TaskID] | None = None
@@ -107,7 +114,8 @@ class Steps:
             progress = _passing()
             self._shown = progress, progress.add_task("")
             progress.start()
-            progress.console.show_cursor(True)  # a killed command leaves the terminal in order
+            # A killed command leaves the terminal in order.
+            progress.console.show_cursor(True)
         progress, task = self._shown
         total = 1.0 if self._share else None
         progress.update(task, description=self._text, total=total, completed=self._share, refresh=begins)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from textwrap import fill
 
-PIPE_WIDTH = 100  # columns
-GAP = "  "  # between two columns of a table
+# Columns.
+PIPE_WIDTH = 100
+# Between two columns of a table.
+GAP = "  "
 
 
 def width() -> int:

@@ -16,7 +16,8 @@ Fusion = Literal["first", "last", "both"]
 SplitKind = Literal["slice", "project", "expand"]
 Taps = Literal["last", "all"]
 NormOrder = Literal["after", "before"]
-Stride = Annotated[int, Literal[1, 2, 4]]  # in files; a value built in Python may have any
+# In files; a value built in Python may have any.
+Stride = Annotated[int, Literal[1, 2, 4]]
 Activation = Literal["relu", "leaky_relu", "silu", "mish", "hardswish", "gelu"]
 
 FUSIONS: tuple[Fusion, ...] = ("first", "last", "both")

@@ -113,7 +113,8 @@ class CostTable:
 
     def peaks(self, architecture: Architecture) -> dict[str, int]:
         """Peak bytes in each piece, by its name; not for norms before the convolutions."""
-        image = BYTES * prod(architecture.input_shape)  # the stem has it in its own peak
+        # The stem has it in its own peak.
+        image = BYTES * prod(architecture.input_shape)
         costed = zip(pieces(architecture), self._pieces_of(architecture), strict=True)
         return {piece.name: one.peak + (image if piece.name != "stem" else 0) for piece, one in costed}
 
@@ -230,7 +231,8 @@ def _held_peak(live: list[int], last_use: int, entry: int) -> int:
 def _composed(costed: list[_Costed], image: int) -> Cost:
     """Pieces in order; the first has the image in its own peak."""
     forms, saved = [one.form for one in costed], [one.saved for one in costed]
-    met = [max(before.output, after.input) for before, after in pairwise(saved)]  # one storage, kept once
+    # One storage, kept once.
+    met = [max(before.output, after.input) for before, after in pairwise(saved)]
     return Cost(
         macs=sum([form.macs for form in forms]),
         params=sum([form.params for form in forms]),

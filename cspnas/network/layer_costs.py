@@ -122,7 +122,8 @@ def layers_of(graph: Graph) -> list[Layer]:
                 operations[-1].shape,
                 sum(macs[index] for index in members),
                 sum(params[index] for index in members),
-                max(live.get(op.name, 0) for op in operations),  # a folded norm takes no memory of its own
+                # A folded norm takes no memory of its own.
+                max(live.get(op.name, 0) for op in operations),
                 sum(traffic[index] for index in members),
             )
         )

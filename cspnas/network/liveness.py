@@ -14,7 +14,8 @@ from itertools import accumulate
 from cspnas.network.graph import Graph, Operation, Topology
 from cspnas.network.operations import OperationSpec, form_of
 
-TOPOLOGIES = 4096  # remembered
+# Remembered.
+TOPOLOGIES = 4096
 OWNED = frozenset({"new", "first", "any"})
 
 
@@ -39,7 +40,8 @@ def folding_of(topology: Topology) -> Folding:
     reads = _reads(topology)[0]
     kept: list[int] = []
     biased: list[int] = []
-    place: list[int] = []  # where each old operation's value is now
+    # Where each old operation's value is now.
+    place: list[int] = []
     for index, (kind, sources) in enumerate(zip(kinds, inputs, strict=True)):
         if kind == "norm" and kinds[sources[0]] == "conv" and reads[sources[0]] == 1:
             biased.append(sources[0])
@@ -79,7 +81,8 @@ class Plan:
     storage: tuple[int, ...]
     overwrites: tuple[int | None, ...]
     last_read: tuple[int, ...]
-    last_use: tuple[int, ...]  # by storage: the last operation that needs it; -1 where the operation made no storage
+    # By storage: the last operation that needs it; -1 where the operation made no storage.
+    last_use: tuple[int, ...]
 
     @property
     def drops(self) -> tuple[tuple[int, ...], ...]:
@@ -113,7 +116,8 @@ def plan_of(topology: Topology, training: bool) -> Plan:
             storage.append(index)
     last_use = _last_use(storage, last_read)
     if topology.kinds[0] == "input":
-        last_use[0] = len(storage)  # the image is the caller's
+        # The image is the caller's.
+        last_use[0] = len(storage)
     return Plan(tuple(storage), tuple(overwrites), tuple(last_read), tuple(last_use))
 
 
@@ -188,7 +192,8 @@ def saved_of(forms: Sequence[OperationSpec], topology: Topology) -> Saved:
     per_image = 0
     for index, form in enumerate(forms):
         if form.keeps_input and form.kind == "act" and layout.overwrites[index] is not None:
-            per_image += form.bytes  # autograd clones what it needs and the result overwrites
+            # Autograd clones what it needs and the result overwrites.
+            per_image += form.bytes
         elif form.keeps_input:
             bases.add(layout.storage[topology.inputs[index][0]])
         if form.keeps_output:

@@ -14,8 +14,10 @@ from typing import Any
 
 from cspnas.errors import ArchitectureError
 
-BYTES = 4  # float32
-Shape = tuple[int, ...]  # one image: (channels, height, width), or (features,) after flatten
+# float32.
+BYTES = 4
+# One image: (channels, height, width), or (features,) after flatten.
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,8 @@ class OperationSpec:
 
 Attributes = Mapping[str, Any]
 Shapes = tuple[Shape, ...]
-Count = Callable[[Shape, Shapes, Attributes], int]  # of (the result's shape, the inputs' shapes, all attributes)
+# Of (the result's shape, the inputs' shapes, all attributes).
+Count = Callable[[Shape, Shapes, Attributes], int]
 
 
 def _nothing(shape: Shape, inputs: Shapes, attributes: Attributes) -> int:
@@ -129,7 +132,8 @@ def _window(shape: Shape, attributes: Attributes, what: str) -> tuple[int, int]:
             expected="a map at least as large as the window",
             hint="use fewer poolings or strides, or a larger input",
         )
-    if stride > min(shape[1:]):  # padding makes the window fit, but there is nothing to step over
+    # Padding makes the window fit, but there is nothing to step over.
+    if stride > min(shape[1:]):
         raise ArchitectureError(
             f"a {what} of stride {stride} on a map of {shape[1]}x{shape[2]}",
             expected="a map at least as large as the stride",
@@ -173,7 +177,8 @@ def _concat_shape(shapes: Shapes, attributes: Attributes) -> Shape:
 
 def _add_shape(shapes: Shapes, attributes: Attributes) -> Shape:
     assert len(shapes) == 2, "an add has two operands"
-    if attributes["common"]:  # Darknet's shortcut: the channels that both have, every stride-th position of the second
+    # Darknet's shortcut: the channels that both have, every stride-th position of the second.
+    if attributes["common"]:
         strided = tuple((size - 1) // attributes["stride"] + 1 for size in shapes[1][1:])
         if strided != shapes[0][1:]:
             raise ArchitectureError(f"a sum of maps {shapes[0][1:]} and {strided}", expected="maps of one size")
@@ -197,7 +202,8 @@ def _pool_shape(shapes: Shapes, attributes: Attributes) -> Shape:
     check_name("pool", function, POOLS)
     if function == "global_avg":
         return (shapes[0][0], 1, 1)
-    if 2 * padding > kernel:  # torch refuses it: a window could lie in the padding alone
+    # torch refuses it: a window could lie in the padding alone.
+    if 2 * padding > kernel:
         raise ArchitectureError(
             f"a pool of {kernel}x{kernel} with padding {padding}", expected="padding of at most half the kernel"
         )
@@ -251,20 +257,23 @@ OPERATIONS: Mapping[str, OperationKind] = MappingProxyType(
             shape=_same,
             params=lambda shape, inputs, a: 2 * shape[0],
             saves=lambda a: "input",
-            saved_per_batch=lambda shape, inputs, a: 8 * shape[0],  # the batch's mean and inverse deviation, float32
+            # The batch's mean and inverse deviation, float32.
+            saved_per_batch=lambda shape, inputs, a: 8 * shape[0],
         ),
         "act": OperationKind(
             shape=_act_shape,
             memory=lambda a: "first" if a["function"] in IN_PLACE_ACTIVATIONS else "new",
             saves=lambda a: "output" if a["function"] in _SAVES_OUTPUT else "input",
-            defaults=MappingProxyType({"function": "relu", "negative_slope": 0.1}),  # Darknet's slope; leaky_relu alone
+            # Darknet's slope; leaky_relu alone.
+            defaults=MappingProxyType({"function": "relu", "negative_slope": 0.1}),
         ),
         "concat": OperationKind(shape=_concat_shape),
         "add": OperationKind(
             shape=_add_shape,
             memory=lambda a: (
                 "first" if a["common"] else "any"
-            ),  # of two that differ in shape only the first can take it
+                # Of two that differ in shape only the first can take it.
+            ),
             defaults=MappingProxyType({"common": False, "stride": 1}),
         ),
         "slice": OperationKind(

@@ -8,7 +8,8 @@ from typing import Any
 
 from cspnas.network.architecture import Architecture, Csp, Downsample, Stage, Stem
 
-ALWAYS = ("activation", "pool", "kernel", "stride")  # said even at their default, for the reader's sake
+# Said even at their default, for the reader's sake.
+ALWAYS = ("activation", "pool", "kernel", "stride")
 
 
 def architecture_to(architecture: Architecture) -> dict[str, Any]:
@@ -22,7 +23,8 @@ def architecture_to(architecture: Architecture) -> dict[str, Any]:
 
 def _stem_to(stem: Stem) -> dict[str, Any]:
     document = _plain(stem)
-    if stem.kind == "pelee":  # its kernels and strides are its own
+    # Its kernels and strides are its own.
+    if stem.kind == "pelee":
         del document["kernel"], document["stride"]
     if stem.hidden:
         document["hidden"] = list(stem.hidden)

@@ -14,7 +14,8 @@ from cspnas.network.architecture import FUSIONS, SPLITS, Architecture, Csp, Norm
 from cspnas.network.families import Family, family_of, named_by_size
 from cspnas.network.operations import check_name
 
-MOST_LAYERS = 1024  # a network of so many is costed in a second; the deepest that were published have as many
+# A network of so many is costed in a second; the deepest that were published have as many.
+MOST_LAYERS = 1024
 _DEFAULTS = {kind: {f.name: f.default for f in fields(kind)} for kind in (Architecture, Stem, Stage, Csp)}
 
 

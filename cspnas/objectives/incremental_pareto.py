@@ -12,7 +12,8 @@ class IncrementalFront:
 
     def __init__(self, loss: Array) -> None:
         self._loss, self._count = loss.astype(float), len(loss)
-        self.members = np.flatnonzero(non_dominated(self._loss))  # row numbers, in no order
+        # Row numbers, in no order.
+        self.members = np.flatnonzero(non_dominated(self._loss))
 
     @property
     def loss(self) -> Array:
@@ -27,7 +28,8 @@ class IncrementalFront:
         was_member = len(others) < len(self.members)
         worse = was_member and bool((loss > self._loss[row]).any())
         self._loss[row] = loss
-        if worse or not np.isfinite(loss).all():  # what it dominated before may now be on the front
+        # What it dominated before may now be on the front.
+        if worse or not np.isfinite(loss).all():
             self.members = np.flatnonzero(non_dominated(self.loss))
             return True
         front = self._loss[others]

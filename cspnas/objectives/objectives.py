@@ -18,8 +18,10 @@ from cspnas.io.installed import with_installed
 from cspnas.io.quantities import format_quantity
 from cspnas.network.cost import Cost
 
-Exact = Callable[[Cost, int], float]  # (cost, batch size) -> value
-GREATEST = 1e30  # of a value, and of a bound
+# (cost, batch size) -> value.
+Exact = Callable[[Cost, int], float]
+# Of a value, and of a bound.
+GREATEST = 1e30
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ class Objective:
 
 
 _ROWS = (
-    Objective("accuracy", "validation accuracy", "fraction", True, span=(0.0, 1.0)),  # its training gives it
+    # Its training gives it.
+    Objective("accuracy", "validation accuracy", "fraction", True, span=(0.0, 1.0)),
     Objective("flops", "FLOPs of one image", "FLOPs", False, lambda cost, _: cost.flops),
     Objective("params", "trainable parameters", "parameters", False, lambda cost, _: cost.params),
     Objective("peak_memory", "peak memory of inference (bytes)", "bytes", False, lambda cost, _: cost.peak_memory),
@@ -183,7 +186,8 @@ _BYTES = {"": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB
 _BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _SECONDS = {"": 1, "s": 1, "ms": 1e-3, "us": 1e-6}
 _OF_UNIT: Mapping[str, Mapping[str, float]] = {"bytes": _BYTES, "seconds": _SECONDS}
-LONGEST_CONSTRAINT = 200  # characters
+# Characters.
+LONGEST_CONSTRAINT = 200
 _CONSTRAINT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*([0-9]*\.?[0-9]+(?:e[0-9]{1,2})?)\s*([A-Za-z]*|%)\s*")
 
 

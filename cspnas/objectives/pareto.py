@@ -14,7 +14,8 @@ import numpy.typing as npt
 from cspnas.objectives.objectives import objective_of
 
 Array = npt.NDArray[Any]
-_LEAST = 1e-12  # below any count and any time: keeps the logarithm finite
+# Below any count and any time: keeps the logarithm finite.
+_LEAST = 1e-12
 
 
 @dataclass(frozen=True, slots=True)

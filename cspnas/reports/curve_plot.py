@@ -10,7 +10,8 @@ from cspnas.storage.learning_curves import Curves, learning_curves
 from cspnas.storage.trial_numbers import trial_numbers
 
 IDENTIFIER = "learning-curves"
-BEHIND = 200  # curves behind those of the front, the newest ones: a page with more of them is slow
+# Curves behind those of the front, the newest ones: a page with more of them is slow.
+BEHIND = 200
 
 
 class CurvePlot:
@@ -20,7 +21,8 @@ class CurvePlot:
         self._database, self._study_id, self._name = database, study_id, name
         self._state: dict[str, Any] = {}
         self._attributes: dict[str, Any] = {}
-        self._lock = Lock()  # the dashboard answers several requests at once
+        # The dashboard answers several requests at once.
+        self._lock = Lock()
 
     def attributes(self) -> dict[str, Any]:
         """System attributes of Optuna's study, as `save_plotly_graph_object` writes them."""
@@ -54,7 +56,8 @@ def figure(curves: Curves, numbers: dict[str, int], front: list[str]) -> Any:
     epochs: list[int | None] = []
     percents: list[float | None] = []
     for digest, curve in curves.items():
-        if digest not in front and digest in numbers:  # a gap after each keeps them apart in one trace
+        # A gap after each keeps them apart in one trace.
+        if digest not in front and digest in numbers:
             epochs += [*curve, None]
             percents += [*(100 * value for value in curve.values()), None]
     gray = {"color": "lightgray", "width": 1}

@@ -13,9 +13,12 @@ Row = dict[str, Any]
 # Okabe and Ito's colours, which colour-blind people tell apart.
 BLUE, VERMILLION, GREEN, PURPLE, GRAY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#888888"
 BASELINES = {"plain": (GREEN, "dash"), "csp": (PURPLE, "dot")}
-ROW_HEIGHT = 470  # pixels of one row of views
-MANY = 500  # networks that cover each other where they are drawn as few are
-NARROW_RANGE = 1.1  # a factor between costs below which the axis would have one tick
+# Pixels of one row of views.
+ROW_HEIGHT = 470
+# Networks that cover each other where they are drawn as few are.
+MANY = 500
+# A factor between costs below which the axis would have one tick.
+NARROW_RANGE = 1.1
 
 
 def front_page(summary: Row, networks: list[Row]) -> str:

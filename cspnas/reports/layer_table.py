@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 LAYER_TABLE_WIDTH = 120
-NARROW_COLUMNS = (0, 2, 3, 5, 6, 7, 8)  # without the operations and the share
+# Without the operations and the share.
+NARROW_COLUMNS = (0, 2, 3, 5, 6, 7, 8)
 
 
 def layers(parts: list[PartCosts]) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from math import ceil, floor, log10
 
-MOST = 9  # ticks of a wide range, whose labels are short
-NARROW_MOST = 6  # of a narrow one, whose labels have more digits
+# Ticks of a wide range, whose labels are short.
+MOST = 9
+# Of a narrow one, whose labels have more digits.
+NARROW_MOST = 6
 
 
 def log_ticks(low: float, high: float, *, binary: bool = False) -> list[float]:

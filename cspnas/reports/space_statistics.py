@@ -19,9 +19,12 @@ from cspnas.study.candidates import IN_VAIN, WORK, Candidate, admitted, admitted
 from cspnas.study.settings import Study
 from cspnas.study.undecided_objectives import peak_places, undecided
 
-WORK_EACH = 75  # operations that are costed for each network that is wanted, where this is more than `WORK`
-COMPARED = 500  # networks whose CSP stages are set beside plain ones
-TOLD = 50  # draws from one telling of the progress to the next
+# Operations that are costed for each network that is wanted, where this is more than `WORK`.
+WORK_EACH = 75
+# Networks whose CSP stages are set beside plain ones.
+COMPARED = 500
+# Draws from one telling of the progress to the next.
+TOLD = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,8 @@ def csp_lowers(space: SearchSpace, networks: list[Candidate]) -> dict[str, dict[
     for found in networks[:COMPARED]:
         try:
             without = stage_costs(space.decode({**found.genotype, **off}))
-        except ArchitectureError:  # groups that divide part 2 and not the whole
+        # Groups that divide part 2 and not the whole.
+        except ArchitectureError:
             continue
         for stage, csp, plain in zip(found.architecture.stages, stage_costs(found.architecture), without, strict=True):
             if stage.csp is not None:

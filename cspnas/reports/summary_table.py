@@ -11,8 +11,10 @@ from cspnas.io.wrapping import GAP, width, wrapped
 from cspnas.network.families import family_of
 from cspnas.objectives.objectives import all_objectives, format_objective, with_unit
 
-TITLES = {"flops": "FLOPs"}  # of costs whose names would not head a column well
-EXTRA = ("accuracy", "flops", "params", "peak_memory")  # shown where there is room, if they are no objectives
+# Of costs whose names would not head a column well.
+TITLES = {"flops": "FLOPs"}
+# Shown where there is room, if they are no objectives.
+EXTRA = ("accuracy", "flops", "params", "peak_memory")
 INDENT = "    "
 # Degrees of freedom below which a deviation says little: of three, its 95 % interval reaches from .6 to 3.7 times itself.
 MIN_DEGREES_OF_FREEDOM = 4

@@ -14,13 +14,18 @@ from pathlib import Path
 from cspnas.io.control_groups import MEMBERSHIP, ROOT, groups
 
 FIRST_TO_GO = (
-    800  # of 1000: a worker is one training, the search's own process is the search; a leak of others' goes first
+    # Of 1000: a worker is one training, the search's own process is the search; a leak of others' goes first.
+    800
 )
-COUNTERS = ("memory.oom_control", "memory.events")  # of versions 1 and 2
+# Of versions 1 and 2.
+COUNTERS = ("memory.oom_control", "memory.events")
 ELSEWHERE = (
-    "/proc/vmstat",  # the whole machine
-    "/sys/fs/cgroup/memory.events",  # the container, cgroup version 2
-    "/sys/fs/cgroup/memory/memory.oom_control",  # version 1
+    # The whole machine.
+    "/proc/vmstat",
+    # The container, cgroup version 2.
+    "/sys/fs/cgroup/memory.events",
+    # Version 1.
+    "/sys/fs/cgroup/memory/memory.oom_control",
 )
 
 

@@ -14,8 +14,10 @@ from cspnas.study.failures import validated_result
 from cspnas.training.payload import Failure, ResultPayload
 
 MOST_STILLBORN = 10
-TICK_SECONDS = 1.0  # without an event, so that progress stays alive
-LATE_SECONDS = 1.0  # past its deadline, in which a result that is on its way is heard
+# Without an event, so that progress stays alive.
+TICK_SECONDS = 1.0
+# Past its deadline, in which a result that is on its way is heard.
+LATE_SECONDS = 1.0
 
 
 def run_loop(runner: Runner, source: WorkSource, on_event: OnEvent, clock: Callable[[], float] = time.monotonic) -> str:
@@ -45,10 +47,14 @@ class _Loop:
 
     def __init__(self, runner: Runner, source: WorkSource, on_event: OnEvent, clock: Callable[[], float]) -> None:
         self._runner, self._source, self._on_event, self._clock = runner, source, on_event, clock
-        self._running: dict[int, Work] = {}  # by slot
-        self._deadlines: dict[int, float] = {}  # of those that a worker has; in seconds of the loop's clock
-        self._alone: dict[str, Work] = {}  # device -> what waits for it to be empty, or has it to itself
-        self._stillborn = 0  # workers in a row that ended before they began anything
+        # By slot.
+        self._running: dict[int, Work] = {}
+        # Of those that a worker has; in seconds of the loop's clock.
+        self._deadlines: dict[int, float] = {}
+        # Device -> what waits for it to be empty, or has it to itself.
+        self._alone: dict[str, Work] = {}
+        # Workers in a row that ended before they began anything.
+        self._stillborn = 0
 
     def fill(self) -> str | None:
         """Give every free slot something to do; the source's reason where it is done."""

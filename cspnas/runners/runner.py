@@ -9,7 +9,8 @@ from typing import Protocol
 from cspnas.runners.protocol import Work
 from cspnas.training.payload import Failure, ResultPayload
 
-START_SECONDS = 600.0  # for a new worker to begin: imports of 64 workers at once, data, a busy machine
+# For a new worker to begin: imports of 64 workers at once, data, a busy machine.
+START_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,11 @@ RunnerEvent = Placed | Began | EpochDone | Ended | Stillborn
 class Runner(Protocol):
     """Where trainings run, one at a time in each slot; `run_loop` says which, and what follows from how they end."""
 
-    devices: list[str]  # each slot's
+    # Each slot's.
+    devices: list[str]
     folder: Path
-    logs: str  # what is in `folder` for a person to read
+    # What is in `folder` for a person to read.
+    logs: str
 
     def precision(self) -> str:
         """The faster precision where the trainings run."""

@@ -11,7 +11,8 @@ from pathlib import Path
 from cspnas.io.standard_streams import never_fail
 from cspnas.study.failures import LOG_CHARACTERS
 
-READ_BYTES = 16_384  # a fatal signal's report of a process with some threads and libraries is shorter
+# A fatal signal's report of a process with some threads and libraries is shorter.
+READ_BYTES = 16_384
 FATAL = "Fatal Python error"
 # What lies there in a log's place is neither followed nor waited for.
 FLAGS = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK

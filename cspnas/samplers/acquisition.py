@@ -14,10 +14,14 @@ from cspnas.objectives.pareto import Array
 from cspnas.samplers.ehvi import Excess, improvement_bound, improvement_over, leading, log_error_excess
 from cspnas.samplers.hyperparameters import KernelHyperparameters, Posterior, to_accuracy, to_target
 
-CANDIDATES_PER_CHUNK = 512  # candidates whose gain is computed at once
-LEAST_ROWS = 6  # trainings before the first model
-MODEL_NETWORKS = 1500  # the model's memory and time grow with their square and cube
-GROWTH = 1.25  # hyperparameters are fitted again when there are this many times the rows of the last fit
+# Candidates whose gain is computed at once.
+CANDIDATES_PER_CHUNK = 512
+# Trainings before the first model.
+LEAST_ROWS = 6
+# The model's memory and time grow with their square and cube.
+MODEL_NETWORKS = 1500
+# Hyperparameters are fitted again when there are this many times the rows of the last fit.
+GROWTH = 1.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +60,14 @@ def select_training_rows(costs: Array, best: Array, most: int = MODEL_NETWORKS) 
 class Acquisition:
     """What the model says before the next suggestion: the incumbents, and each candidate's accuracy."""
 
-    costs: Array  # (m, k) known losses of the incumbents that count
-    accuracies: Array  # (m,) their posterior medians
+    # (m, k) known losses of the incumbents that count.
+    costs: Array
+    # (m,) their posterior medians.
+    accuracies: Array
     candidates: Points
     found: Posterior
-    reference: float  # accuracy from which the hypervolume counts
+    # Accuracy from which the hypervolume counts.
+    reference: float
 
     def excess(self, where: Array) -> Excess:
         """Of the candidates at indices `where`."""
@@ -111,7 +118,8 @@ class AccuracyModel:
 
     def _learn(self, trained: Observations) -> None:
         from cspnas.samplers.gaussian_process import (
-            GaussianProcess,  # needs linear algebra, the first suggestions do not
+            # Needs linear algebra, the first suggestions do not.
+            GaussianProcess,
         )
 
         fitted = self._surrogate.dump()

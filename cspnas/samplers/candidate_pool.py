@@ -22,10 +22,14 @@ from cspnas.study.candidates import (
 )
 from cspnas.study.settings import Study
 
-BATCHES = 10  # a space of fewer genotypes than all of them hold is dealt out among as many as it needs
-SIZE = 1000  # random admitted candidates of a batch; fewer where they are so deep that costing them is `WORK`
-DRAWS = 20  # at most so many draws for each of them
-STEPS = (1, 1, 2, 3)  # genes that a mutation changes, drawn evenly
+# A space of fewer genotypes than all of them hold is dealt out among as many as it needs.
+BATCHES = 10
+# Random admitted candidates of a batch; fewer where they are so deep that costing them is `WORK`.
+SIZE = 1000
+# At most so many draws for each of them.
+DRAWS = 20
+# Genes that a mutation changes, drawn evenly.
+STEPS = (1, 1, 2, 3)
 
 
 @dataclass(frozen=True, slots=True)

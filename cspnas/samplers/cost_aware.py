@@ -30,7 +30,8 @@ from cspnas.space.search_space import Genotype
 from cspnas.study.results import StudyResults
 from cspnas.study.settings import Study
 
-BLOCK = 8  # suggestions that choose from the same candidates, so that many slots can be filled at once
+# Suggestions that choose from the same candidates, so that many slots can be filled at once.
+BLOCK = 8
 
 
 class CostAwareSampler:
@@ -48,11 +49,13 @@ class CostAwareSampler:
         self._surrogate = KernelHyperparameters()
         self._model = AccuracyModel(self._surrogate)
         self._told: tuple[tuple[str, bytes], Observations] | None = None
-        self._drawing: CandidateSource | None = None  # made for the first suggestion
+        # Made for the first suggestion.
+        self._drawing: CandidateSource | None = None
 
     def about(self) -> dict[str, str]:
         """Name and versions, recorded with each driver."""
-        return {"sampler": self.name, "scikit-learn": version("scikit-learn")}  # its import takes a second
+        # Its import takes a second.
+        return {"sampler": self.name, "scikit-learn": version("scikit-learn")}
 
     def fresh(self) -> CostAwareSampler:
         """One like it that was told nothing yet."""
@@ -81,8 +84,10 @@ class CostAwareSampler:
         """Take over the hyperparameters that an earlier driver fitted for this suggestion."""
         if isinstance(state, Mapping) and "hyperparameters" in state:
             self._surrogate.load(
-                state["hyperparameters"], most=number
-            )  # each row is of another suggestion, before this one
+                state["hyperparameters"],
+                most=number,
+                # Each row is of another suggestion, before this one.
+            )
 
     # Suggesting ----------------------------------------------------------------------------------------------------
 
@@ -90,13 +95,16 @@ class CostAwareSampler:
         """The genotype of suggestion `number`; its state keeps the hyperparameters where they were fitted for it."""
         random, drawing = Random(f"{self.study.seed}/{number}"), self._draws()
         if not drawing:
-            return self.study.space.sample(random), {}  # the driver finds what is left, or that nothing is
+            # The driver finds what is left, or that nothing is.
+            return self.study.space.sample(random), {}
         trained, pending = self._trained(), self._in_flight()
-        if len(trained.accuracy) < LEAST_ROWS or not trained.points.features.shape[1]:  # all candidates look the same
+        # All candidates look the same.
+        if len(trained.accuracy) < LEAST_ROWS or not trained.points.features.shape[1]:
             known = joined(trained.points, pending)
             farthest_first = partial(farthest_first_order, known=known, random=random)
             return self._first_unknown(farthest_first, drawing.of([0]), random), {}
-        with _linear_algebra().limit(limits=1):  # the other cores train; and threads cost more than they bring here
+        # The other cores train; and threads cost more than they bring here.
+        with _linear_algebra().limit(limits=1):
             state = self._refit(trained)
             drawn = drawing.block(number // BLOCK, len(trained.accuracy), parents(self._results, self.study))
             return self._first_unknown(lambda points: self._ranked(trained, pending, points), drawn, random), state

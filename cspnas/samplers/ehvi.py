@@ -29,9 +29,12 @@ from scipy.special import ndtr
 
 from cspnas.objectives.pareto import Array, non_dominated
 
-Excess = Callable[[float], Array]  # psi at a level of accuracy, for all candidates: (n,)
-EXACT_WORK = 50_000  # volume_steps and slabs up to which volumes are exact: about half a second of one core
-POINTS = 14  # logarithm to base 2 of the number of Sobol points
+# Psi at a level of accuracy, for all candidates: (n,).
+Excess = Callable[[float], Array]
+# volume_steps and slabs up to which volumes are exact: about half a second of one core.
+EXACT_WORK = 50_000
+# Logarithm to base 2 of the number of Sobol points.
+POINTS = 14
 
 
 def log_error_excess(threshold: Array, mean: Array, deviation: Array) -> Array:
@@ -58,10 +61,12 @@ def added_volume(candidates: Array, incumbents: Array) -> Array:
 
 def _covered(candidates: Array, incumbents: Array) -> Array:
     """(n,) volume of each candidate's box that the incumbents, sorted by their last loss, cover: slab by slab."""
-    corners = np.maximum(incumbents[:, None, :], candidates[None, :, :])  # (m, n, d)
+    # (m, n, d).
+    corners = np.maximum(incumbents[:, None, :], candidates[None, :, :])
     if candidates.shape[1] == 1:
         return np.asarray(1 - corners[..., 0].min(0))
-    edges = np.concatenate([corners[..., -1], np.ones((1, len(candidates)))])  # (m + 1, n), rising
+    # (m + 1, n), rising.
+    edges = np.concatenate([corners[..., -1], np.ones((1, len(candidates)))])
     thickness = np.diff(edges, axis=0)
     if candidates.shape[1] == 2:
         return np.asarray(((1 - np.minimum.accumulate(corners[..., 0], 0)) * thickness).sum(0))
@@ -91,7 +96,8 @@ def volume_steps(incumbents: Array, accuracies: Array, reference: float) -> list
         low = accuracies[number]
         if low <= reference:
             break
-        if low < high:  # no accuracy lies between two equal levels
+        # No accuracy lies between two equal levels.
+        if low < high:
             found.append(VolumeStep(float(low), front))
             high = low
         point = incumbents[number]
@@ -122,21 +128,24 @@ class Sampled:
         for point, accuracy in zip(incumbents, accuracies, strict=True):
             level = np.where((point <= self._points).all(1), np.maximum(level, accuracy), level)
         self._levels, place = np.unique(level, return_inverse=True)
-        self._at = np.eye(len(self._levels), dtype=np.float32)[place]  # (points, levels)
+        # (points, levels).
+        self._at = np.eye(len(self._levels), dtype=np.float32)[place]
 
     def __call__(self, costs: Array, excess: Excess) -> Array:
         """(n,) for candidates with known losses (n, d)."""
         inside = np.ones((len(costs), len(self._points)), bool)
         for loss, point in zip(costs.T, self._points.T, strict=True):
             inside &= loss[:, None] <= point
-        share = inside.astype(np.float32) @ self._at / len(self._points)  # (n, levels): of cost space
+        # (n, levels): of cost space.
+        share = inside.astype(np.float32) @ self._at / len(self._points)
         return np.asarray((share * np.column_stack([excess(float(level)) for level in self._levels])).sum(1))
 
 
 @cache
 def _sobol(dimensions: int) -> Array:
     """(2^POINTS, d) in the unit cube, always the same."""
-    from scipy.stats.qmc import Sobol  # takes half a second
+    # Takes half a second.
+    from scipy.stats.qmc import Sobol
 
     return np.asarray(Sobol(dimensions, seed=0).random_base2(POINTS))
 
@@ -156,7 +165,8 @@ def improvement_bound(costs: Array, incumbents: Array, accuracies: Array, refere
     """(n,) volumes v and (n,) accuracies t with EHVI <= v psi(t): below the accuracy t of a network that costs no more in
     any way nothing is won, above it at most the whole box.
     """
-    cheaper = (incumbents[:, None, :] <= costs[None, :, :]).all(2)  # (m, n)
+    # (m, n).
+    cheaper = (incumbents[:, None, :] <= costs[None, :, :]).all(2)
     needed = np.where(cheaper, accuracies[:, None], reference).max(0, initial=reference)
     return np.prod(1 - np.clip(costs, 0, 1), 1), np.asarray(needed)
 

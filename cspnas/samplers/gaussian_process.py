@@ -16,7 +16,8 @@ from cspnas.objectives.pareto import Array
 from cspnas.samplers.hyperparameters import KernelHyperparameters, Posterior
 
 LEAST_VARIANCE = 1e-12
-JITTER = 1e-8  # beside the noise
+# Beside the noise.
+JITTER = 1e-8
 
 
 @dataclass(frozen=True, slots=True)

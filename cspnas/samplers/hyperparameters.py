@@ -12,10 +12,13 @@ import numpy as np
 
 from cspnas.objectives.pareto import Array
 
-FIT_ROWS = 256  # hyperparameters are fitted on at most this many rows, the latest; the posterior uses all
+# Hyperparameters are fitted on at most this many rows, the latest; the posterior uses all.
+FIT_ROWS = 256
 LEAST_ERROR = 1e-4
-AMPLITUDE, LENGTH, NOISE = (1e-3, 1e1), (0.5, 60.0), (1e-3, 2.0)  # bounds; logarithms of what is fitted are kept
-BOUND_SLACK = 1e-6  # of a logarithm, for what rounds at a bound
+# bounds; logarithms of what is fitted are kept.
+AMPLITUDE, LENGTH, NOISE = (1e-3, 1e1), (0.5, 60.0), (1e-3, 2.0)
+# Of a logarithm, for what rounds at a bound.
+BOUND_SLACK = 1e-6
 
 
 def to_target(accuracy: Array) -> Array:
@@ -93,8 +96,10 @@ def _can_be_fitted(theta: Any) -> bool:
         return False
     bounds = zip(theta, (AMPLITUDE, LENGTH, NOISE), strict=True)
     return all(
-        log(least) - BOUND_SLACK <= one <= log(most) + BOUND_SLACK for one, (least, most) in bounds
-    )  # NaN is within nothing
+        log(least) - BOUND_SLACK <= one <= log(most) + BOUND_SLACK
+        for one, (least, most) in bounds
+        # NaN is within nothing.
+    )
 
 
 def _kernel(dimensions: int) -> Any:

@@ -26,12 +26,18 @@ from cspnas.samplers.acquisition import (
 from cspnas.samplers.hyperparameters import KernelHyperparameters, to_target
 from cspnas.samplers.optuna_space import Costs, KnownSpace, Params
 
-REFERENCE = 0.0  # accuracy from which the hypervolume counts
-ROUNDING = 1e-6  # an accuracy may be so much above 1
-BEYOND = 2.0  # a known loss of what is not admitted: past the reference, 1, so that it takes no gain from any candidate
-PROPOSED = "cspnas:proposed"  # the system attribute of a trial that keeps its parameters until it asks for them
-FITTED = "cspnas:hyperparameters"  # the system attribute of the trial for which they were fitted
-ENQUEUED = "fixed_params"  # Optuna's, of a trial whose parameters its user has set
+# Accuracy from which the hypervolume counts.
+REFERENCE = 0.0
+# An accuracy may be so much above 1.
+ROUNDING = 1e-6
+# A known loss of what is not admitted: past the reference, 1, so that it takes no gain from any candidate.
+BEYOND = 2.0
+# The system attribute of a trial that keeps its parameters until it asks for them.
+PROPOSED = "cspnas:proposed"
+# The system attribute of the trial for which they were fitted.
+FITTED = "cspnas:hyperparameters"
+# Optuna's, of a trial whose parameters its user has set.
+ENQUEUED = "fixed_params"
 
 
 class KnownCostSampler(optuna.samplers.BaseSampler):
@@ -62,9 +68,11 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
         self._surrogate = KernelHyperparameters()
         self._model = AccuracyModel(self._surrogate)
         self._known: KnownSpace | None = None
-        self._one_at_a_time = Lock()  # two threads must not choose before either has said what
+        # Two threads must not choose before either has said what.
+        self._one_at_a_time = Lock()
 
-    def __getstate__(self) -> dict[str, Any]:  # a lock goes to no other process
+    # A lock goes to no other process.
+    def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_one_at_a_time"}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
@@ -102,7 +110,8 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
         return trial.state == TrialState.COMPLETE or self._search_space.keys() <= params.keys()
 
     def _space_of(self, study: optuna.Study) -> KnownSpace:
-        if self._known is None or self._known.directions != study.directions:  # as those of another study may be
+        # As those of another study may be.
+        if self._known is None or self._known.directions != study.directions:
             self._known = KnownSpace(self._search_space, self._costs, study.directions, self._size, self._seed)
         return self._known
 
@@ -148,7 +157,8 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
         kept = [other.system_attrs[FITTED] for other in others if FITTED in other.system_attrs]
         if kept:
             self._surrogate.load(kept[-1])
-        else:  # what is there was fitted to another study
+        # What is there was fitted to another study.
+        else:
             self._surrogate.fitted_rows = 0
         if refit_due(self._surrogate, len(trained.accuracy)):
             self._surrogate.fit(trained.points.features[trained.network], to_target(trained.accuracy))

@@ -10,18 +10,22 @@ from optuna.distributions import BaseDistribution
 from optuna.search_space.group_decomposed import _GroupDecomposedSearchSpace, _SearchSpaceGroup
 from optuna.trial import FrozenTrial
 
-NUMBER = "suggestion"  # the user attribute of a trial that has its suggestion's number
-GENERATION = "_Nsga2:generation"  # the system attribute, as studies have it recorded
+# The user attribute of a trial that has its suggestion's number.
+NUMBER = "suggestion"
+# The system attribute, as studies have it recorded.
+GENERATION = "_Nsga2:generation"
 
 
 class TrialIndex:
     """The complete trials of one study, by generation, by suggestion number and by the parameters that they have."""
 
     def __init__(self) -> None:
-        self.parents: dict[int, list[int]] = {}  # generation -> suggestion numbers
+        # Generation -> suggestion numbers.
+        self.parents: dict[int, list[int]] = {}
         self._trials: dict[int, FrozenTrial] = {}
         self._generations: dict[int, list[FrozenTrial]] = {}
-        self._first: dict[frozenset[str], FrozenTrial] = {}  # of each set of parameters
+        # Of each set of parameters.
+        self._first: dict[frozenset[str], FrozenTrial] = {}
 
     def add(self, trial: FrozenTrial) -> None:
         """A trial that is complete, and does not change any more."""

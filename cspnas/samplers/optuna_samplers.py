@@ -19,7 +19,8 @@ from cspnas.samplers.optuna_indexed import GENERATION, NUMBER, Nsga2, Tpe, Trial
 from cspnas.space.search_space import Gene, Genotype, SearchSpace
 from cspnas.study.results import StudyResults
 
-POPULATION = 20  # Optuna's default of 50 is more than a usual budget of trainings
+# Optuna's default of 50 is more than a usual budget of trainings.
+POPULATION = 20
 
 
 class OptunaSampler:
@@ -81,7 +82,8 @@ class OptunaSampler:
         if self.name == "nsga2":
             return Nsga2(seed, self._told, self._distributions, POPULATION)
         if self.name == "tpe":
-            with warnings.catch_warnings():  # that `group` is experimental is no news for who runs a search
+            # That `group` is experimental is no news for who runs a search.
+            with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 return Tpe(seed, self._told)
         return optuna.samplers.GPSampler(seed=seed) if self.name == "gp" else optuna.samplers.RandomSampler(seed=seed)
@@ -112,7 +114,8 @@ class OptunaSampler:
         """
         for generation, parents in ((state or {}).get("parents") or {}).items():
             self._told.parents[int(generation)] = parents
-        if self.name == "random" or values is None:  # which no result, or this result, would change
+        # Which no result, or this result, would change.
+        if self.name == "random" or values is None:
             return
         params = self._encode(genotype)
         asked = (state or {}).get("params") or {}
@@ -121,7 +124,8 @@ class OptunaSampler:
                 raise ValueError(f"{name} = {str(value)[:40]}")
         # What an earlier driver's sampler asked for may be more or less than what this one sees: see the class.
         params |= asked if self._flat else {name: asked[name] for name in params.keys() & asked.keys()}
-        if self._genes and not params:  # beyond the choices: no parameters would end every sampler's search space
+        # Beyond the choices: no parameters would end every sampler's search space.
+        if self._genes and not params:
             return
         self._add(number, params, (state or {}).get("system_attrs"), self._transformed(values), violations)
 

@@ -15,10 +15,13 @@ from cspnas.samplers.acquisition import Points
 from cspnas.samplers.features import Scaling
 
 Params = dict[str, Any]
-Values = Sequence[float | None]  # all objectives in the study's order, None for the measured one
+# All objectives in the study's order, None for the measured one.
+Values = Sequence[float | None]
 Costs = Callable[[Params], Values | None]
-LARGEST_COST = 1e300  # of a cost: differences of two are finite
-TRIES = 20  # draws for each of the pool's places, where few are admitted or distinct
+# Of a cost: differences of two are finite.
+LARGEST_COST = 1e300
+# Draws for each of the pool's places, where few are admitted or distinct.
+TRIES = 20
 
 
 class KnownSpace:
@@ -141,7 +144,8 @@ def _is_sequence(values: Any) -> bool:
 
 def _is_known(value: Any) -> bool:
     numbers = int | float | np.integer | np.floating
-    return value is None or (isinstance(value, numbers) and bool(-LARGEST_COST <= value <= LARGEST_COST))  # NaN is not
+    # NaN is not.
+    return value is None or (isinstance(value, numbers) and bool(-LARGEST_COST <= value <= LARGEST_COST))
 
 
 def _draw(rng: np.random.Generator, distribution: BaseDistribution) -> Any:
@@ -152,9 +156,12 @@ def _draw(rng: np.random.Generator, distribution: BaseDistribution) -> Any:
     if distribution.step is not None and not distribution.log:
         steps = round((distribution.high - distribution.low) / distribution.step)
         return min(
-            distribution.low + distribution.step * int(rng.integers(steps + 1)), distribution.high
-        )  # 3 * .1 > .3
+            distribution.low + distribution.step * int(rng.integers(steps + 1)),
+            distribution.high,
+            # 3 * .1 > .3.
+        )
     low, high = float(distribution.low), float(distribution.high)
     value = float(np.exp(rng.uniform(np.log(low), np.log(high)))) if distribution.log else float(rng.uniform(low, high))
-    value = min(max(value, low), high)  # exp(log(x)) may be a little beyond x
+    # exp(log(x)) may be a little beyond x.
+    value = min(max(value, low), high)
     return round(value) if isinstance(distribution, IntDistribution) else value

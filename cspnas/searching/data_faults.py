@@ -5,7 +5,8 @@ from __future__ import annotations
 from cspnas.errors import FailureKind, InputError
 from cspnas.training.payload import Failure
 
-FAULTY_NETWORKS = 2  # networks that fail of bad data: one may have met a disk that was away for a moment
+# Networks that fail of bad data: one may have met a disk that was away for a moment.
+FAULTY_NETWORKS = 2
 
 
 class DataFaults:
@@ -13,7 +14,8 @@ class DataFaults:
 
     def __init__(self, dataset: str) -> None:
         self._dataset = dataset
-        self._found: dict[str, str] = {}  # by the digest of the network that was to be trained
+        # By the digest of the network that was to be trained.
+        self._found: dict[str, str] = {}
 
     def note(self, digest: str, failure: Failure | None) -> None:
         """How a training ended."""

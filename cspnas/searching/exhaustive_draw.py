@@ -19,8 +19,10 @@ class UntriedCandidates:
 
     def __init__(self, study: Study) -> None:
         self._study, self._table = study, CostTable()
-        self._left: dict[str, Genotype] | None = None  # by digest, of a space that can be listed
-        self._walk: Iterator[Candidate] | None = None  # through a large space, once draws find nothing
+        # By digest, of a space that can be listed.
+        self._left: dict[str, Genotype] | None = None
+        # Through a large space, once draws find nothing.
+        self._walk: Iterator[Candidate] | None = None
         self._exhausted = False
 
     @property

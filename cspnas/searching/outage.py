@@ -15,7 +15,8 @@ from cspnas.storage.result_spool import Spool
 from cspnas.study.failures import validated_result
 from cspnas.training.payload import ResultPayload
 
-SERVER_PATIENCE = 600.0  # seconds without the server, and without a training that goes on, after which a search ends
+# Seconds without the server, and without a training that goes on, after which a search ends.
+SERVER_PATIENCE = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,8 @@ class OutageTolerantSource:
     ) -> None:
         self._source, self._keeper, self._shared, self._under_way, self._say = source, keeper, shared, under_way, say
         self._waiting: list[tuple[Work, ResultPayload, Path | None]] = []
-        self._away: float | None = None  # since when, on the monotonic clock
+        # Since when, on the monotonic clock.
+        self._away: float | None = None
 
     def suggest(self) -> Work | Wait | Done:
         """As the source's; Wait while the server is away."""

@@ -21,7 +21,8 @@ from cspnas.study.study_record import StudyFacts, StudyRecord, same_setting
 from cspnas.training.payload import EvaluationKey, ResultPayload
 from cspnas.training.recipe import recipe_digest
 
-Reuse = Callable[[EvaluationKey], ResultPayload | None]  # evaluation key -> result
+# Evaluation key -> result.
+Reuse = Callable[[EvaluationKey], ResultPayload | None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-FLOOR_SECONDS = 600.0  # imports, data, a busy machine
-SLOWEST = 0.25e9  # floating-point operations a second: a hundredth of what one core did in training
-BACKWARD = 3  # a training step over an inference, in operations
+# imports, data, a busy machine.
+FLOOR_SECONDS = 600.0
+# floating-point operations a second: a hundredth of what one core did in training.
+SLOWEST = 0.25e9
+# A training step over an inference, in operations.
+BACKWARD = 3
 
 
 def training_seconds(timeout: float, flops: float, images: int, epochs: int) -> float:

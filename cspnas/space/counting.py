@@ -15,11 +15,16 @@ from cspnas.network.architecture import Stage, Stem
 from cspnas.network.wiring import wire
 from cspnas.space.search_space import SearchSpace
 
-COUNTED = 120_000  # stages up to which the count is exact
-RESOLVED = 100_000  # stages of an estimate
-DRAWS = 4_000  # genotypes of an estimate, where so many stages are enough for them
-SHARES = 10**9  # parts of a whole: a number of networks may be too large to be a float
-TRIES = 200  # networks that are wired to learn whether a stem fits
+# Stages up to which the count is exact.
+COUNTED = 120_000
+# Stages of an estimate.
+RESOLVED = 100_000
+# Genotypes of an estimate, where so many stages are enough for them.
+DRAWS = 4_000
+# Parts of a whole: a number of networks may be too large to be a float.
+SHARES = 10**9
+# Networks that are wired to learn whether a stem fits.
+TRIES = 200
 
 Variant = Mapping[str, tuple[Any, ...]]
 
@@ -132,7 +137,8 @@ class _Stages:
         stage, alike = self._stage(number, channels, values), 1
         self._resolved += 1
         for place, (field, choices) in enumerate(variant.items()):
-            if field in ("depth", "growth_rate", "width"):  # these stand in the stage as they are
+            # These stand in the stage as they are.
+            if field in ("depth", "growth_rate", "width"):
                 continue
             others = (self._stage(number, channels, (*values[:place], c, *values[place + 1 :])) for c in choices)
             alike *= sum(other == stage for other in others)

@@ -22,9 +22,12 @@ from cspnas.network.families import Family, family_of
 from cspnas.space.stage_resolution import bottleneck_of, resolve_stage, split
 
 Genotype = dict[str, Any]
-OF_CSP = ("split_ratio", "fusion", "split", "taps")  # these exist only in a stage that is CSP
-REMEMBERED = 50_000  # decoded stages
-OF_NETWORK = {"stem": "stems", "activation": "activations", "norm": "norms"}  # genes of the whole network
+# These exist only in a stage that is CSP.
+OF_CSP = ("split_ratio", "fusion", "split", "taps")
+# Decoded stages.
+REMEMBERED = 50_000
+# Genes of the whole network.
+OF_NETWORK = {"stem": "stems", "activation": "activations", "norm": "norms"}
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,8 @@ class StageChoices:
         """Whether `field` has an effect, given the fields before it."""
         if field in OF_CSP:
             return bool(values["csp"])
-        if field == "pool":  # after the fusion `last` no transition comes, before which the pool could stand
+        # After the fusion `last` no transition comes, before which the pool could stand.
+        if field == "pool":
             return not (values["csp"] and values["fusion"] == "last")
         return True
 

@@ -222,7 +222,8 @@ class Database(Transactions):
         known = connection.scalar(sa.select(table.c.costs).where(same))
         if known is None:
             connection.execute(table.insert().values(architecture))
-        elif architecture["costs"].keys() - known.keys():  # an earlier study's row, from before some cost had a name
+        # An earlier study's row, from before some cost had a name.
+        elif architecture["costs"].keys() - known.keys():
             connection.execute(table.update().where(same).values(costs={**architecture["costs"], **known}))
 
     def restart(self, evaluation_id: int, attempt: int, driver_id: int, micro_batch: int | None = None) -> None:
@@ -253,7 +254,8 @@ class Database(Transactions):
     def keep_late(self, evaluation_id: int, driver_id: int, result: Row) -> None:
         """Keep a result whose evaluation has one already, where it is not that one. It is never counted."""
         if self.result(evaluation_id) == json.loads(canonical_json(result)):
-            return  # recorded, but the server went away before it said so
+            # recorded, but the server went away before it said so.
+            return
         row = {"evaluation_id": evaluation_id, "driver_id": driver_id, "result": result, "finished": time.time()}
         with self.writing() as connection:
             connection.execute(late_table.insert().values(row))

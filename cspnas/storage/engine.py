@@ -15,7 +15,8 @@ from cspnas.io.redaction import redact
 from cspnas.storage import postgresql
 from cspnas.storage.sqlite import SQLITE, advice_on, connect, reason_of, sqlite_path
 
-PASSING = ("full", "locked", "disk i/o")  # what SQLite says of a state that may pass by itself
+# What SQLite says of a state that may pass by itself.
+PASSING = ("full", "locked", "disk i/o")
 
 
 class UnreachableError(StorageError):

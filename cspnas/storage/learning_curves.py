@@ -8,8 +8,10 @@ from typing import Any
 
 from cspnas.storage.database import Database
 
-Curves = dict[str, dict[int, float]]  # digest -> epoch, counted from 1 -> accuracy, a fraction
-NETWORKS_PER_QUERY = 500  # networks that one query names; for more it reads all of the study
+# Digest -> epoch, counted from 1 -> accuracy, a fraction.
+Curves = dict[str, dict[int, float]]
+# Networks that one query names; for more it reads all of the study.
+NETWORKS_PER_QUERY = 500
 
 
 def learning_curves(database: Database, study_id: int, digests: list[str]) -> Curves:
@@ -21,7 +23,8 @@ def learning_curves(database: Database, study_id: int, digests: list[str]) -> Cu
 
 
 def _mean(curves: list[list[float]]) -> dict[int, float]:
-    epochs = zip(*curves, strict=False)  # all of a study have as many
+    # All of a study have as many.
+    epochs = zip(*curves, strict=False)
     return {epoch: fsum(values) / len(values) for epoch, values in enumerate(epochs, start=1)}
 
 

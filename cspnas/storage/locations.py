@@ -75,7 +75,8 @@ def new_study_name(study: str | None, space_name: str) -> str:
     else:
         where, hint = "--study", "choose another name"
         name = check_study_name(study, where, hint)
-    if name.endswith(".db"):  # in other commands that is a file
+    # In other commands that is a file.
+    if name.endswith(".db"):
         raise InputError(f"study name {name!r}", expected="a name without .db at its end", where=where, hint=hint)
     return name
 
@@ -212,7 +213,8 @@ def _split(text: str) -> StudyLocation:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except (OSError, ValueError):  # longer than a name may be, in a folder that may not be read, a zero byte
+    # Longer than a name may be, in a folder that may not be read, a zero byte.
+    except (OSError, ValueError):
         return False
 
 

@@ -85,5 +85,6 @@ class Heartbeat:
         """Give the lock back; the session may be gone already."""
         session, self._session, self._held = self._session, None, False
         if session is not None:
-            session.invalidate()  # not back to the pool, which would keep the lock
+            # Not back to the pool, which would keep the lock.
+            session.invalidate()
             session.close()

@@ -12,7 +12,8 @@ from cspnas.errors import InputError, StorageError
 from cspnas.storage.tables import drivers_table, evaluations_table, late_table, metadata, schema_table
 
 SCHEMA_VERSION = 2
-READABLE = (1, 2)  # what reading a study needs has been there since
+# What reading a study needs has been there since.
+READABLE = (1, 2)
 
 
 class NoTablesError(InputError):

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from cspnas.errors import InputError
 
 # The first of an advisory lock's two keys: what it is for. The second is a driver's or a study's id.
-OPENING, STEP, DRIVER = 0x43535030, 0x43535053, 0x43535044  # "CSP0", "CSPS", "CSPD"
+# "CSP0", "CSPS", "CSPD".
+OPENING, STEP, DRIVER = 0x43535030, 0x43535053, 0x43535044
 CONNECT_SECONDS = 10
 _OPTIONS = {
     "application_name": "cspnas",
@@ -34,7 +35,8 @@ _HELD = sa.text(
     "SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid = :kind "
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
-CLOCK = sa.literal_column("extract(epoch FROM clock_timestamp())", sa.Float)  # the server's clock, in seconds
+# The server's clock, in seconds.
+CLOCK = sa.literal_column("extract(epoch FROM clock_timestamp())", sa.Float)
 SERVER_STARTED = sa.literal_column("extract(epoch FROM pg_postmaster_start_time())", sa.Float)
 
 
@@ -76,7 +78,8 @@ def turn(connection: sa.Connection, kind: int, key: int, hung_seconds: float) ->
         connection.execute(_GIVE, {"kind": kind, "key": key})
         connection.commit()
     except BaseException:
-        connection.invalidate()  # the lock goes with the session
+        # The lock goes with the session.
+        connection.invalidate()
         raise
 
 

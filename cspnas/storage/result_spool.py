@@ -54,7 +54,8 @@ class Spool:
         for path in sorted(self.folder.glob("*.json"), key=_changed):
             try:
                 entry = _read(path)
-            except FileNotFoundError:  # another search recorded it meanwhile
+            # Another search recorded it meanwhile.
+            except FileNotFoundError:
                 continue
             except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
                 _set_aside(path, error)

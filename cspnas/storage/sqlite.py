@@ -16,7 +16,8 @@ SQLITE = "sqlite:///"
 def connect(path: Path, mode: str) -> sqlite3.Connection:
     """SQLite on exactly this file; mode rwc makes it where it is missing, rw does not, `read_mode` gives those to read."""
     if mode == "rwc":
-        with suppress(OSError):  # SQLite gives the files beside it the same rights; its own are 0644 less the umask
+        # SQLite gives the files beside it the same rights; its own are 0644 less the umask.
+        with suppress(OSError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666))
     # After two slashes a URI has the name of a host.
     name = quote(re.sub(rb"^/+", b"/", os.fsencode(path)))

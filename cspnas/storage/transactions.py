@@ -20,7 +20,8 @@ from cspnas.storage.sqlite import into_file, read_mode, read_settings, sqlite_fi
 from cspnas.storage.tables import drivers_table
 
 Row = dict[str, Any]
-HEARTBEAT = "CSPNAS_HEARTBEAT"  # the environment variable with the seconds after which a driver counts as hung
+# The environment variable with the seconds after which a driver counts as hung.
+HEARTBEAT = "CSPNAS_HEARTBEAT"
 
 
 class GoneError(StorageError):
@@ -49,7 +50,8 @@ class Transactions:
             self._mode = read_mode(self.path)
         self._file: tuple[int, int] | None = None
         self._session: sa.Connection | None = None
-        self._driver: int | None = None  # the driver that writes by this, where there may be no other
+        # The driver that writes by this, where there may be no other.
+        self._driver: int | None = None
         self.hung_seconds = hung_seconds()
         options = {"json_serializer": canonical_json, **self.engine_options()}
         self.engine = postgresql.new_engine(url_object(url), **options)
@@ -173,7 +175,8 @@ class Transactions:
         level = "SERIALIZABLE" if self.path is not None else "REPEATABLE READ"
         with translated(self.url), self.engine.connect().execution_options(isolation_level=level) as connection:
             if self.path is not None:
-                connection.exec_driver_sql("BEGIN")  # which sqlite3 itself does only before it writes
+                # Which sqlite3 itself does only before it writes.
+                connection.exec_driver_sql("BEGIN")
             yield lambda statement: _rows(connection, statement)
 
     @staticmethod
@@ -213,7 +216,8 @@ def _parsed(texts: Sequence[str | None]) -> list[Any]:
         values: list[Any] = json.loads(whole)
     except RecursionError:
         raise json.JSONDecodeError("nested too deep", "", 0) from None
-    if len(values) != len(texts):  # of two that belong together one alone is no JSON
+    # Of two that belong together one alone is no JSON.
+    if len(values) != len(texts):
         raise json.JSONDecodeError(f"{len(values)} values instead of {len(texts)}", "", 0)
     return values
 

@@ -22,11 +22,16 @@ from cspnas.objectives.pareto import HypervolumeReference
 from cspnas.space.search_space import Genotype
 from cspnas.study.settings import Study
 
-SAMPLE = 1000  # random candidates that tell the admitted range of each cost
-FEW = 100  # fewer than these tell no range
-IN_VAIN = 2  # draws for each candidate that is wanted, after which it is walked to the first one that is admitted
-WORK = 150_000  # operations that are costed at most for a sample: about seven seconds of one core, however deep the networks
-COARSE = 3  # choices of a gene that a walk tries before it tries all
+# Random candidates that tell the admitted range of each cost.
+SAMPLE = 1000
+# Fewer than these tell no range.
+FEW = 100
+# Draws for each candidate that is wanted, after which it is walked to the first one that is admitted.
+IN_VAIN = 2
+# Operations that are costed at most for a sample: about seven seconds of one core, however deep the networks.
+WORK = 150_000
+# Choices of a gene that a walk tries before it tries all.
+COARSE = 3
 
 
 @dataclass(slots=True)

@@ -12,9 +12,12 @@ from cspnas.training.payload import Failure, ResultPayload
 
 # These say something about a worker or a node first, and about the network only if they come back.
 RETRIED_KINDS = (FailureKind.CRASHED, FailureKind.LOST)
-MAX_ATTEMPTS = 3  # of a network whose worker or node goes; after the last one it is quarantined
-MICRO = 4  # a batch that did not fit is computed in about this many parts
-LOG_CHARACTERS = 2000  # of a worker's log that a failure keeps
+# Of a network whose worker or node goes; after the last one it is quarantined.
+MAX_ATTEMPTS = 3
+# A batch that did not fit is computed in about this many parts.
+MICRO = 4
+# Of a worker's log that a failure keeps.
+LOG_CHARACTERS = 2000
 
 
 def failure(kind: FailureKind, message: str) -> ResultPayload:
@@ -36,7 +39,8 @@ def _unusable(result: Mapping[str, object]) -> Failure | None:
     accuracy = result.get("accuracy")
     if not isinstance(accuracy, int | float) or isinstance(accuracy, bool):
         return {"kind": FailureKind.CRASHED, "message": f"found accuracy {accuracy!r}, expected a fraction"}
-    if not 0 <= accuracy <= 1:  # NaN is not
+    # NaN is not.
+    if not 0 <= accuracy <= 1:
         return {"kind": FailureKind.DIVERGED, "message": f"found accuracy {accuracy}, expected 0 to 1"}
     for row in map(objective_of, measured_names()):
         value = result.get(row.name)

@@ -11,9 +11,12 @@ from cspnas.errors import FailureKind, InputError, StorageError
 from cspnas.objectives.objectives import GREATEST, exact_names, measured_names, objective_of
 from cspnas.study.states import State
 
-WITH_ACCURACY, WITHOUT = (State.TRAINED, State.REUSED), (State.FAILED, State.IN_FLIGHT)  # states of an evaluation
-YEAR_9999 = 253_370_764_800  # in seconds since 1970; later ones have no date
-NUMBERS = (int, float)  # as JSON and the tables give them: true and false are none
+# States of an evaluation.
+WITH_ACCURACY, WITHOUT = (State.TRAINED, State.REUSED), (State.FAILED, State.IN_FLIGHT)
+# In seconds since 1970; later ones have no date.
+YEAR_9999 = 253_370_764_800
+# As JSON and the tables give them: true and false are none.
+NUMBERS = (int, float)
 # costs that every study has; others came later, or are an installed package's
 FROM_THE_START = ("flops", "params", "peak_memory", "training_memory", "traffic")
 
@@ -33,7 +36,8 @@ def check_costs(costs: Any, objectives: Collection[str]) -> None:
     if tuple(costs) != exact_names():
         _check_names(costs, objectives)
     for name, value in costs.items():
-        if not (type(value) in NUMBERS and 0 <= value <= GREATEST):  # NaN is not
+        # NaN is not.
+        if not (type(value) in NUMBERS and 0 <= value <= GREATEST):
             raise InputError(f"{name} {_short(value)}", expected=f"a number from 0 to {GREATEST:g}")
 
 

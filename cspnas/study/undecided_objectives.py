@@ -16,13 +16,20 @@ from cspnas.study.candidates import Candidate
 from cspnas.study.settings import Study
 
 Array = np.ndarray
-ONE_VALUE = 0.9  # share of networks with the same value: the others are exceptions
-FEW_VALUES, OF_MANY = 3, 100  # so few values in so many networks are groups, no scale
-NEARLY_EQUAL = 0.02  # relative, in a fraction absolute: below what a change of the network is made for
-ONE_PLACE = 0.95  # share of networks whose peak lies in the same part
-COPY = 0.99  # rank correlation with another objective
-LEAST_RANKED = 10  # networks that it takes to tell a copy or a spread
-PLACED = 200  # networks that tell where the peak lies
+# Share of networks with the same value: the others are exceptions.
+ONE_VALUE = 0.9
+# So few values in so many networks are groups, no scale.
+FEW_VALUES, OF_MANY = 3, 100
+# relative, in a fraction absolute: below what a change of the network is made for.
+NEARLY_EQUAL = 0.02
+# Share of networks whose peak lies in the same part.
+ONE_PLACE = 0.95
+# Rank correlation with another objective.
+COPY = 0.99
+# Networks that it takes to tell a copy or a spread.
+LEAST_RANKED = 10
+# Networks that tell where the peak lies.
+PLACED = 200
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ import numpy as np
 
 from cspnas.objectives.pareto import Array
 
-COVERAGE = 0.95  # of all stated intervals, so many hold what they estimate
+# Of all stated intervals, so many hold what they estimate.
+COVERAGE = 0.95
 
 
 @dataclass(frozen=True, slots=True)

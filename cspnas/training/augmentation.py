@@ -14,9 +14,12 @@ from torch import Tensor
 
 from cspnas.training.recipe import Recipe
 
-ERASED_SHARES = 0.02, 0.33  # of an image's area, as Zhong et al. 2020 (arXiv 1708.04896), section 3.2, have it
-RATIOS = 3 / 4, 4 / 3  # of width to height, as Szegedy et al. 2015 (arXiv 1409.4842), section 6, crop
-LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in grey (ITU-R BT.601)
+# Of an image's area, as Zhong et al. 2020 (arXiv 1708.04896), section 3.2, have it.
+ERASED_SHARES = 0.02, 0.33
+# Of width to height, as Szegedy et al. 2015 (arXiv 1409.4842), section 6, crop.
+RATIOS = 3 / 4, 4 / 3
+# Of red, green and blue in grey (ITU-R BT.601).
+LUMA = (0.299, 0.587, 0.114)
 
 
 def augment(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:

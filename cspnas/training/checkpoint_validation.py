@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-MOST_THREADS = 1024  # torch ends the process where it cannot start as many as it is told
+# torch ends the process where it cannot start as many as it is told.
+MOST_THREADS = 1024
 
 
 def check_progress(about: Any, epochs: int, steps: int) -> None:

@@ -14,8 +14,10 @@ import torch
 from cspnas.training.measurement import Trained
 from cspnas.training.module import NetworkModule, fold
 
-WARM_UP = 5  # the first runs choose kernels and fill caches
-RUNS, LEAST, MOST = 20, 0.1, 1.0  # at least RUNS runs and LEAST seconds of them, but no longer than MOST seconds
+# The first runs choose kernels and fill caches.
+WARM_UP = 5
+# At least RUNS runs and LEAST seconds of them, but no longer than MOST seconds.
+RUNS, LEAST, MOST = 20, 0.1, 1.0
 
 
 def of_trained(trained: Trained) -> float:

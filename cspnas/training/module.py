@@ -87,7 +87,8 @@ class NetworkModule(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Logits of a batch of normalised images. Raises ArchitectureError where a layer is gone."""
         values: dict[int, Tensor] = {0: image}
-        held: set[int | None] = set()  # results that others than the next operation may still see
+        # Results that others than the next operation may still see.
+        held: set[int | None] = set()
         for step in self._steps:
             if step.layer:
                 run: Any = self

@@ -11,8 +11,10 @@ import sys
 
 from cspnas.errors import CspnasError
 
-COMMAND = (sys.executable, "-P", "-m", "cspnas.runners.local.gpu_probe")  # -P: nothing from the working folder
-GPU_PROBE_SECONDS = 120.0  # for two processes to import torch and open the GPU
+# -P: nothing from the working folder.
+COMMAND = (sys.executable, "-P", "-m", "cspnas.runners.local.gpu_probe")
+# For two processes to import torch and open the GPU.
+GPU_PROBE_SECONDS = 120.0
 
 
 def probe(gpu: int) -> tuple[int, int]:
@@ -45,7 +47,8 @@ def _measure(gpu: int) -> dict[str, int]:
     import torch
 
     command = [*COMMAND, str(gpu), "hold"]
-    torch.cuda.mem_get_info(gpu)  # this process's own context is there before and after
+    # This process's own context is there before and after.
+    torch.cuda.mem_get_info(gpu)
     before = torch.cuda.mem_get_info(gpu)[0]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdin is not None
@@ -54,7 +57,8 @@ def _measure(gpu: int) -> dict[str, int]:
             raise RuntimeError("a second process could not open it")
         process = before - torch.cuda.mem_get_info(gpu)[0]
         other.stdin.close()
-    return {"free": before + process, "process": process}  # this process's context will be free again
+    # This process's context will be free again.
+    return {"free": before + process, "process": process}
 
 
 if __name__ == "__main__":

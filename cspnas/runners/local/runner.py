@@ -16,7 +16,8 @@ from cspnas.runners.runner import START_SECONDS, Ended, Placed, RunnerEvent, Sti
 from cspnas.runners.worker_log import begin
 from cspnas.training.payload import Failure, ResultPayload
 
-WIND_DOWN_SECONDS = 5.0  # for a training's step and its checkpoint; a container gets 10 s after SIGTERM
+# For a training's step and its checkpoint; a container gets 10 s after SIGTERM.
+WIND_DOWN_SECONDS = 5.0
 
 
 class LocalRunner:
@@ -29,8 +30,10 @@ class LocalRunner:
 
     def __init__(self, devices: list[str], folder: Path, evaluator: str) -> None:
         self.devices, self.folder, self._evaluator = devices, folder, evaluator
-        self._workers: list[WorkerHandle] = []  # by slot
-        self._events: list[RunnerEvent] = []  # that nobody has collected yet
+        # By slot.
+        self._workers: list[WorkerHandle] = []
+        # That nobody has collected yet.
+        self._events: list[RunnerEvent] = []
 
     def precision(self) -> str:
         """Measured in this process."""
@@ -124,6 +127,7 @@ class LocalRunner:
     def close(self, *, finished: bool = False) -> None:
         """End all workers."""
         for worker in self._workers:
-            worker.process.kill()  # all at once, then one by one
+            # All at once, then one by one.
+            worker.process.kill()
         while self._workers:
             self._workers.pop().stop()

@@ -29,7 +29,8 @@ def worker_main(work: int, lifeline: int, device: str, evaluator: str) -> None:
         signal.signal(number, signal.SIG_IGN)
     never_fail("stdout", "stderr")
     faulthandler.enable()
-    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # read when torch is imported
+    # Read when torch is imported.
+    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     threading.Thread(target=_hear_parent, args=(Connection(lifeline),), daemon=True).start()
     offer_to_kernel()
     try:

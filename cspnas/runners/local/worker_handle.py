@@ -32,12 +32,15 @@ class WorkerHandle:
     device: str
     process: subprocess.Popen[bytes]
     connection: Connection
-    lifeline: Connection  # held open as long as this process lives
+    # Held open as long as this process lives.
+    lifeline: Connection
     log: Path
     memory_kills: MemoryKills = field(default_factory=MemoryKills)
     work: Work | None = None
-    began: bool = False  # anything at all
-    kills: int = 0  # of the kernel for want of memory, when the work was sent
+    # Anything at all.
+    began: bool = False
+    # Of the kernel for want of memory, when the work was sent.
+    kills: int = 0
     log_start: int = 0
     _received: bytearray = field(default_factory=bytearray)
 

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from cspnas.errors import InputError
 
-ANSWER_SECONDS = 3.0  # for an answer
+# For an answer.
+ANSWER_SECONDS = 3.0
 
 
 def reach(address: str) -> None:

@@ -22,7 +22,8 @@ from cspnas.io.steps import Step, silent
 from cspnas.runners.ray.address import reach
 from cspnas.version import __version__
 
-PROBE_SECONDS = 120.0  # for a first process on every node
+# For a first process on every node.
+PROBE_SECONDS = 120.0
 
 
 class RayError(CspnasError):
@@ -66,8 +67,10 @@ def quiet_ray() -> Any:
     import ray
 
     logging.getLogger("ray").setLevel(logging.CRITICAL)
-    atexit.register(gc.freeze)  # else Python's last collection of all that Ray and torch made takes seconds
-    vars(ray._private.worker)["_worker_logs_enabled"] = False  # no public switch keeps a lost node's logs off stderr
+    # Else Python's last collection of all that Ray and torch made takes seconds.
+    atexit.register(gc.freeze)
+    # No public switch keeps a lost node's logs off stderr.
+    vars(ray._private.worker)["_worker_logs_enabled"] = False
     return ray
 
 

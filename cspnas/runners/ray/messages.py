@@ -20,11 +20,15 @@ from cspnas.training.payload import Failure
 # `Loss`; each with its ticket. ended, "", why
 Event = tuple[str, str, Any]
 
-RESULT = "result_json"  # the key of a trial's last report that holds the whole result
-IDLE_WAIT = 5.0  # seconds: with nothing running, Tune itself would look only once a second
-BUSY_WAIT = 0.05  # seconds: the results of running trials wait as long
+# The key of a trial's last report that holds the whole result.
+RESULT = "result_json"
+# seconds: with nothing running, Tune itself would look only once a second.
+IDLE_WAIT = 5.0
+# seconds: the results of running trials wait as long.
+BUSY_WAIT = 0.05
 MESSAGE_CHARACTERS = 2000
-OUT_OF_MEMORY = r"\b(OutOf)?MemoryError\b"  # Ray names the OOM killer as a possible cause of every crash
+# Ray names the OOM killer as a possible cause of every crash.
+OUT_OF_MEMORY = r"\b(OutOf)?MemoryError\b"
 
 
 class Stopped(BaseException):
@@ -71,12 +75,16 @@ class Mail:
 
     def __init__(self) -> None:
         self.units: SimpleQueue[Training | None] = SimpleQueue()
-        self.cancelled: SimpleQueue[str] = SimpleQueue()  # Tune's trial ids
+        # Tune's trial ids.
+        self.cancelled: SimpleQueue[str] = SimpleQueue()
         self.events: SimpleQueue[Event] = SimpleQueue()
-        self.trainings: dict[str, Training] = {}  # by Tune's trial id
-        self.trial_ids: dict[str, str] = {}  # by ticket
+        # By Tune's trial id.
+        self.trainings: dict[str, Training] = {}
+        # By ticket.
+        self.trial_ids: dict[str, str] = {}
         self.stopped = False
-        self.staging: Path | None = None  # where Tune writes before it copies to its storage
+        # Where Tune writes before it copies to its storage.
+        self.staging: Path | None = None
 
     def take(self, trial_id: str, training: Training) -> None:
         """It is Tune's trial now."""
@@ -116,7 +124,8 @@ class Mail:
         self.events.put((kind, training.ticket, detail))
 
     def __reduce__(self) -> str:
-        return "MAIL"  # Tune pickles and copies its settings; a process has one mail
+        # Tune pickles and copies its settings; a process has one mail.
+        return "MAIL"
 
 
 MAIL = Mail()

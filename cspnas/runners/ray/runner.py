@@ -38,12 +38,18 @@ from cspnas.training.payload import Failure, UnitOfWork
 if TYPE_CHECKING:
     from cspnas.runners.ray.messages import Loss
 
-THREADS = 16  # of the loop's actor: Tune, the search that listens, workers that begin or send a checkpoint
-POLL_SECONDS = 1.0  # that Tune's loop waits for something to tell
-WORDS_SECONDS = 20.0  # for a dead worker's node to say what it printed
-IDLE_SECONDS = 3.0  # without a training before Tune's places are given back: a new start takes as long
-CLOSE_SECONDS = 60.0  # for Tune to write its logs at the end
-STOP_SECONDS = 4.0  # for the same after Ctrl-C
+# Of the loop's actor: Tune, the search that listens, workers that begin or send a checkpoint.
+THREADS = 16
+# That Tune's loop waits for something to tell.
+POLL_SECONDS = 1.0
+# For a dead worker's node to say what it printed.
+WORDS_SECONDS = 20.0
+# Without a training before Tune's places are given back: a new start takes as long.
+IDLE_SECONDS = 3.0
+# For Tune to write its logs at the end.
+CLOSE_SECONDS = 60.0
+# For the same after Ctrl-C.
+STOP_SECONDS = 4.0
 
 
 @contextmanager
@@ -69,9 +75,12 @@ class RayRunner:
         self.slots, self.folder = slots, folder
         self.devices = [f"ray:{slots.device}"] * slots.count
         self._in_flight: dict[str, Work] = {}
-        self._used: set[str] = set()  # tickets
-        self._words: dict[Any, tuple[str, Loss, float]] = {}  # by the task that reads them; until when
-        self._loop: Any = None  # while there is something to train
+        # Tickets.
+        self._used: set[str] = set()
+        # By the task that reads them; until when.
+        self._words: dict[Any, tuple[str, Loss, float]] = {}
+        # While there is something to train.
+        self._loop: Any = None
         self._idle_since = float("inf")
         self._poll: Any = None
 
@@ -106,7 +115,8 @@ class RayRunner:
             self._start_tune()
         alone = "-alone" if work.micro_batch else ""
         ticket = f"{work.evaluation_id:05}-{work.digest[:12]}-attempt{work.attempt}{alone}"
-        if ticket in self._used:  # what has ended before it began is given once more
+        # What has ended before it began is given once more.
+        if ticket in self._used:
             ticket += f"-{len(self._used)}"
         self._used.add(ticket)
         self._in_flight[ticket] = work
@@ -145,7 +155,8 @@ class RayRunner:
         if loop is None:
             return
         self._loop = None
-        with suppress(ConnectionError, ray.exceptions.RayError):  # it may be gone with the cluster
+        # It may be gone with the cluster.
+        with suppress(ConnectionError, ray.exceptions.RayError):
             (loop.close if finished else loop.stop).remote()
             ray.wait([self._fit], timeout=seconds)
             if self._away:
@@ -161,7 +172,8 @@ class RayRunner:
         tune = _new_folder(folder)
         token, actor_name = uuid.uuid4().hex, f"cspnas-{uuid.uuid4().hex}"
         (tune / MARKER).write_text(token)
-        self._away = ray.util.client.ray.is_connected()  # then this machine is no node of the cluster
+        # Then this machine is no node of the cluster.
+        self._away = ray.util.client.ray.is_connected()
         context = ray.get_runtime_context()
         self._node = context.get_node_id()
         options = {"num_cpus": 0, "max_concurrency": THREADS, "name": actor_name, **on_node(self._node)}
@@ -201,7 +213,8 @@ class RayRunner:
     def _keep(self, work: Work, content: bytes) -> None:
         """Where a training stands that has not this folder, for its next try, which may be on another node."""
         path = checkpoint_of(self.folder, work)
-        with suppress(CspnasError, OSError):  # the training goes on without
+        # The training goes on without.
+        with suppress(CspnasError, OSError):
             path.parent.mkdir(exist_ok=True)
             write_whole(path, content, force=True)
 
@@ -236,7 +249,8 @@ class RayRunner:
             assert about is not None
             try:
                 printed, kills = ray.get(answer, timeout=1.0) or ("", 0)
-            except ray.exceptions.RayError:  # its node is gone by now, or too busy
+            # Its node is gone by now, or too busy.
+            except ray.exceptions.RayError:
                 printed, kills = "", 0
             if about.shared:
                 printed = tail(Path(about.log))

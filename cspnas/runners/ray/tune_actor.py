@@ -21,7 +21,8 @@ from cspnas.runners.ray.worker import Home, train_unit
 from cspnas.runners.worker_log import print_to
 from cspnas.training.payload import Failure
 
-SYNC_SECONDS = 60  # a killed search loses no more of Tune's logs than this
+# A killed search loses no more of Tune's logs than this.
+SYNC_SECONDS = 60
 
 
 class Loop:

@@ -29,8 +29,10 @@ from cspnas.runners.ray.messages import RESULT, Beginning
 from cspnas.runners.worker_log import print_to, tail
 from cspnas.training.payload import ResultPayload, UnitOfWork
 
-WATCH_SECONDS = 1.0  # between two looks at a checkpoint that has to be carried away
-MARKER = ".here"  # a file in Tune's folder that a worker reads to know whether it has the study's folder
+# Between two looks at a checkpoint that has to be carried away.
+WATCH_SECONDS = 1.0
+# A file in Tune's folder that a worker reads to know whether it has the study's folder.
+MARKER = ".here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,8 @@ def _evaluated(evaluate: Evaluate, unit: UnitOfWork) -> ResultPayload:
 def _wants_memory(error: Exception) -> bool:
     if isinstance(error, MemoryError | ray.exceptions.OutOfMemoryError):
         return True
-    if "torch" not in sys.modules:  # then it is no error of torch's, whose import takes seconds
+    # Then it is no error of torch's, whose import takes seconds.
+    if "torch" not in sys.modules:
         return False
     from cspnas.training.evaluation import is_out_of_memory
 
@@ -148,8 +151,10 @@ def _watch(path: Path, carry: Callable[[bytes], None], done: threading.Event) ->
         if changed != seen:
             seen = changed
             with suppress(
-                OSError, ray.exceptions.RayError
-            ):  # the training goes on without; the next state is tried again
+                OSError,
+                ray.exceptions.RayError,
+                # The training goes on without; the next state is tried again.
+            ):
                 carry(path.read_bytes())
 
 
