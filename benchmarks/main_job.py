@@ -36,7 +36,7 @@ from cspnas.storage.load_results import load_results
 from cspnas.storage.optuna_projection import Projection
 from cspnas.storage.tables import architectures_table, evaluations_table, suggestions_table
 from cspnas.study.candidates import Candidate, admitted, admitted_sample, reference_of, valid_candidates
-from cspnas.study.results import NetworkRecord
+from cspnas.study.network_record import NetworkRecord
 from cspnas.study.settings import Study
 from cspnas.study.study_record import StudyRecord
 from cspnas.training.payload import ResultPayload

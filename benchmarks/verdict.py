@@ -47,7 +47,8 @@ from cspnas.searching.driver import Driver
 from cspnas.storage.database import Database
 from cspnas.storage.open_study import open_study
 from cspnas.study.candidates import Candidate, admitted_sample, reference_of
-from cspnas.study.results import NetworkRecord, StudyResults
+from cspnas.study.network_record import NetworkRecord
+from cspnas.study.results import StudyResults
 from cspnas.study.settings import Study
 
 RESULTS = Path(__file__).parent / "results" / "verdict"

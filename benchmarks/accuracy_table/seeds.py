@@ -25,7 +25,7 @@ from cspnas.samplers.registry import sampler_of
 from cspnas.searching.driver import Driver
 from cspnas.storage.locations import StudyLocation
 from cspnas.storage.study_creation import known_row, opened
-from cspnas.study.results import NetworkRecord
+from cspnas.study.network_record import NetworkRecord
 from cspnas.study.suggestion import CONFIRM, Suggestion
 
 STRATA = ((0.2, 0.6), (0.5, 0.85), (1.0, 1.0))  # up to this share of the networks, this share of the choice

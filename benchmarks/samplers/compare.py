@@ -36,7 +36,7 @@ from cspnas.samplers.protocol import Sampler
 from cspnas.searching.driver import Driver
 from cspnas.storage.database import Database
 from cspnas.study.candidates import Candidate, admitted_sample, reference_of
-from cspnas.study.results import NetworkRecord
+from cspnas.study.network_record import NetworkRecord
 from cspnas.study.settings import Study
 from cspnas.training.payload import ResultPayload
 

@@ -10,7 +10,7 @@ from cspnas.data.folder_name import located
 from cspnas.objectives.objectives import measured_names, objective_of
 from cspnas.storage.engine import undamaged
 from cspnas.storage.open_study import OpenStudy
-from cspnas.study.results import NetworkRecord
+from cspnas.study.network_record import NetworkRecord
 
 
 def take_away(opened: OpenStudy, network: NetworkRecord) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from cspnas.errors import InputError
 from cspnas.objectives.objectives import parse_constraint
 from cspnas.objectives.pareto import knee, losses
 from cspnas.storage.open_study import OpenStudy
-from cspnas.study.results import NetworkRecord
+from cspnas.study.network_record import NetworkRecord
 
 PICKS = ("knee", "most-accurate", "smallest")
 LEAST_DIGITS = 4  # of a digest's beginning

@@ -14,7 +14,8 @@ from cspnas.reports.stage_notation import chosen_ratios, wiring
 from cspnas.storage.engine import undamaged
 from cspnas.storage.open_study import OpenStudy
 from cspnas.study.failures import quarantined
-from cspnas.study.results import NetworkRecord, StudyResults
+from cspnas.study.network_record import NetworkRecord
+from cspnas.study.results import StudyResults
 from cspnas.study.states import State
 from cspnas.study.study_record import FrozenSettings
 from cspnas.study.verdict import Estimates, verdict

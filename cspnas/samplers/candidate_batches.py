@@ -18,7 +18,8 @@ from cspnas.samplers.candidate_pool import SIZE, Pool, mutable
 from cspnas.samplers.features import Scaling, raw_features
 from cspnas.space.search_space import Genotype
 from cspnas.study.candidates import Candidate
-from cspnas.study.results import NetworkRecord, StudyResults
+from cspnas.study.network_record import NetworkRecord
+from cspnas.study.results import StudyResults
 from cspnas.study.settings import Study
 
 Array = npt.NDArray[Any]

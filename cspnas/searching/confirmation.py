@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from cspnas.study.results import NetworkRecord, StudyResults
+from cspnas.study.network_record import NetworkRecord
+from cspnas.study.results import StudyResults
 from cspnas.study.verdict import curve_weights
 
 

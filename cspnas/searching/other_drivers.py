@@ -14,7 +14,8 @@ from cspnas.runners.protocol import Work
 from cspnas.searching.resume import work_again
 from cspnas.storage.database import Database
 from cspnas.storage.transactions import Row
-from cspnas.study.results import NetworkRecord, StudyResults
+from cspnas.study.network_record import NetworkRecord
+from cspnas.study.results import StudyResults
 from cspnas.study.settings import Study
 
 

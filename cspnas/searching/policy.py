@@ -8,7 +8,7 @@ from typing import Protocol
 
 from cspnas.runners.protocol import Done, Wait
 from cspnas.study.candidates import Candidate
-from cspnas.study.results import NetworkRecord
+from cspnas.study.network_record import NetworkRecord
 
 # Suggestions in a row without a training, then candidates are drawn evenly among the untried ones.
 MAX_REPEATED_SUGGESTIONS = 50

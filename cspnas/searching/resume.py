@@ -11,7 +11,8 @@ from cspnas.storage.transactions import Row
 from cspnas.study.candidates import Candidate, baseline_curves
 from cspnas.study.evaluation import Evaluation
 from cspnas.study.evaluation_key import unit_of
-from cspnas.study.results import NetworkRecord, StudyResults
+from cspnas.study.network_record import NetworkRecord
+from cspnas.study.results import StudyResults
 from cspnas.study.settings import Study
 from cspnas.study.states import Outcome
 from cspnas.study.suggestion import CONFIRM, Suggestion

@@ -10,7 +10,8 @@ from cspnas.objectives.objectives import measured_names
 from cspnas.samplers.protocol import Sampler
 from cspnas.storage.transactions import Row
 from cspnas.study.candidates import violations
-from cspnas.study.results import NetworkRecord, StudyResults
+from cspnas.study.network_record import NetworkRecord
+from cspnas.study.results import StudyResults
 from cspnas.study.settings import Study
 from cspnas.study.states import Outcome
 from cspnas.study.suggestion import CONFIRM, Suggestion

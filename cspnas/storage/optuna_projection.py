@@ -43,7 +43,8 @@ from cspnas.storage.optuna_rows import (
     numbers_by_id,
     value_rows,
 )
-from cspnas.study.results import NetworkRecord, StudyResults
+from cspnas.study.network_record import NetworkRecord
+from cspnas.study.results import StudyResults
 
 STEP_ON_OPTUNA = -1  # less the study's id: a turn of its own, so that suggestions need not wait for it
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from cspnas.objectives.objectives import measures
-from cspnas.study.results import NetworkRecord
+from cspnas.study.network_record import NetworkRecord
 from cspnas.study.settings import Study
 from cspnas.study.states import State
 from cspnas.training.payload import EvaluationKey, ResultPayload, UnitOfWork

@@ -16,7 +16,8 @@ from cspnas.objectives.objectives import exact_names
 from cspnas.objectives.pareto import HypervolumeReference
 from cspnas.runners.protocol import Work
 from cspnas.searching.confirmation import of_baselines, to_confirm
-from cspnas.study.results import NetworkRecord, StudyResults, StudyRows
+from cspnas.study.network_record import NetworkRecord
+from cspnas.study.results import StudyResults, StudyRows
 
 REFERENCE = HypervolumeReference(("accuracy", "flops"), 0.1, (0.0, 1.0), (1.0, 1e9))
 

@@ -18,7 +18,7 @@ from cspnas.searching.policy import (
     SearchState,
 )
 from cspnas.study.candidates import Candidate
-from cspnas.study.results import NetworkRecord
+from cspnas.study.network_record import NetworkRecord
 
 
 @dataclass(frozen=True)

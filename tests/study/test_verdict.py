@@ -24,7 +24,7 @@ from cspnas.searching.driver import Driver
 from cspnas.storage.database import Database
 from cspnas.storage.open_study import open_study
 from cspnas.study.candidates import admitted_sample, reference_of
-from cspnas.study.results import NetworkRecord
+from cspnas.study.network_record import NetworkRecord
 from cspnas.study.verdict import Estimates, curve_weights, half_width, shares, verdict
 
 
