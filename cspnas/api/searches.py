@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from cspnas.api.studies import StudyView, view_of
 from cspnas.errors import InputError
 from cspnas.io.did_you_mean import nearest
 from cspnas.io.steps import Step, silent
+from cspnas.network.architecture import Architecture
 from cspnas.objectives.objectives import check_one_measured
 from cspnas.runners.protocol import OnEvent, RunEvent, RunnerOptions, Work
 from cspnas.storage.locations import StudyLocation, existing_place, new_place, new_study_name
@@ -55,6 +56,7 @@ def search(
     device: str = "auto",
     per_gpu: int | None = None,
     reuse_from: str | None = None,
+    seed_with: Sequence[Architecture | str | Path] = (),
     on_event: Callable[[SearchEvent], None] | None = None,
     on_step: Step = silent,
 ) -> StudyView:
@@ -64,7 +66,8 @@ def search(
     given), `storage` a database file or URL (`studies/NAME.db`). `trials` counts trainings in all, earlier ones included;
     nothing is started after `seconds`. `trials`, `sampler`, `seed` and `workers` replace those of the space. `runner` is
     `local` or `ray` (at `address`), `device` is `auto`, `cpu`, `cuda` or `cuda:0,1`, shared by `per_gpu` trainings each.
-    `reuse_from` is a study whose results are taken over where they are the same. `on_event` hears what happens, in this
+    `reuse_from` is a study whose results are taken over where they are the same. `seed_with` are networks that are trained
+    first: values, files, reference networks by name, and fronts of studies. `on_event` hears what happens, in this
     process; `on_step` what is prepared before. Workers are processes of their own: they do not run the calling script.
 
     Raises InputError for wrong arguments, files and data, with nothing written; StorageError where the database cannot be
@@ -75,8 +78,7 @@ def search(
     chosen: dict[str, Any] = {"trials": trials, "sampler": sampler, "seed": seed, "workers": workers}
     chosen["time_limit"] = seconds
     settings = space_to_search(space, on_step)
-    settings = replace(settings, **{key: value for key, value in chosen.items() if value is not None})
-    _check(settings)
+    settings = _checked(replace(settings, **{k: v for k, v in chosen.items() if v is not None}), seed_with)
     place = new_place(new_study_name(study, settings.space_name), storage)
     return run(
         settings,
@@ -115,8 +117,10 @@ def run(
     return view_of(place, reason=reason)
 
 
-def _check(settings: Study) -> None:
-    """Raises InputError for values that a space file would be refused for."""
+def _checked(settings: Study, seed_with: Sequence[Architecture | str | Path]) -> Study:
+    """With the given networks. Raises InputError for these, and for values that a space file would be refused for."""
+    from cspnas.searching.given_networks import given_networks
+
     if not settings.recipe.dataset:
         found = f"space {settings.space_name} without a data set"
         hint = 'load_space(..., {"proxy.dataset": "folder:PATH"})'
@@ -126,6 +130,7 @@ def _check(settings: Study) -> None:
         raise InputError(f"sampler={settings.sampler!r}", expected=expected, where="cspnas.search", hint=hint)
     if settings.sampler == "cost-aware":
         check_one_measured(settings.objectives, "cspnas.search")
+    return replace(settings, given=given_networks(settings, seed_with))
 
 
 def _telling(session: Session, on_event: Callable[[SearchEvent], None] | None) -> OnEvent:

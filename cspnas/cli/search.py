@@ -30,6 +30,7 @@ class SearchRequest:
     storage: str | None
     time: str | None
     reuse_from: str | None
+    seed_with: list[str]
 
 
 def run(request: SearchRequest) -> None:
@@ -60,9 +61,12 @@ def _search(request: SearchRequest, step: Steps, shown: list[Any]) -> None:
     name = new_study_name(request.study, path.stem)
     place = new_place(name, request.storage)
     reuse_from = existing_place(request.reuse_from, "--reuse-from") if request.reuse_from is not None else None
-    study = replace(request.settings.read(path, training=True, step=step), time_limit=seconds)
     from cspnas.api.searches import run as run_search
     from cspnas.cli.progress import Progress
+    from cspnas.searching.given_networks import given_networks
+
+    study = replace(request.settings.read(path, training=True, step=step), time_limit=seconds)
+    study = replace(study, given=given_networks(study, request.seed_with))
 
     def on_open(session: Any) -> Progress:
         step.end()

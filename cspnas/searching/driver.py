@@ -18,7 +18,7 @@ from cspnas.searching.data_faults import DataFaults
 from cspnas.searching.exhaustive_draw import UntriedCandidates
 from cspnas.searching.other_drivers import OtherDrivers
 from cspnas.searching.policy import Baseline, Confirm, Explore, NextStep, SearchPolicy, SearchState
-from cspnas.searching.resume import cut_short, missing_baselines, since_last_training, suggestion_of
+from cspnas.searching.resume import cut_short, missing_baselines, missing_given, since_last_training, suggestion_of
 from cspnas.searching.reuse import Reuse
 from cspnas.searching.sampler_feedback import SamplerFeedback
 from cspnas.searching.time_limit import training_seconds
@@ -89,7 +89,8 @@ class Driver:
         self._number = suggestions[-1]["number"] + 1 if suggestions else 0
         self._idle = since_last_training(suggestions)
         self._all_tried: str | None = None
-        self._baselines = missing_baselines(self.study, suggestions)
+        given = missing_given(self.study, self.results.networks)
+        self._baselines = given + missing_baselines(self.study, suggestions)
         self._others.load()
         return suggestions
 

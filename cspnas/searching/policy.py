@@ -16,7 +16,7 @@ MAX_REPEATED_SUGGESTIONS = 50
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """Suggest the next baseline; `source` is `baseline:plain` or `baseline:csp`."""
+    """Suggest the next given network or baseline; `source` is `given:DIGEST`, `baseline:plain` or `baseline:csp`."""
 
     source: str
     candidate: Candidate

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from cspnas.runners.protocol import Work
+from cspnas.space.genotype_of import genotype_of
 from cspnas.storage.transactions import Row
-from cspnas.study.candidates import Candidate, baseline_curves
+from cspnas.study.candidates import Candidate, baseline_curves, candidate
 from cspnas.study.evaluation import Evaluation
 from cspnas.study.evaluation_key import unit_of
 from cspnas.study.network_record import NetworkRecord
@@ -55,6 +56,12 @@ def missing_baselines(study: Study, rows: list[Row]) -> list[tuple[str, Candidat
         else:
             missing.append((source, drawn))
     return missing
+
+
+def missing_given(study: Study, known: Container[str]) -> list[tuple[str, Candidate]]:
+    """(source, candidate) of each given network whose digest is not in `known`."""
+    drawn = (candidate(study, genotype_of(study.space, one, "a given network")) for one in study.given)
+    return [(f"given:{one.digest[:12]}", one) for one in drawn if one.digest not in known]
 
 
 def since_last_training(rows: Iterable[Mapping[str, Any]], before: int = 0) -> int:

@@ -8,7 +8,7 @@ from typing import Annotated
 from annotated_types import Interval
 
 from cspnas.io.bounds import Ratio, Share
-from cspnas.network.architecture import Fusion
+from cspnas.network.architecture import Architecture, Fusion
 from cspnas.objectives.objectives import Constraint
 from cspnas.space.search_space import SearchSpace
 from cspnas.training.recipe import Recipe, stated_keys
@@ -30,6 +30,7 @@ class Baselines:
 class Study:
     """`trials`: trainings in all; `confirm_share` of them repeat networks with new seeds, by turns one of the front and one
     of the baselines beside it. `time_limit` in seconds; `timeout` in seconds for one training, 0: generous.
+    `given`: networks that are trained first.
     """
 
     space_name: str
@@ -53,6 +54,7 @@ class Study:
         Interval(ge=0, le=1e7),
         "seconds for one training, then its worker counts as hung; 0 = generous, from its work",
     ] = 0.0
+    given: tuple[Architecture, ...] = ()
 
     def identity(self) -> dict[str, object]:
         """What may not change while a study goes on, as flat JSON; budget, sampler and workers may."""

@@ -574,3 +574,31 @@ def test_an_early_interrupt_says_that_everything_is_kept(cspnas: Run, monkeypatc
         "",
         "interrupted: everything finished is kept; the same command continues the search\n",
     )
+
+
+# Networks that are given ---------------------------------------------------------------------------------------------
+
+
+def test_a_network_that_is_given_is_trained_first_and_once(cspnas: Run) -> None:
+    """From an exported file, and from the front of a study, which has it too; the same command again begins nothing anew."""
+    searched(cspnas, "--study", "first", "--seed", "5")
+    code, _, err = cspnas("export", "first", "-o", "best.yaml", "--pick", "most-accurate")
+    assert code == 0, err
+    given = ("--study", "second", "--seed-with", "best.yaml", "--seed-with", "first", "--trials", "9")
+    searched(cspnas, *given)
+    query = "SELECT source, digest FROM cspnas_suggestions WHERE outcome = 'training' ORDER BY number"
+    begun = _rows(query, study="second")
+    front = [digest for (digest,) in _rows("SELECT DISTINCT digest FROM cspnas_evaluations", study="first")]
+    first = [source for source, _ in begun if source.startswith("given:")]
+    assert 1 <= len(first) == len(set(first))
+    assert [source for source, _ in begun[: len(first)]] == first
+    assert {digest for _, digest in begun[: len(first)]} <= set(front)
+    assert begun[0][1] == yaml.safe_load(Path("best.yaml").read_text())["digest"]
+    searched(cspnas, *given[:-1], "10")
+    assert len([1 for source, _ in _rows(query, study="second") if source.startswith("given:")]) == len(first)
+
+
+def test_a_network_that_is_no_point_of_the_space_says_what_differs(cspnas: Run) -> None:
+    line = refused(cspnas, "search", "space.yaml", "--seed-with", "csdarknet53")
+    assert "--seed-with csdarknet53: found family darknet, expected one of densenet, as the space has it" in line
+    assert "neither" not in refused(cspnas, "search", "space.yaml", "--seed-with", "nothing")

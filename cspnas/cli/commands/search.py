@@ -39,6 +39,10 @@ def search(
     constraint: Constraints = None,
     set_: Set = None,
     reuse_from: Annotated[str | None, typer.Option(help="Study whose results are reused where the key agrees.")] = None,
+    seed_with: Annotated[
+        list[str] | None,
+        typer.Option(help="Train first: an architecture file, a reference, a study's front; repeatable."),
+    ] = None,
 ) -> None:
     """Search SPACE; the same command again continues the study."""
     from cspnas.cli.search import SearchRequest, run
@@ -50,4 +54,5 @@ def search(
     flags |= {"proxy.epochs": ("--epochs", epochs)} | data_flags(dataset, image_size, skip_unreadable)
     settings = SpaceSettings(flags | {"objectives": ("--objective", objective or None)}, set_ or [], constraint or [])
     options = RunnerOptions(runner, address, device, per_gpu)
-    run(SearchRequest(space, settings, options, study=study, storage=storage, time=time, reuse_from=reuse_from))
+    places = {"study": study, "storage": storage, "reuse_from": reuse_from}
+    run(SearchRequest(space, settings, options, **places, time=time, seed_with=seed_with or []))
