@@ -72,7 +72,9 @@ def describe(schema: Schema) -> str:
         return " or ".join(filter(None, map(describe, schema["anyOf"])))
     kind = schema.get("type")
     if kind in ("integer", "number"):
-        return _number(schema, "a whole number" if kind == "integer" else "a number")
+        noun = "a whole number" if kind == "integer" else "a number"
+        unit = "seconds, " if str(schema.get("description", "")).startswith("seconds ") else ""
+        return unit + _number(schema, noun)
     return _list(schema) if kind == "array" else _TYPES.get(str(kind), "")
 
 

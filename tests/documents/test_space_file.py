@@ -10,6 +10,7 @@ import yaml
 
 from cspnas.documents.schema import SEARCH
 from cspnas.documents.space_file import read_space, shipped_spaces
+from cspnas.errors import InputError
 from cspnas.network.architecture import Stem
 from cspnas.network.families import FAMILIES
 from cspnas.space.search_space import SearchSpace, StageChoices
@@ -57,3 +58,9 @@ def test_a_space_built_in_python_equals_the_space_of_the_same_yaml(path: Path) -
 def test_a_value_built_in_python_is_not_checked() -> None:
     """Bounds are a file's; a value is built a million times a search."""
     assert Stem(-1).channels == -1 and Recipe(epochs=0).epochs == 0
+
+
+def test_what_is_expected_of_a_time_names_its_unit() -> None:
+    with pytest.raises(InputError) as caught:
+        read_space(SHIPPED["densenet"], {"search.timeout": "15m"})
+    assert "search.timeout: found '15m', expected seconds, a number of at least 0" in str(caught.value)
