@@ -136,8 +136,18 @@ def _interruptible(batches: Iterable[Batch], keeper: CheckpointHook | None, stan
 
 
 def steps_of(data: Batches, recipe: Recipe) -> int:
-    """Steps in an epoch."""
-    return -(-data.count // recipe.batch_size)
+    """Steps in an epoch. A last image alone joins the batch before it: batch norm has no deviation of one value."""
+    whole, rest = divmod(data.count, recipe.batch_size)
+    return whole + (rest > 1 or whole == 0)
+
+
+def _batches(data: Batches, recipe: Recipe, order: Tensor, first: int) -> Iterator[Batch]:
+    """The batches of an epoch from number `first` on, as `steps_of` counts them."""
+    batches = data.training(order, recipe.batch_size, first)
+    for number, batch in enumerate(batches, start=first + 1):
+        rest = list(batches) if number == steps_of(data, recipe) else []
+        images, labels = zip(batch, *rest, strict=True)
+        yield (torch.cat(images), torch.cat(labels)) if rest else batch
 
 
 def _epoch(
@@ -153,7 +163,7 @@ def _epoch(
     steps = steps_of(data, recipe)
     if standing.order is None:
         standing.order = torch.randperm(data.count, generator=standing.generator).to(data.device)
-    batches = data.training(standing.order, recipe.batch_size, standing.step)
+    batches = _batches(data, recipe, standing.order, standing.step)
     for number, (images, labels) in enumerate(batches, start=standing.step):
         rate = learning_rate(standing.epoch * steps + number, recipe.epochs * steps, recipe)
         standing.optimizer.param_groups[0]["lr"] = rate

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from small_networks import architecture, dataset
 from torch import Tensor
@@ -66,3 +68,23 @@ def test_training_pixels_have_zero_mean_and_unit_deviation() -> None:
     images = torch.cat([images for images, _ in InMemoryBatches(data, CPU).training(torch.arange(200), 64)]).double()
     assert abs(float(images.mean())) < 1e-5
     assert abs(float(images.std(correction=0)) - 1) < 1e-5
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(65, [32, 33]), (66, [32, 32, 2]), (64, [32, 32]), (33, [33]), (7, [7])])
+def test_a_last_image_alone_joins_the_batch_before_it(count: int, sizes: list[int]) -> None:
+    """A last map of 1 x 1 gives batch norm one value a channel of one image: every network would end there."""
+    whole = dataset()
+    small = replace(whole, train=Split(whole.train.images[:count], whole.train.labels[:count]))
+    seen = list[int]()
+    network = torch.nn.Sequential(
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.BatchNorm2d(small.input_shape[0]),
+        torch.nn.Flatten(),
+        torch.nn.LazyLinear(10),
+    )
+    network(torch.zeros(2, *small.input_shape))
+    network.register_forward_pre_hook(
+        lambda module, arguments: seen.append(len(arguments[0])) if module.training else None
+    )
+    train(network, InMemoryBatches(small, CPU), Recipe(epochs=2, batch_size=32), 3)
+    assert seen == 2 * sizes
