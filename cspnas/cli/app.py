@@ -26,7 +26,7 @@ from cspnas.cli.options import Version
 from cspnas.errors import CspnasError, InputError, one_line
 
 # Of an argument: twice the longest path.
-MOST_CHARACTERS = 10_000
+MOST_ARGUMENT_CHARACTERS = 10_000
 
 app = typer.Typer(
     add_completion=False,
@@ -101,10 +101,10 @@ def main() -> None:
 def _check_lengths(arguments: list[str]) -> None:
     """Raises InputError for an argument that is too long to be a path, a name or a value."""
     for number, argument in enumerate(arguments, start=1):
-        if len(argument) > MOST_CHARACTERS:
+        if len(argument) > MOST_ARGUMENT_CHARACTERS:
             raise InputError(
                 f"{argument[:20]}... of {len(argument):,} characters",
-                expected=f"at most {MOST_CHARACTERS:,}",
+                expected=f"at most {MOST_ARGUMENT_CHARACTERS:,}",
                 where=f"argument {number}",
                 hint="write what is long into a file",
             )

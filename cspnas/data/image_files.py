@@ -116,7 +116,7 @@ def uses_greys_only(file: Path) -> bool:
     return all(len(set(colour)) == 1 for _, colour in used if isinstance(colour, tuple))
 
 
-def reason_of(error: InputError) -> str:
+def image_fault(error: InputError) -> str:
     """Why an image cannot be used, in few words."""
     return f"{error.found}, expected {error.expected}" if error.expected else error.found
 

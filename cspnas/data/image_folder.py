@@ -14,9 +14,9 @@ from cspnas.data.image_files import (
     ENDINGS,
     ImageHeader,
     Skipped,
+    image_fault,
     read_header,
     read_pixels,
-    reason_of,
     uses_greys_only,
 )
 from cspnas.data.image_settings import AS_THEY_ARE, ImageSettings
@@ -87,7 +87,7 @@ class _Found:
         try:
             header = read_header(file)
         except InputError as error:
-            self.unreadable.append((str(file), reason_of(error)))
+            self.unreadable.append((str(file), image_fault(error)))
             return None
         if isinstance(header, Skipped):
             self.skipped[header.reason] += 1

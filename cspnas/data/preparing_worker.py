@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from cspnas.data.image_files import read_pixels, reason_of
+from cspnas.data.image_files import image_fault, read_pixels
 from cspnas.data.image_settings import Resize
 from cspnas.errors import InputError
 
@@ -51,7 +51,7 @@ def prepare_images(job: PreparationJob, tell: Callable[[Prepared], None]) -> Non
                 pixels = read_pixels(Path(path), grey=job.grey, size=job.size, resize=job.resize)
                 os.pwrite(descriptor, pixels.transpose(2, 0, 1).tobytes(), job.images_at + row * image_bytes)
             except InputError as error:
-                unreadable.append((path, reason_of(error)))
+                unreadable.append((path, image_fault(error)))
             done += 1
             if done == TOLD_EVERY:
                 tell(Prepared(done, unreadable))

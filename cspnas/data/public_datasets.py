@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LabelledImages = tuple[NDArray[np.uint8], NDArray[np.int64]]
 """Images (N, C, H, W) and their labels (N,)."""
 
-SEED = 20170825
+HOLD_OUT_SEED = 20170825
 # Seconds without an answer before a download fails.
 TIMEOUT = 20.0
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -48,7 +48,7 @@ def held_out(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
     Raises ValueError if a class has one image only.
     """
     # Its stream is frozen across NumPy versions, a Generator's is not.
-    random = np.random.RandomState(SEED)
+    random = np.random.RandomState(HOLD_OUT_SEED)
     held = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
         members = random.permutation(np.flatnonzero(labels == label))

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 from cspnas.errors import InputError
 
 # With a name, its key in the table.
-Row = TypeVar("Row", bound=Any)
+TableRow = TypeVar("TableRow", bound=Any)
 
 
-def with_installed(ours: Mapping[str, Row], kind: type[Row], group: str) -> Mapping[str, Row]:
+def with_installed(ours: Mapping[str, TableRow], kind: type[TableRow], group: str) -> Mapping[str, TableRow]:
     """Our rows by name, then those of the entry points of `group`. Raises InputError for one that cannot be used."""
     rows = dict(ours)
     for point in entry_points(group=group):

@@ -21,7 +21,7 @@ Stride = Annotated[int, Literal[1, 2, 4]]
 Activation = Literal["relu", "leaky_relu", "silu", "mish", "hardswish", "gelu"]
 
 FUSIONS: tuple[Fusion, ...] = ("first", "last", "both")
-SPLITS: tuple[SplitKind, ...] = ("slice", "project", "expand")
+SPLIT_KINDS: tuple[SplitKind, ...] = ("slice", "project", "expand")
 
 
 @dataclass(frozen=True, slots=True)

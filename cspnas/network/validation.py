@@ -10,7 +10,18 @@ from dataclasses import fields
 from typing import get_args
 
 from cspnas.errors import ArchitectureError
-from cspnas.network.architecture import FUSIONS, SPLITS, Architecture, Csp, NormOrder, Piece, Stage, Stem, Taps, pieces
+from cspnas.network.architecture import (
+    FUSIONS,
+    SPLIT_KINDS,
+    Architecture,
+    Csp,
+    NormOrder,
+    Piece,
+    Stage,
+    Stem,
+    Taps,
+    pieces,
+)
 from cspnas.network.families import Family, family_of, named_by_size
 from cspnas.network.operations import check_name
 
@@ -62,7 +73,7 @@ def _check_stage_names(stage: Stage) -> None:
         check_name("downsample", stage.downsample.kind, ("conv", "average"))
     if stage.csp is not None:
         check_name("fusion", stage.csp.fusion, FUSIONS)
-        check_name("split", stage.csp.split, SPLITS)
+        check_name("split", stage.csp.split, SPLIT_KINDS)
         check_name("taps", stage.csp.taps, get_args(Taps))
 
 

@@ -8,11 +8,10 @@ from random import Random
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from cspnas.network.cost import CostTable
 from cspnas.objectives.objectives import exact_names, exact_values, measured_names
-from cspnas.objectives.pareto import HypervolumeReference, losses
+from cspnas.objectives.pareto import Array, HypervolumeReference, losses
 from cspnas.samplers.acquisition import Points, joined
 from cspnas.samplers.candidate_pool import SIZE, Pool, mutable
 from cspnas.samplers.features import Scaling, raw_features
@@ -22,7 +21,6 @@ from cspnas.study.network_record import NetworkRecord
 from cspnas.study.results import StudyResults
 from cspnas.study.settings import Study
 
-Array = npt.NDArray[Any]
 MUTATIONS = 500  # of the front's networks, costed for each block, and when the front has changed
 LEAST_SCALED = 100  # candidates that tell the scale of a feature
 MOST_BATCHES = 3  # of the pool, at random: with all ten no better (docs/LOG.md), and slower

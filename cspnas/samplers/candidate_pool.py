@@ -27,7 +27,7 @@ BATCHES = 10
 # Random admitted candidates of a batch; fewer where they are so deep that costing them is `WORK`.
 SIZE = 1000
 # At most so many draws for each of them.
-DRAWS = 20
+DRAWS_PER_CANDIDATE = 20
 # Genes that a mutation changes, drawn evenly.
 STEPS = (1, 1, 2, 3)
 
@@ -72,7 +72,7 @@ class Pool:
     def _distinct(self, random: Random) -> Iterator[Candidate]:
         """Random ones; where draws bring nothing new any more, as where little is admitted, those around what is admitted."""
         found, in_vain, most = dict[tuple[Any, ...], Candidate](), 0, self._table.operations + WORK
-        for drawn in islice(valid_candidates(self.study, random, self._table), DRAWS * SIZE):
+        for drawn in islice(valid_candidates(self.study, random, self._table), DRAWS_PER_CANDIDATE * SIZE):
             key = tuple(drawn.genotype.items())
             in_vain += 1
             if key not in found and admitted(self.study, drawn.costs):

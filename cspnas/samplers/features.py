@@ -7,7 +7,7 @@ from math import log
 
 import numpy as np
 
-from cspnas.network.architecture import FUSIONS, SPLITS, Architecture, Stage
+from cspnas.network.architecture import FUSIONS, SPLIT_KINDS, Architecture, Stage
 from cspnas.network.operations import ACTIVATIONS
 from cspnas.objectives.pareto import Array
 
@@ -28,7 +28,7 @@ def _stage_features(stage: Stage) -> list[float]:
     found += [log(stage.groups), stage.pool_first, csp is not None]
     found.append(csp.part1 / (csp.part1 + csp.part2) if csp else 0.0)
     found += [csp is not None and csp.fusion == fusion for fusion in FUSIONS]
-    found += [csp is not None and csp.split == way for way in SPLITS]
+    found += [csp is not None and csp.split == way for way in SPLIT_KINDS]
     return [*map(float, found), float(csp is not None and csp.taps == "all")]
 
 

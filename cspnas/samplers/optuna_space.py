@@ -21,7 +21,7 @@ Costs = Callable[[Params], Values | None]
 # Of a cost: differences of two are finite.
 LARGEST_COST = 1e300
 # Draws for each of the pool's places, where few are admitted or distinct.
-TRIES = 20
+SAMPLE_TRIES = 20
 
 
 class KnownSpace:
@@ -70,14 +70,14 @@ class KnownSpace:
 
     def _drawn(self, size: int, rng: np.random.Generator) -> list[tuple[Params, Values]]:
         drawn: dict[str, tuple[Params, Values]] = {}
-        for _ in range(TRIES * size):
+        for _ in range(SAMPLE_TRIES * size):
             params = {name: _draw(rng, distribution) for name, distribution in self._space.items()}
             if (values := self._values(params)) is not None:
                 drawn.setdefault(repr(params), (params, values))
             if len(drawn) == size:
                 break
         if not drawn:
-            found = f"no admitted parameters among {TRIES * size} random ones"
+            found = f"no admitted parameters among {SAMPLE_TRIES * size} random ones"
             raise InputError(found, expected="at least one", where="costs")
         return list(drawn.values())
 

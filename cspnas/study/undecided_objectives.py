@@ -12,10 +12,10 @@ from cspnas.network.cost import CostTable
 from cspnas.network.families import family_of
 from cspnas.network.layer_costs import peak_place
 from cspnas.objectives.objectives import format_objective, objective_of
+from cspnas.objectives.pareto import Array
 from cspnas.study.candidates import Candidate
 from cspnas.study.settings import Study
 
-Array = np.ndarray
 # Share of networks with the same value: the others are exceptions.
 ONE_VALUE = 0.9
 # So few values in so many networks are groups, no scale.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from cspnas.errors import ArchitectureError
 from cspnas.network.architecture import (
     FUSIONS,
-    SPLITS,
+    SPLIT_KINDS,
     Architecture,
     Csp,
     Downsample,
@@ -119,7 +119,7 @@ def _draw_downsample(rng: random.Random, channels: int) -> Downsample:
 
 def _draw_csp(rng: random.Random, channels: int, taps: bool) -> tuple[Csp, int | None]:
     """The wiring, and the output width that it dictates, if it does."""
-    split = rng.choice(SPLITS)
+    split = rng.choice(SPLIT_KINDS)
     part1, part2 = rng.randint(1, 16), rng.randint(1, 16)
     if split == "slice":
         part1 = rng.randint(1, max(1, channels - 1))
