@@ -1,7 +1,7 @@
 """The data sets a search trains on, as tensors in memory.
 
 `load` gives the training and the validation part and never opens a test file; only `load_test` does, so that a search
-cannot choose by the test images. Known names are in `NAMES`; `folder:PATH` reads images of your own.
+cannot choose by the test images. Known names are in `known_sets`; `folder:PATH` reads images of your own.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from cspnas.data import public_datasets as sources
 from cspnas.data.folder_layout import find_layout
 from cspnas.data.folder_name import is_folder, path_of, readable
 from cspnas.data.image_settings import AS_THEY_ARE, ImageSettings
+from cspnas.data.known_sets import KNOWN_SETS
 from cspnas.data.packaged_set import MINI, PACKAGED
 from cspnas.data.pixel_statistics import pixel_statistics
 from cspnas.data.prepared_cache import generated_images, prepared_images
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
-
-NAMES = (MINI, fashion_color.NAME, "fashion-mnist", "cifar10", "cifar100")
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # tensors have no truth value for ==
@@ -182,9 +181,9 @@ def _official(name: str, root: Path | None, part: str) -> tuple[sources.Labelled
 
 def _known(name: str) -> str:
     """`name`, or InputError naming the nearest known one."""
-    if name in NAMES:
+    if name in KNOWN_SETS:
         return name
-    known = (*NAMES, "folder:PATH")
+    known = (*KNOWN_SETS, "folder:PATH")
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.0)[0]
     expected = f"one of {', '.join(known)}"
     raise InputError(f"the data set name {name!r}", expected=expected, hint=f"did you mean {near}?")

@@ -6,6 +6,7 @@ import hashlib
 import json
 
 from cspnas.data.image_settings import AS_THEY_ARE, ImageSettings
+from cspnas.data.known_sets import KNOWN_SETS
 from cspnas.data.packaged_set import MINI, PACKAGED
 from cspnas.data.summary import DataSummary
 from cspnas.io.steps import Step, silent
@@ -40,6 +41,14 @@ def known_data(name: str, settings: ImageSettings = AS_THEY_ARE) -> tuple[str, D
 
     loaded = data.load(name, settings)
     return loaded.checksum, loaded.summary
+
+
+def image_count(name: str, settings: ImageSettings = AS_THEY_ARE) -> int:
+    """Images of training and validation together. Raises InputError as `data.load` does."""
+    if name in KNOWN_SETS:
+        return KNOWN_SETS[name].images
+    summary = known_data(name, settings)[1]
+    return summary.training + summary.validation
 
 
 def _packaged_summary() -> DataSummary:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cspnas.data.image_settings import ImageSettings
+from cspnas.data.known_sets import KNOWN_SETS
 from cspnas.documents.schema import InputDocument, SpaceDocument
 from cspnas.errors import InputError
 from cspnas.io.did_you_mean import nearest
-from cspnas.training.recipe import DATASET_FORMS, Recipe
+from cspnas.training.recipe import Recipe
 
 InputForm = tuple[tuple[int, int, int], int]  # input shape, classes
 FolderForm = Callable[[str, ImageSettings], InputForm]
@@ -63,15 +64,15 @@ def _stated(document: InputDocument, at: Callable[..., str]) -> InputForm:
 
 def _form_of_data(recipe: Recipe, at: Callable[..., str], folder_form: FolderForm | None) -> InputForm:
     name = recipe.dataset
-    if name in DATASET_FORMS:
-        return DATASET_FORMS[name]
+    if name in KNOWN_SETS:
+        return KNOWN_SETS[name].shape, KNOWN_SETS[name].classes
     if name.startswith("folder:") and folder_form is not None:
         return folder_form(name, recipe.images)
     raise InputError(
         f"data set {name!r}",
-        expected=f"one of {', '.join(DATASET_FORMS)} or folder:PATH",
+        expected=f"one of {', '.join(KNOWN_SETS)} or folder:PATH",
         where=at("proxy", "dataset"),
-        hint=nearest(name, DATASET_FORMS),
+        hint=nearest(name, KNOWN_SETS),
     )
 
 
@@ -94,7 +95,7 @@ def _check_agrees(stated: InputForm, data: InputForm, dataset: str, at: Callable
 
 
 def _no_data(form: InputForm, at: Callable[..., str]) -> InputError:
-    fitting = [name for name, known in DATASET_FORMS.items() if known == form]
+    fitting = [name for name, known in KNOWN_SETS.items() if (known.shape, known.classes) == form]
     return InputError(
         "input and no data set",
         expected=f"data of {format_shape(form[0])} in {form[1]} classes to train on",

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from functools import partial
+from math import prod
 from pathlib import Path
 
+from cspnas.data.registry import image_count
 from cspnas.io.steps import Step, silent
 from cspnas.runners.protocol import RunnerOptions
 from cspnas.runners.runner import Runner
@@ -29,7 +32,12 @@ def open_runner(options: RunnerOptions, study: Study, folder: Path, step: Step =
             from cspnas.runners.local.runner import LocalRunner
 
             devices = devices_for(
-                options.device, study.workers, options.per_gpu, lambda: greatest_training(study), step
+                options.device,
+                study.workers,
+                options.per_gpu,
+                partial(greatest_training, study),
+                step,
+                data=partial(data_bytes, study),
             )
             runner = LocalRunner(devices, folder, options.evaluator)
         else:
@@ -46,3 +54,8 @@ def open_runner(options: RunnerOptions, study: Study, folder: Path, step: Step =
 def greatest_training(study: Study) -> int:
     """Bytes predicted for the greatest training among admitted networks drawn at random."""
     return int(max(drawn.costs["training_memory"] for drawn in admitted_sample(study, DRAWN)))
+
+
+def data_bytes(study: Study) -> int:
+    """Bytes of all images that a search trains and validates on."""
+    return prod(study.space.input_shape) * image_count(study.recipe.dataset, study.recipe.images)

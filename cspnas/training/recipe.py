@@ -13,6 +13,7 @@ from annotated_types import Interval
 
 from cspnas.data.folder_name import FOLDER, is_folder
 from cspnas.data.image_settings import Channels, ImageSettings, Resize
+from cspnas.data.known_sets import KNOWN_SETS
 from cspnas.errors import InputError
 from cspnas.io.bounds import Positive, Share
 from cspnas.io.did_you_mean import nearest
@@ -20,17 +21,7 @@ from cspnas.io.did_you_mean import nearest
 # Raised by hand whenever training.py changes what a recipe and a seed give: results of another version are not reused.
 TRAINING_VERSION = 2
 
-# (input shape, classes) of the data sets known by name; a folder of images has to be opened to know.
-DATASET_FORMS = MappingProxyType(
-    {
-        "fashion-mnist-mini": ((1, 28, 28), 10),
-        "fashion-color": ((3, 32, 32), 10),
-        "fashion-mnist": ((1, 28, 28), 10),
-        "cifar10": ((3, 32, 32), 10),
-        "cifar100": ((3, 32, 32), 100),
-    }
-)
-_DATASETS = f"{', '.join(DATASET_FORMS)} or folder:PATH"
+_DATASETS = f"{', '.join(KNOWN_SETS)} or folder:PATH"
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,8 @@ from torchvision import datasets
 from cspnas.data import datasets as data
 from cspnas.data import public_datasets as data_sources
 from cspnas.data import registry as data_form
+from cspnas.data.known_sets import KNOWN_SETS, KnownSet
 from cspnas.errors import InputError
-from cspnas.training.recipe import DATASET_FORMS
 
 ABOUT = json.loads((data.PACKAGED / "fashion-mnist-mini.json").read_text())
 UNREACHABLE = "http://127.0.0.1:9/"
@@ -229,9 +229,9 @@ def test_the_script_makes_the_same_disjoint_balanced_files_twice(
 # Names
 
 
-def test_the_forms_a_study_assumes_are_those_of_the_known_names(mini: data.DataSet) -> None:
-    assert set(DATASET_FORMS) == set(data.NAMES)
-    assert DATASET_FORMS[mini.name] == (mini.input_shape, mini.classes)
+def test_what_a_study_assumes_of_a_known_data_set_is_so(mini: data.DataSet) -> None:
+    images = len(mini.train.labels) + len(mini.validation.labels)
+    assert KNOWN_SETS[mini.name] == KnownSet(mini.input_shape, mini.classes, images)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cspnas.data.known_sets import KNOWN_SETS
 from cspnas.documents.schema import SEARCH
 from cspnas.documents.space_file import read_space, shipped_spaces
 from cspnas.errors import InputError
@@ -15,7 +16,7 @@ from cspnas.network.architecture import Stem
 from cspnas.network.families import FAMILIES
 from cspnas.space.search_space import SearchSpace, StageChoices
 from cspnas.study.settings import Baselines
-from cspnas.training.recipe import DATASET_FORMS, Recipe
+from cspnas.training.recipe import Recipe
 
 SHIPPED = shipped_spaces()
 
@@ -33,7 +34,8 @@ def stage_of(family: str, said: dict[str, Any], last: bool) -> StageChoices:
 
 def space_of(data: dict[str, Any]) -> SearchSpace:
     """The space by its Python classes alone, from the plain data of a file."""
-    shape, classes = DATASET_FORMS[data["proxy"]["dataset"]]
+    known = KNOWN_SETS[data["proxy"]["dataset"]]
+    shape, classes = known.shape, known.classes
     family, stages = data["family"], data["stages"]
     return SearchSpace(
         family,

@@ -13,6 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from searches import SPACE
 
+from cspnas.data.datasets import load
+from cspnas.data.fashion_color import NAME
+from cspnas.data.packaged_set import MINI
+from cspnas.data.registry import image_count
 from cspnas.documents.space_file import read_space
 from cspnas.errors import InputError
 from cspnas.runners.device_memory import DeviceBudget, check_budget
@@ -61,6 +65,17 @@ def gpus(monkeypatch: pytest.MonkeyPatch, free: dict[int, int], cores: int = 16)
 
 def training() -> int:
     return 400 * MIB
+
+
+def test_the_images_count_in_each_worker_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus(monkeypatch, {0: 4})  # 3 workers of 1000 MiB, or 2 of 1500 MiB with their images
+    assert devices_for("cuda:0", 0, None, training, data=lambda: 500 * MIB) == ["cuda:0"] * 2
+
+
+@pytest.mark.parametrize("name", [NAME, MINI])
+def test_the_images_of_a_data_set_known_by_name_are_counted_right(name: str, tmp_path: Path) -> None:
+    found = load(name, root=tmp_path)
+    assert image_count(name) == len(found.train.labels) + len(found.validation.labels)
 
 
 def test_gpus_are_filled_in_turn_each_with_what_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,11 +19,18 @@ AMPLE = 2 << 30  # bytes, more than a worker's process takes
 
 
 def devices_for(
-    choice: str, workers: int, per_gpu: int | None, training: Callable[[], int], step: Step = silent
+    choice: str,
+    workers: int,
+    per_gpu: int | None,
+    training: Callable[[], int],
+    step: Step = silent,
+    *,
+    data: Callable[[], int] = lambda: 0,
 ) -> list[str]:
     """One device a worker for `auto`, `cpu` or `cuda:0,1`; `workers` 0 and `per_gpu` None: as many as fit.
 
-    `training`: bytes of the greatest training that is to be expected. Raises InputError for a device that is not there,
+    `training`: bytes of the greatest training that is to be expected; `data`: of the images, which each worker of a GPU
+    holds there, while those of the CPU map one file. Raises InputError for a device that is not there,
     and with the arithmetic for more workers than fit.
     """
     if per_gpu is not None and per_gpu > MOST_PER_GPU:
@@ -33,7 +40,10 @@ def devices_for(
         return ["cpu"] * _cpu_workers(workers, training)
     step("asking the GPUs for their memory")
     cores = usable_cpus() // len(gpus)
-    budgets = {gpu: DeviceBudget(f"cuda:{gpu}", *probe(gpu), training(), max(1, cores)) for gpu in gpus}
+    budgets = {}
+    for gpu in gpus:
+        free, process = probe(gpu)
+        budgets[gpu] = DeviceBudget(f"cuda:{gpu}", free, process + data(), training(), max(1, cores))
     for budget in budgets.values():
         check_budget(per_gpu or 1, budget, "--per-gpu")
     counts = {gpu: per_gpu or min(budget.together, MOST_PER_GPU) for gpu, budget in budgets.items()}
