@@ -11,6 +11,7 @@ from cspnas.api.arguments import expect
 from cspnas.errors import InputError
 from cspnas.network.architecture import Architecture
 from cspnas.network.cost import Cost, cost_of
+from cspnas.network.deployment import LARGEST_BATCH, PRECISIONS, Deployment, Precision
 from cspnas.network.wiring import wire
 
 if TYPE_CHECKING:
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
 Described = Architecture | str | Path
 
 
-def cost(architecture: Described) -> Cost:
+def cost(architecture: Described, *, precision: Precision = "float32", batch: int = 1) -> Cost:
     """The exact costs of an architecture: `macs`, `flops`, `params`, `peak_memory` (bytes) and more; needs no torch.
+
+    `peak_memory`, `weight_bytes` and `traffic` are those of inference in `precision` (float32, float16 or int8), `batch`
+    images at a time.
 
     `architecture` is a value, a file, or the name of a reference that comes with the package. `training_memory(64)` of the
     result is in bytes at 64 images a step. Raises InputError (one line: file, line and key) for a file that does not describe
@@ -29,7 +33,10 @@ def cost(architecture: Described) -> Cost:
     >>> cost("csdarknet53").params
     27642184
     """
-    return cost_of(wire(_described(architecture)))
+    expect("cspnas.cost", batch=(batch, int, 1, LARGEST_BATCH))
+    if precision not in PRECISIONS:
+        raise InputError(f"precision={precision!r}", expected=f"one of {', '.join(PRECISIONS)}", where="cspnas.cost")
+    return cost_of(wire(_described(architecture))).deployed(Deployment(precision, batch or 1))
 
 
 def build(architecture: Described, *, seed: int = 0, classes: int | None = None) -> NetworkModule:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from cspnas.errors import InputError, printable
 from cspnas.io.steps import Step, silent
 from cspnas.network.architecture import Architecture
 from cspnas.network.cost import cost_of
+from cspnas.network.deployment import Deployment
 from cspnas.network.layer_costs import PartCosts, parts_of, whole
 from cspnas.network.wiring import wire
 from cspnas.objectives.objectives import all_objectives, exact_values, format_objective, objective_of, with_unit
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 AGAINST = ("plain",)
 CONVENTION = (
     "macs: multiply-accumulates of convolutions and linear layers, one image; flops = 2 * macs; peak_memory: inference, "
-    "float32, batch 1, norms folded, weights apart; traffic: input + output elements of convolutions and pools; "
+    "{deployment}, norms folded, weights apart; traffic: input + output elements of convolutions and pools{images}; "
     "evenness: mean over greatest MACs of a layer"
 )
 
@@ -37,6 +38,7 @@ class Report:
     digest: str
     costs: dict[str, float]
     batch_size: int
+    deployment: Deployment
     checks: list[Check]
     parts: list[PartCosts]
     plain: list[PartCosts]
@@ -50,36 +52,53 @@ def report(
     as_json: bool,
     layers: bool = False,
     against: str | None = None,
+    deployment: dict[str, Any] | None = None,
     step: Step = silent,
 ) -> tuple[str, bool]:
-    """(text to print, whether every independent count agrees)."""
-    found = _costed(path, check=check, batch_size=batch_size, layers=layers, against=against, step=step)
+    """(text to print, whether every independent count agrees). `deployment`: keys that replace those of the file."""
+    found = _costed(
+        path,
+        check=check,
+        batch_size=batch_size,
+        layers=layers,
+        against=against,
+        deployment=deployment or {},
+        step=step,
+    )
     text = json.dumps(_document(found, layers=layers), indent=2) if as_json else _text(found, layers=layers)
     return text, all(entry.agrees for entry in found.checks)
 
 
 def _costed(
-    path: Path, *, check: bool, batch_size: int | None, layers: bool, against: str | None, step: Step
+    path: Path,
+    *,
+    check: bool,
+    batch_size: int | None,
+    layers: bool,
+    against: str | None,
+    deployment: dict[str, Any],
+    step: Step,
 ) -> Report:
     from cspnas.documents.architecture_file import read_architecture
 
     file = read_architecture(path)
     graph = wire(file.architecture)
-    cost = cost_of(graph)
+    deployed = Deployment(**{**(file.document.get("deployment") or {}), **deployment})
+    cost = cost_of(graph).deployed(deployed)
     batch = batch_size or (file.document.get("recipe") or {}).get("batch_size", Recipe().batch_size)
-    costs = {"macs": cost.macs, **exact_values(cost, batch), "weight_bytes": cost.weight_bytes}
+    costs = {"macs": cost.macs, **exact_values(cost, batch)}
     checks = []
     if check:
         step("counting again by ptflops, torch and an allocation tracker")
         from cspnas.training.cross_checks import cross_check_costs
 
-        checks = cross_check_costs(graph)
-    parts = parts_of(file.architecture) if layers or against else []
-    plain = _plain_parts(path, file.architecture) if against else []
-    return Report(path, file.architecture, graph.digest(), costs, batch, checks, parts, plain)
+        checks = cross_check_costs(graph, deployed)
+    parts = parts_of(file.architecture, deployed) if layers or against else []
+    plain = _plain_parts(path, file.architecture, deployed) if against else []
+    return Report(path, file.architecture, graph.digest(), costs, batch, deployed, checks, parts, plain)
 
 
-def _plain_parts(path: Path, architecture: Architecture) -> list[PartCosts]:
+def _plain_parts(path: Path, architecture: Architecture, deployment: Deployment) -> list[PartCosts]:
     if all(stage.csp is None for stage in architecture.stages):
         raise InputError(
             "a network without CSP",
@@ -87,7 +106,7 @@ def _plain_parts(path: Path, architecture: Architecture) -> list[PartCosts]:
             where=str(path),
             hint="drop --against",
         )
-    return parts_of(plain_network(architecture))
+    return parts_of(plain_network(architecture), deployment)
 
 
 # As JSON: units in the names -----------------------------------------------------------------------------------------
@@ -95,7 +114,9 @@ def _plain_parts(path: Path, architecture: Architecture) -> list[PartCosts]:
 
 def _document(found: Report, *, layers: bool) -> dict[str, Any]:
     document: dict[str, Any] = {with_unit(name): value for name, value in found.costs.items()}
-    document |= {"batch_size": found.batch_size, "digest": found.digest}
+    # The name of weights_memory before it was an objective.
+    document |= {"weight_bytes": found.costs["weights_memory"]}
+    document |= {"batch_size": found.batch_size, "deployment": asdict(found.deployment), "digest": found.digest}
     if found.checks:
         document["checks"] = [
             {"figure": c.figure, "counter": c.counter, "value": c.theirs, "agrees": c.agrees} for c in found.checks
@@ -195,7 +216,7 @@ def _text(found: Report, *, layers: bool) -> str:
     for entry in found.checks:
         verdict = "agrees" if entry.agrees else f"DIFFERS: {entry.theirs:,}"
         lines.append(f"  check {entry.figure:12} {entry.counter:28} {verdict}")
-    lines.append(layers_table.table_lines(CONVENTION))
+    lines.append(layers_table.table_lines(_convention(found.deployment)))
     if layers:
         lines += ["", layers_table.layers(found.parts)]
     if found.plain:
@@ -203,8 +224,13 @@ def _text(found: Report, *, layers: bool) -> str:
     return "\n".join(lines)
 
 
+def _convention(deployment: Deployment) -> str:
+    images = f" of {deployment.batch} images" if deployment.batch > 1 else ""
+    return CONVENTION.format(deployment=deployment, images=images)
+
+
 def _cost_line(name: str, value: float, batch_size: int) -> str:
-    unit = objective_of(name).unit if name in all_objectives() else "bytes" if "bytes" in name else "MACs"
+    unit = objective_of(name).unit if name in all_objectives() else "MACs"
     extra = f" ({format_objective(name, value)})" if name in all_objectives() else ""
     batch_note = f", batch {batch_size}" if name == "training_memory" else ""
     shown = f"{value:,}" if isinstance(value, int) else f"{value:.6f}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cspnas.documents.space_input import format_shape
 from cspnas.io.steps import steps
+from cspnas.network.deployment import DEFAULT_DEPLOYMENT
 from cspnas.objectives.objectives import exact_names, format_objective, with_unit
 from cspnas.study.settings import Study
 
@@ -43,6 +44,8 @@ def report(name: str, count: int, *, as_json: bool, settings: SpaceSettings | No
 def _text(study: Study, numbers: dict[str, Any]) -> str:
     objectives = ", ".join(f"{entry['name']} ({entry['known']})" for entry in numbers["objectives"])
     lines = [*_sizes(study, numbers), f"objectives: {objectives}", *_ranges(study, numbers)]
+    if study.deployment != DEFAULT_DEPLOYMENT:
+        lines.append(f"memory and traffic of inference in deployment: {study.deployment}")
     held = ", ".join(f"{place} {100 * share:.1f}%" for place, share in numbers["peak_held_by"].items())
     lines.append(f"the peak of memory lies in: {held}")
     for name, figures in numbers["independence"].items():

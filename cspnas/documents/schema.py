@@ -9,6 +9,7 @@ from pydantic import Field
 from cspnas.documents.derived import DocumentModel, as_value, bare, choices, model_of, read
 from cspnas.io.bounds import Width
 from cspnas.network.architecture import Activation, Architecture, Csp, Downsample, NormOrder, Stage, Stem
+from cspnas.network.deployment import DEFAULT_DEPLOYMENT, Deployment
 from cspnas.network.families import all_families
 from cspnas.objectives.objectives import all_objectives
 from cspnas.space.search_space import StageChoices
@@ -38,6 +39,7 @@ ProxyDocument = model_of(Recipe, "ProxyDocument", "How each candidate is trained
 SEARCH = {name: name for name in ("sampler", "trials", "seed", "workers", "timeout")} | {"confirm_share": "confirm"}
 SearchDocument = model_of(Study, "SearchDocument", "Budget and method.", keys=SEARCH)
 BaselinesDocument = model_of(Baselines, "BaselinesDocument", "The plain and the all-CSP curve, trained first.")
+DeploymentDocument = model_of(Deployment, "DeploymentDocument", "How the networks will run.")
 model_of(Csp, "CspDocument", "The CSP wiring of a stage, widths resolved.")
 model_of(Downsample, "DownsampleDocument", "The layer before a stage's split or block.")
 model_of(Stage, "ResolvedStageDocument", "One stage of an architecture, widths resolved.")
@@ -51,16 +53,19 @@ if TYPE_CHECKING:
     Stages = list[DocumentModel]
     Proxy = Recipe
     Curves = Baselines
+    Deployed = Deployment
     ArchitectureModel = DocumentModel
     Search = Any
     Trained = Any
+    DeployedKeys = Any
 else:
     Family = Literal[tuple(all_families())]
     Activations, Norms, Stems = map(choices, (Activation, NormOrder, as_value(StemDocument, Stem)))
     Stages = list[StageDocument]
     Proxy, Curves = as_value(ProxyDocument, Recipe), as_value(BaselinesDocument, Baselines)
     ArchitectureModel = model_of(Architecture, "Architecture", "")
-    Search, Trained = SearchDocument, ProxyDocument
+    Deployed = as_value(DeploymentDocument, Deployment)
+    Search, Trained, DeployedKeys = SearchDocument, ProxyDocument, DeploymentDocument
 
 
 class InputDocument(DocumentModel):
@@ -93,6 +98,10 @@ class SpaceDocument(DocumentModel):
     proxy: Proxy = Field(default=Recipe(), description="how each candidate is trained")
     search: Search = Field(default=SearchDocument(), description="budget and method")
     baselines: Curves = Field(default=Baselines(), description="curves that are trained first")
+    deployment: Deployed = Field(
+        default=DEFAULT_DEPLOYMENT,
+        description="how the networks will run: what peak_memory, weights_memory and traffic are worked out for",
+    )
 
 
 class ArchitectureDocument(ArchitectureModel):
@@ -102,6 +111,7 @@ class ArchitectureDocument(ArchitectureModel):
     family: Family
     digest: str | None = None
     costs: dict[str, int | float] | None = None
+    deployment: DeployedKeys | None = None
     measured: dict[str, Any] | None = None
     data: dict[str, Any] | None = None
     recipe: Trained | None = None

@@ -133,7 +133,16 @@ class _Reading:
         space = self.space()
         constraints = [parse_constraint(text, self.at("constraints", n)) for n, text in enumerate(document.constraints)]
         search = {field: getattr(document.search, key) for field, key in SEARCH.items()}
-        study = Study(space_name, space, objectives, tuple(constraints), self.recipe(), document.baselines, **search)
+        study = Study(
+            space_name,
+            space,
+            objectives,
+            tuple(constraints),
+            self.recipe(),
+            document.baselines,
+            deployment=document.deployment,
+            **search,
+        )
         self.check_reachable(study.space)
         return study
 

@@ -33,6 +33,8 @@ def _parts(opened: OpenStudy, network: NetworkRecord) -> dict[str, Any]:
     return {
         "digest": network.digest,
         "costs": network.costs,
+        # What the costs are worked out for; without it float32 and one image.
+        **({"deployment": deployment} if (deployment := opened.row.settings.part("deployment")) else {}),
         "measured": {
             "accuracy": network.accuracy,
             "accuracy_standard_error": None if np.isnan(error) else float(error),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import prod
 from numbers import Integral
@@ -12,6 +12,7 @@ from typing import Any
 from cspnas.errors import InputError
 from cspnas.network.architecture import Architecture, Piece, pieces
 from cspnas.network.blocks import ConvUnits
+from cspnas.network.deployment import DEFAULT_DEPLOYMENT, Deployment
 from cspnas.network.graph import Graph, GraphBuilder, Topology
 from cspnas.network.liveness import Saved, folding_of, live_of, plan_of, saved_of
 from cspnas.network.operations import BYTES, OperationSpec, Shape
@@ -26,8 +27,8 @@ class Cost:
 
     `peak_memory` (bytes): greatest sum of live storages, inference, float32, batch 1, norms folded, in graph order;
     weights apart (`weight_bytes`, norms folded). `traffic` (elements): input + output of every convolution and pool, the
-    paper's CIO. `training_memory(batch_size)` in bytes. `layers` counts convolutions and linear layers, `busiest_macs`
-    are those of the one with the most.
+    paper's CIO. `deployed` gives these three in another precision and batch. `training_memory(batch_size)` in bytes.
+    `layers` counts convolutions and linear layers, `busiest_macs` are those of the one with the most.
     """
 
     macs: int
@@ -49,6 +50,17 @@ class Cost:
     def evenness(self) -> float:
         """Mean over greatest MACs of a layer, above 0 to 1: 1 where all layers compute the same (CSPNet, purpose 2)."""
         return self.macs / (self.layers * self.busiest_macs) if self.macs else 1.0
+
+    def deployed(self, deployment: Deployment) -> Cost:
+        """This cost, in float32 and for one image, as it is in a deployment: traffic, in elements, grows with the batch."""
+        if deployment == DEFAULT_DEPLOYMENT:
+            return self
+        return replace(
+            self,
+            weight_bytes=self.weight_bytes // BYTES * deployment.bytes,
+            peak_memory=self.peak_memory // BYTES * deployment.bytes * deployment.batch,
+            traffic=self.traffic * deployment.batch,
+        )
 
     def training_memory(self, batch_size: int, *, optimiser_states: int = 1) -> int:
         """Bytes of parameters, gradients, `optimiser_states` values per parameter (SGD with momentum has one) and all

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from cspnas.network.architecture import Architecture, pieces
 from cspnas.network.cost import CostTable, macs_by_operation, params_by_operation, traffic_by_operation
+from cspnas.network.deployment import DEFAULT_DEPLOYMENT, Deployment
 from cspnas.network.graph import Graph, Operation
 from cspnas.network.liveness import fold_norms, live_bytes, plan
-from cspnas.network.operations import Shape
+from cspnas.network.operations import BYTES, Shape
 from cspnas.network.wiring import wire, wire_piece
 
 
@@ -20,7 +21,8 @@ class Layer:
     """One convolution unit (a convolution with its norm and activation) or one other operation; `shape` of its result.
 
     `macs` and `traffic` (elements, the paper's CIO) of one image, `params` trainable; `live_memory`: bytes of the tensors
-    alive at its worst moment, its inputs and the image among them (inference, batch 1, float32, norms folded).
+    alive at its worst moment, its inputs and the image among them (inference, batch 1, float32, norms folded). `deployed`
+    gives both in another precision and batch.
     """
 
     name: str
@@ -30,6 +32,11 @@ class Layer:
     params: int
     live_memory: int
     traffic: int
+
+    def deployed(self, deployment: Deployment) -> Layer:
+        """This layer, in float32 and for one image, as it is in a deployment."""
+        live = self.live_memory // BYTES * deployment.bytes * deployment.batch
+        return replace(self, live_memory=live, traffic=self.traffic * deployment.batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +79,9 @@ class PartCosts:
         return sum(macs) / (len(macs) * max(macs)) if macs else None
 
 
-def parts_of(architecture: Architecture) -> list[PartCosts]:
-    """The stem, each stage and the head of `architecture`. Raises ArchitectureError where it cannot be wired."""
-    layers = layers_of(wire(architecture))
+def parts_of(architecture: Architecture, deployment: Deployment = DEFAULT_DEPLOYMENT) -> list[PartCosts]:
+    """The stem, each stage and the head of `architecture` in a deployment. Raises ArchitectureError where it makes none."""
+    layers = [layer.deployed(deployment) for layer in layers_of(wire(architecture))]
     shape: Shape = architecture.input_shape
     parts = []
     for piece in pieces(architecture):

@@ -86,6 +86,7 @@ _ROWS = (
     Objective("flops", "FLOPs of one image", "FLOPs", False, lambda cost, _: cost.flops),
     Objective("params", "trainable parameters", "parameters", False, lambda cost, _: cost.params),
     Objective("peak_memory", "peak memory of inference (bytes)", "bytes", False, lambda cost, _: cost.peak_memory),
+    Objective("weights_memory", "memory of the weights (bytes)", "bytes", False, lambda cost, _: cost.weight_bytes),
     Objective("training_memory", "memory of a training step (bytes)", "bytes", False, Cost.training_memory),
     Objective("traffic", "traffic (elements)", "elements", False, lambda cost, _: cost.traffic),
     Objective("evenness", "evenness of the layers' MACs", "fraction", True, lambda cost, _: cost.evenness, (0.0, 1.0)),
@@ -115,7 +116,8 @@ def objective_of(name: str) -> Objective:
     """The row of an objective. Raises InputError for a name that is none, and as `all_objectives` does."""
     row = OBJECTIVES.get(name) or all_objectives().get(name)
     if row is None:
-        hint = nearest(name, all_objectives()) or "install the package that adds it"
+        known = nearest(name, all_objectives())
+        hint = f"{known} Else install the package that adds it" if known else "install the package that adds it"
         raise InputError(f"objective {name!r}", expected=f"one of {', '.join(all_objectives())}", hint=hint)
     return row
 

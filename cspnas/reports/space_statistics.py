@@ -49,6 +49,7 @@ def statistics(study: Study, count: int, step: Step = silent) -> dict[str, Any]:
     places = peak_places(networks, table)
     return {
         "input": {"shape": list(study.space.input_shape), "classes": study.space.classes},
+        "deployment": asdict(study.deployment),
         "objectives": [_objective(name) for name in study.objectives],
         "genotypes": study.space.size,
         "architectures": counted.architectures,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cspnas.network.cost import CostTable
-from cspnas.objectives.objectives import exact_names, exact_values, measured_names
+from cspnas.objectives.objectives import exact_names, measured_names
 from cspnas.objectives.pareto import Array, HypervolumeReference, losses
 from cspnas.samplers.acquisition import Points, joined
 from cspnas.samplers.candidate_pool import SIZE, Pool, mutable
@@ -86,8 +86,14 @@ class CandidateSource:
         """Networks of the results."""
         for network in networks:
             if network.digest not in self._seen:
-                self._seen[network.digest] = raw_features(network.architecture, _all_costs(network))
+                self._seen[network.digest] = raw_features(network.architecture, self._costs(network))
         return self._as_points([self._seen[network.digest] for network in networks], networks)
+
+    def _costs(self, network: NetworkRecord) -> dict[str, float]:
+        """Also those that had no name when the network was costed: a study's features have the same columns throughout."""
+        if all(name in network.costs for name in exact_names()):
+            return network.costs
+        return self._pool.study.exact_costs(CostTable().cost(network.architecture)) | network.costs
 
     def _as_points(self, features: Sequence[Sequence[float]], drawn: Sequence[NetworkRecord | Candidate]) -> Points:
         assert self._scaling is not None
@@ -98,13 +104,6 @@ def parents(results: StudyResults, study: Study) -> dict[str, Genotype]:
     """The front's genotypes by digest; a baseline may have none, and one edited by hand may be none of the space's."""
     found = {network.digest: results.genotypes.get(network.digest) for network in results.front()}
     return {digest: genotype for digest, genotype in found.items() if genotype and mutable(study, genotype)}
-
-
-def _all_costs(network: NetworkRecord) -> dict[str, float]:
-    """Also those that had no name yet when the network was costed: a study's features have the same columns throughout."""
-    if all(name in network.costs for name in exact_names()):
-        return network.costs
-    return exact_values(CostTable().cost(network.architecture), 1) | network.costs  # what is new asks for no batch
 
 
 def known_losses(drawn: Sequence[NetworkRecord | Candidate], reference: HypervolumeReference) -> Array:

@@ -11,6 +11,9 @@ from cspnas.network.architecture import FUSIONS, SPLIT_KINDS, Architecture, Stag
 from cspnas.network.operations import ACTIVATIONS
 from cspnas.objectives.pareto import Array
 
+# Costs that are another one in other units: two columns of one cost would weigh twice.
+COPIES = frozenset({"weights_memory"})
+
 
 def raw_features(architecture: Architecture, costs: Mapping[str, float]) -> list[float]:
     """One architecture's features before scaling; architectures of one space have equally many."""
@@ -19,7 +22,8 @@ def raw_features(architecture: Architecture, costs: Mapping[str, float]) -> list
     found += [architecture.norm == "before", *(architecture.activation == name for name in ACTIVATIONS)]
     for stage in architecture.stages:
         found += _stage_features(stage)
-    return [float(value) for value in found] + [log(max(value, 1e-9)) for _, value in sorted(costs.items())]
+    kept = [value for name, value in sorted(costs.items()) if name not in COPIES]
+    return [float(value) for value in found] + [log(max(value, 1e-9)) for value in kept]
 
 
 def _stage_features(stage: Stage) -> list[float]:

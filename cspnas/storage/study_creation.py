@@ -20,6 +20,8 @@ from cspnas.study.settings import Study
 from cspnas.study.study_record import FrozenSettings, StudyFacts, StudyRecord
 
 Opening = tuple[Database, StudyRecord]
+# What is said of a key that a study does not state.
+_DEFAULT = "its default"
 
 
 def known_row(study: Study, place: StudyLocation) -> StudyRecord | None:
@@ -98,8 +100,8 @@ def check_unchanged(study: Study, row: StudyRecord) -> None:
         key = changed[0]
         more = f" (and {len(changed) - 1} more: {', '.join(changed[1:4])})" if len(changed) > 1 else ""
         raise InputError(
-            f"{key} = {now.values.get(key)}{more}",
-            expected=f"{before.values.get(key)}, as when study {row.name!r} was made",
+            f"{key} = {now.values.get(key, _DEFAULT)}{more}",
+            expected=f"{before.values.get(key, _DEFAULT)}, as when study {row.name!r} was made",
             where=f"study {row.name}",
             hint="undo the change, or start another study with --study NEW_NAME",
         )

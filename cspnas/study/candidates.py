@@ -17,7 +17,7 @@ from cspnas.network.cost import CostTable
 from cspnas.network.families import family_of
 from cspnas.network.serialization import architecture_to
 from cspnas.network.wiring import wire
-from cspnas.objectives.objectives import DEFAULT_LIMIT, exact_values, format_objective, objective_of
+from cspnas.objectives.objectives import DEFAULT_LIMIT, format_objective, objective_of
 from cspnas.objectives.pareto import HypervolumeReference
 from cspnas.space.search_space import Genotype
 from cspnas.study.settings import Study
@@ -61,7 +61,7 @@ def candidate(study: Study, genotype: Genotype, table: CostTable | None = None) 
     """The candidate of a genotype; a pool shares one `table`. Raises ArchitectureError where it is no valid network."""
     architecture = study.space.decode(genotype)
     cost = (table or CostTable()).cost(architecture)
-    return Candidate(architecture, None, exact_values(cost, study.recipe.batch_size), dict(genotype))
+    return Candidate(architecture, None, study.exact_costs(cost), dict(genotype))
 
 
 def violations(study: Study, costs: dict[str, float]) -> dict[str, float]:

@@ -9,7 +9,9 @@ from annotated_types import Interval
 
 from cspnas.io.bounds import Ratio, Share
 from cspnas.network.architecture import Architecture, Fusion
-from cspnas.objectives.objectives import Constraint
+from cspnas.network.cost import Cost
+from cspnas.network.deployment import DEFAULT_DEPLOYMENT, Deployment, stated_deployment
+from cspnas.objectives.objectives import Constraint, exact_values
 from cspnas.space.search_space import SearchSpace
 from cspnas.training.recipe import Recipe, stated_keys
 
@@ -55,6 +57,11 @@ class Study:
         "seconds for one training, then its worker counts as hung; 0 = generous, from its work",
     ] = 0.0
     given: tuple[Architecture, ...] = ()
+    deployment: Deployment = DEFAULT_DEPLOYMENT
+
+    def exact_costs(self, cost: Cost) -> dict[str, float]:
+        """Every exact objective of a network of this `cost`, as it trains and is deployed here."""
+        return exact_values(cost.deployed(self.deployment), self.recipe.batch_size)
 
     def identity(self) -> dict[str, object]:
         """What may not change while a study goes on, as flat JSON; budget, sampler and workers may."""
@@ -65,4 +72,5 @@ class Study:
         flat |= {"objectives": list(self.objectives), "constraints": sorted(c.text for c in self.constraints)}
         flat |= {f"proxy.{key}": value for key, value in stated_keys(self.recipe).items()}
         flat |= {f"baselines.{key}": value for key, value in asdict(self.baselines).items()}
+        flat |= {f"deployment.{key}": value for key, value in stated_deployment(self.deployment).items()}
         return flat | {"search.seed": self.seed}

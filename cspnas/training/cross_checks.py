@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from cspnas.network.cost import cost_of
+from cspnas.network.deployment import DEFAULT_DEPLOYMENT, Deployment
 from cspnas.network.graph import Graph
 from cspnas.training.measured_memory import measured_peak, parameters_of
 from cspnas.training.module import NetworkModule
@@ -29,18 +30,22 @@ class Check:
         return self.ours == self.theirs
 
 
-def cross_check_costs(graph: Graph) -> list[Check]:
-    """MACs by ptflops and torch, parameters by the module, peak memory by the allocation tracker; on meta tensors, which
-    have shapes and no values, so that a large network is checked as quickly as a small one.
+def cross_check_costs(graph: Graph, deployment: Deployment = DEFAULT_DEPLOYMENT) -> list[Check]:
+    """MACs by ptflops and torch, parameters by the module, peak memory in the deployment by the allocation tracker; on meta
+    tensors, which have shapes and no values, so that a large network is checked as quickly as a small one. Torch has no
+    int8 convolution for them: the peak of int8 is checked in float32.
     """
-    cost = cost_of(graph)
+    run = replace(deployment, precision="float32") if deployment.precision == "int8" else deployment
+    cost = cost_of(graph).deployed(run)
+    measured = measured_peak(graph, batch_size=run.batch, dtype=getattr(torch, run.precision))
+    tracked = "storages alive, tracked" if run == DEFAULT_DEPLOYMENT else f"tracked in {run}"
     with torch.device("meta"):
         network = NetworkModule(graph)
     return [
         Check("macs", "ptflops (aten)", cost.macs, ptflops_macs(graph)),
         Check("macs", "torch FlopCounterMode / 2", cost.macs, torch_flops(graph) // 2),
         Check("params", "torch module", cost.params, parameters_of(network)),
-        Check("peak_memory", "storages alive, tracked", cost.peak_memory, measured_peak(graph)),
+        Check("peak_memory", tracked, cost.peak_memory, measured),
     ]
 
 

@@ -44,13 +44,15 @@ class LiveStorages(TorchDispatchMode):
         return result
 
 
-def measured_peak(graph: Graph, *, batch_size: int = 1, device: str = "meta") -> int:
-    """Peak bytes of live storages while the folded network of `graph` runs; weights apart. Meta tensors have no values:
-    a large network is as quick as a small one, which is quicker on `cpu`.
+def measured_peak(
+    graph: Graph, *, batch_size: int = 1, device: str = "meta", dtype: torch.dtype = torch.float32
+) -> int:
+    """Peak bytes of live storages while the folded network of `graph` runs in `dtype`; weights apart. Meta tensors have no
+    values: a large network is as quick as a small one, which is quicker on `cpu`.
     """
     with torch.device(device):
-        folded = fold(NetworkModule(graph))
-        image = torch.empty(batch_size, *graph.operations[0].shape)
+        folded = fold(NetworkModule(graph)).to(dtype)
+        image = torch.empty(batch_size, *graph.operations[0].shape, dtype=dtype)
     tracker = LiveStorages(folded.parameters())
     with torch.inference_mode(), tracker:
         tracker.hold(image)

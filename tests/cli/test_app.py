@@ -35,6 +35,7 @@ constraints: [flops <= 2M]
 proxy: {dataset: fashion-mnist-mini, epochs: 1, batch_size: 250, precision: float32}
 search: {sampler: random, trials: 8}
 baselines: {widths: 2}
+deployment: {precision: float16, batch: 2}
 """
 
 
@@ -254,13 +255,15 @@ def test_an_exported_network_costs_what_the_study_says_and_trains_to_weights_tha
 
     assert cspnas("export", "tiny", "-o", "best.yaml", folder=study).returncode == 0
     knee = next(row for row in front_of(study)["front"] if row["knee"])
-    figures = ("flops", "params", "peak_memory_bytes", "training_memory_bytes", "traffic_elements", "digest")
+    exact = ("peak_memory_bytes", "weights_memory_bytes", "training_memory_bytes", "traffic_elements")
+    figures = ("flops", "params", *exact, "digest")
     cost = cspnas("cost", "best.yaml", "--check", "--json", folder=study)
     assert cost.returncode == 0, cost.stderr
     printed = json.loads(cost.stdout)
     assert {name: printed[name] for name in figures} == {name: knee[name] for name in figures}
     assert len(printed["checks"]) == 4
     assert all(check["agrees"] for check in printed["checks"])
+    assert printed["deployment"] == {"precision": "float16", "batch": 2}
 
     network = build(study / "best.yaml")
     assert sum(p.numel() for p in network.parameters() if p.requires_grad) == knee["params"]

@@ -24,6 +24,7 @@ from cspnas.network.blocks import ConvUnits, dense_block
 from cspnas.network.cost import Cost, cost_of, macs_by_operation
 from cspnas.network.graph import Graph, GraphBuilder
 from cspnas.network.wiring import wire
+from cspnas.objectives.objectives import exact_values
 from cspnas.training.measured_memory import measured_peak, parameters_of
 from cspnas.training.module import NetworkModule, fold
 
@@ -99,6 +100,7 @@ def test_params_and_weight_bytes_are_those_of_the_module_and_of_the_folded_modul
         folded = fold(network)
     cost = cost_of(graph_of(seed))
     assert cost.params == parameters_of(network) == sum(p.numel() for p in network.parameters())
+    assert cost.weight_bytes == exact_values(cost, 1)["weights_memory"]
     assert cost.weight_bytes == sum(p.numel() * p.element_size() for p in folded.parameters())
     assert not list(folded.buffers())  # every norm of these networks folds
 

@@ -179,7 +179,13 @@ def test_an_evaluation_key_is_unique_and_a_refused_step_leaves_nothing(tmp_path:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("search.seed", 5), ("proxy.epochs", 9), ("stages.0.growth_rate", [2, 3]), ("objectives", ["accuracy", "params"])],
+    [
+        ("search.seed", 5),
+        ("proxy.epochs", 9),
+        ("stages.0.growth_rate", [2, 3]),
+        ("objectives", ["accuracy", "params"]),
+        ("deployment.batch", 4),
+    ],
 )
 def test_a_changed_identity_is_refused_with_the_key_that_changed(
     tmp_path: Path, new_url: NewUrl, key: str, value: Any

@@ -16,18 +16,35 @@ def cost(
     batch_size: Annotated[
         int | None, typer.Option(min=1, max=65536, help="Images a step, for training_memory; the file's, else 64.")
     ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="In deployment: float32, float16 or int8; the file's, else float32.")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, max=65536, help="Images at a time in deployment; the file's, else 1.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print the exact costs of an architecture, and why they are what they are."""
     from cspnas.cli.cost import AGAINST, report
     from cspnas.documents.architecture_file import find_architecture
+    from cspnas.network.deployment import PRECISIONS
 
     if against is not None:
         one_of(against, AGAINST, "--against")
+    if precision is not None:
+        one_of(precision, PRECISIONS, "--precision")
+    deployment = {"precision": precision, "batch": batch}
     path = find_architecture(architecture)
     with steps() as step:
         text, agrees = report(
-            path, check=check, batch_size=batch_size, as_json=as_json, layers=layers, against=against, step=step
+            path,
+            check=check,
+            batch_size=batch_size,
+            as_json=as_json,
+            layers=layers,
+            against=against,
+            deployment={key: value for key, value in deployment.items() if value is not None},
+            step=step,
         )
     typer.echo(text)
     if not agrees:
