@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cspnas.cli.options import one_of
 from cspnas.errors import InputError, printable
 from cspnas.io.steps import Step, silent
 from cspnas.network.architecture import Architecture
 from cspnas.network.cost import cost_of
-from cspnas.network.deployment import Deployment
+from cspnas.network.deployment import PRECISIONS, Deployment
 from cspnas.network.layer_costs import PartCosts, parts_of, whole
 from cspnas.network.wiring import wire
 from cspnas.objectives.objectives import all_objectives, exact_values, format_objective, objective_of, with_unit
@@ -44,58 +45,55 @@ class Report:
     plain: list[PartCosts]
 
 
-def report(
-    path: Path,
-    *,
-    check: bool,
-    batch_size: int | None,
-    as_json: bool,
-    layers: bool = False,
-    against: str | None = None,
-    deployment: dict[str, Any] | None = None,
-    step: Step = silent,
-) -> tuple[str, bool]:
-    """(text to print, whether every independent count agrees). `deployment`: keys that replace those of the file."""
-    found = _costed(
-        path,
-        check=check,
-        batch_size=batch_size,
-        layers=layers,
-        against=against,
-        deployment=deployment or {},
-        step=step,
-    )
+@dataclass(frozen=True, slots=True)
+class CostRequest:
+    """What the command line said; None where nothing was."""
+
+    check: bool = False
+    layers: bool = False
+    against: str | None = None
+    batch_size: int | None = None
+    precision: str | None = None
+    batch: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a name that is not known."""
+        if self.against is not None:
+            one_of(self.against, AGAINST, "--against")
+        if self.precision is not None:
+            one_of(self.precision, PRECISIONS, "--precision")
+
+    def deployment(self, of_file: dict[str, Any]) -> Deployment:
+        """What was said, then the keys of the file."""
+        said = {"precision": self.precision, "batch": self.batch}
+        return Deployment(**of_file | {key: value for key, value in said.items() if value is not None})
+
+
+def report(path: Path, request: CostRequest, *, as_json: bool, step: Step = silent) -> tuple[str, bool]:
+    """(text to print, whether every independent count agrees)."""
+    found, layers = _costed(path, request, step), request.layers
     text = json.dumps(_document(found, layers=layers), indent=2) if as_json else _text(found, layers=layers)
     return text, all(entry.agrees for entry in found.checks)
 
 
-def _costed(
-    path: Path,
-    *,
-    check: bool,
-    batch_size: int | None,
-    layers: bool,
-    against: str | None,
-    deployment: dict[str, Any],
-    step: Step,
-) -> Report:
+def _costed(path: Path, request: CostRequest, step: Step) -> Report:
     from cspnas.documents.architecture_file import read_architecture
 
     file = read_architecture(path)
     graph = wire(file.architecture)
-    deployed = Deployment(**{**(file.document.get("deployment") or {}), **deployment})
-    cost = cost_of(graph).deployed(deployed)
-    batch = batch_size or (file.document.get("recipe") or {}).get("batch_size", Recipe().batch_size)
+    deployment = request.deployment(file.document.get("deployment") or {})
+    cost = cost_of(graph).deployed(deployment)
+    batch = request.batch_size or (file.document.get("recipe") or {}).get("batch_size", Recipe().batch_size)
     costs = {"macs": cost.macs, **exact_values(cost, batch)}
     checks = []
-    if check:
+    if request.check:
         step("counting again by ptflops, torch and an allocation tracker")
         from cspnas.training.cross_checks import cross_check_costs
 
-        checks = cross_check_costs(graph, deployed)
-    parts = parts_of(file.architecture, deployed) if layers or against else []
-    plain = _plain_parts(path, file.architecture, deployed) if against else []
-    return Report(path, file.architecture, graph.digest(), costs, batch, deployed, checks, parts, plain)
+        checks = cross_check_costs(graph, deployment)
+    parts = parts_of(file.architecture, deployment) if request.layers or request.against else []
+    plain = _plain_parts(path, file.architecture, deployment) if request.against else []
+    return Report(path, file.architecture, graph.digest(), costs, batch, deployment, checks, parts, plain)
 
 
 def _plain_parts(path: Path, architecture: Architecture, deployment: Deployment) -> list[PartCosts]:

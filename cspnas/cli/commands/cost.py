@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cspnas.cli.options import ArchitectureArgument, Json, one_of
+from cspnas.cli.options import ArchitectureArgument, Json
 from cspnas.io.steps import steps
 
 
@@ -25,27 +25,12 @@ def cost(
     as_json: Json = False,
 ) -> None:
     """Print the exact costs of an architecture, and why they are what they are."""
-    from cspnas.cli.cost import AGAINST, report
+    from cspnas.cli.cost import CostRequest, report
     from cspnas.documents.architecture_file import find_architecture
-    from cspnas.network.deployment import PRECISIONS
 
-    if against is not None:
-        one_of(against, AGAINST, "--against")
-    if precision is not None:
-        one_of(precision, PRECISIONS, "--precision")
-    deployment = {"precision": precision, "batch": batch}
-    path = find_architecture(architecture)
+    request = CostRequest(check, layers, against, batch_size, precision, batch)
     with steps() as step:
-        text, agrees = report(
-            path,
-            check=check,
-            batch_size=batch_size,
-            as_json=as_json,
-            layers=layers,
-            against=against,
-            deployment={key: value for key, value in deployment.items() if value is not None},
-            step=step,
-        )
+        text, agrees = report(find_architecture(architecture), request, as_json=as_json, step=step)
     typer.echo(text)
     if not agrees:
         raise typer.Exit(1)
