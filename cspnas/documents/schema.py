@@ -12,7 +12,7 @@ from cspnas.network.architecture import Activation, Architecture, Csp, Downsampl
 from cspnas.network.deployment import DEFAULT_DEPLOYMENT, Deployment
 from cspnas.network.families import all_families
 from cspnas.objectives.objectives import all_objectives
-from cspnas.space.search_space import StageChoices
+from cspnas.space.stage_choices import StageChoices
 from cspnas.study.settings import Baselines, Study
 from cspnas.training.recipe import Recipe
 

@@ -21,7 +21,8 @@ from cspnas.network.families import Family, family_of
 from cspnas.network.validation import check_depth
 from cspnas.network.wiring import wire
 from cspnas.objectives.objectives import check_objectives, check_one_measured, parse_constraint
-from cspnas.space.search_space import SearchSpace, StageChoices
+from cspnas.space.search_space import SearchSpace
+from cspnas.space.stage_choices import StageChoices
 from cspnas.space.stage_resolution import resolve_stage, split
 from cspnas.study.settings import SAMPLERS, Study
 from cspnas.training.recipe import Recipe
@@ -263,7 +264,7 @@ class _Reading:
         """
         width = max(stem.out_channels for stem in space.stems)
         for number, stage in enumerate(space.stages):
-            width = max(stage.width, default=width)
+            width = stage.greatest_split(width)
             for ratio in stage.split_ratio if True in stage.csp else ():
                 try:
                     split(width, ratio)

@@ -15,6 +15,7 @@ from cspnas.io.bounds import Depth, Share, Width
 Fusion = Literal["first", "last", "both"]
 SplitKind = Literal["slice", "project", "expand"]
 Taps = Literal["last", "all"]
+Shortcut = Literal["project", "common"]
 NormOrder = Literal["after", "before"]
 # In files; a value built in Python may have any.
 Stride = Annotated[int, Literal[1, 2, 4]]
@@ -74,7 +75,7 @@ class Stage:
     width: Width | None = None
     groups: Width = 1
     stride: Stride = 1
-    shortcut: Literal["project", "common"] = "project"
+    shortcut: Shortcut = "project"
     downsample: Downsample | None = None
 
     @property

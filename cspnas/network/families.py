@@ -39,8 +39,20 @@ class Family:
         return frozenset({*self.defaults, self.size_gene, "depth", "csp", "split_ratio", "fusion"})
 
 
-_DENSE = {"bottleneck_ratio": (2.0,), "compression": (0.5,), "split": ("slice",), "pool": ("after",)}
-_RESIDUAL = {"bottleneck_ratio": (0.5,), "groups": (1,), "split": ("project",), "taps": ("last",)}
+_DENSE: dict[str, tuple[Any, ...]] = {
+    "bottleneck_ratio": (2.0,),
+    "compression": (0.5,),
+    "split": ("slice",),
+    "pool": ("after",),
+}
+# What came after studies were made stays empty where a space does not say it: their settings have no such keys.
+NEUTRAL = ("stride", "down_growth", "down_grouped", "expand_ratio", "block_ratio", "cross_linear", "shortcut")
+_RESIDUAL: dict[str, tuple[Any, ...]] = {
+    "bottleneck_ratio": (0.5,),
+    "groups": (1,),
+    "split": ("project",),
+    "taps": ("last",),
+} | dict.fromkeys(NEUTRAL, ())
 _ROWS = (
     Family("densenet", dense_block, "dense", "growth_rate", MappingProxyType(_DENSE)),
     Family("peleenet", two_way_dense_block, "dense", "growth_rate", MappingProxyType(_DENSE)),

@@ -11,7 +11,7 @@ from cspnas.study.study_record import FrozenSettings
 
 def wiring(document: Mapping[str, Any], ratios: Sequence[float | None] = ()) -> str:
     """The stages of an architecture's document: `3x12` depth by growth rate (or width), then fusion and split ratio, then
-    groups, split, taps and pool where they are not the usual ones.
+    other widths, downsampling, groups, split, taps and pool where they are not the usual ones.
 
     `ratios`: the split ratio that was chosen for each stage, None where that is not known. What whole channels made of it
     follows in brackets where it differs in two decimals.
@@ -37,6 +37,7 @@ def _stage(stage: Mapping[str, Any], ratio: float | None, family: Family) -> str
     csp = stage.get("csp")
     if csp:
         words += [csp["fusion"], _ratio(ratio, csp["part1"] / (csp["part1"] + csp["part2"]))]
+    words += _residual_words(stage) if family.kind == "residual" else []
     if stage.get("groups", 1) > 1:
         words.append(f"groups {stage['groups']}")
     if csp and csp.get("split", "slice") != family.defaults["split"][0]:
@@ -46,6 +47,22 @@ def _stage(stage: Mapping[str, Any], ratio: float | None, family: Family) -> str
     if stage.get("pool_first"):
         words.append("pool before")
     return " ".join(words)
+
+
+def _residual_words(stage: Mapping[str, Any]) -> list[str]:
+    """What no split ratio gives, where it is not the usual: `expand 2`, `block 1.5`, `linear`, `down 256 groups 32`."""
+    csp, down, words = stage.get("csp"), stage.get("downsample", {}), list[str]()
+    if csp:
+        ratios = {"expand": (csp["part1"] + csp["part2"]) / stage["out"], "block": stage["width"] / csp["part2"]}
+        sliced = csp.get("split", "slice") == "slice"
+        words += [
+            f"{name} {ratio:.2g}" for name, ratio in ratios.items() if ratio != 1 and not (sliced and name == "expand")
+        ]
+        words += ["linear"] if csp.get("linear") else []
+    groups, width = down.get("groups", 1), down.get("width", stage["out"])
+    if width != stage["out"] or groups > 1:
+        words.append(f"down {width}" + (f" groups {groups}" if groups > 1 else ""))
+    return words
 
 
 def _ratio(chosen: float | None, became: float) -> str:

@@ -33,7 +33,20 @@ def _stage_features(stage: Stage) -> list[float]:
     found.append(csp.part1 / (csp.part1 + csp.part2) if csp else 0.0)
     found += [csp is not None and csp.fusion == fusion for fusion in FUSIONS]
     found += [csp is not None and csp.split == way for way in SPLIT_KINDS]
-    return [*map(float, found), float(csp is not None and csp.taps == "all")]
+    found.append(csp is not None and csp.taps == "all")
+    return [*map(float, found), *(_residual_features(stage) if stage.kind == "residual" else ())]
+
+
+def _residual_features(stage: Stage) -> list[float]:
+    """How the stage begins, and widths that follow from no split ratio; all 0 or 1 where a space does not choose them."""
+    csp, down, width = stage.csp, stage.downsample, stage.width or stage.out
+    found = [log(down.stride if down else 1), down is not None and down.groups > 1, stage.shortcut == "common"]
+    # A stage that is wider than what comes to its split or its blocks.
+    found.append(log(stage.out / down.width) if down else 0.0)
+    found += (
+        [log((csp.part1 + csp.part2) / stage.out), log(width / csp.part2), csp.linear] if csp else [0.0, 0.0, False]
+    )
+    return list(map(float, found))
 
 
 class Scaling:

@@ -7,7 +7,8 @@ from typing import Any
 
 from cspnas.errors import ArchitectureError, InputError
 from cspnas.network.architecture import Architecture, Stage
-from cspnas.space.search_space import Genotype, SearchSpace, StageChoices
+from cspnas.space.search_space import Genotype, SearchSpace
+from cspnas.space.stage_choices import StageChoices
 
 
 def genotype_of(space: SearchSpace, architecture: Architecture, where: str) -> Genotype:

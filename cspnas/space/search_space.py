@@ -7,103 +7,23 @@ effect: a stage that is not CSP has no `split_ratio` and no `fusion`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cached_property
-from itertools import product
 from math import prod
 from random import Random
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from cspnas.errors import ArchitectureError
-from cspnas.io.bounds import Depth, Positive, Ratio, Width
-from cspnas.network.architecture import Architecture, Fusion, NormOrder, SplitKind, Stage, Stem, Taps
-from cspnas.network.families import Family, family_of
-from cspnas.space.stage_resolution import bottleneck_of, resolve_stage, split
+from cspnas.network.architecture import Architecture, NormOrder, Stage, Stem
+from cspnas.network.families import family_of
+from cspnas.space.stage_choices import OF_CSP, StageChoices
+from cspnas.space.stage_resolution import resolve_stage
 
 Genotype = dict[str, Any]
-# These exist only in a stage that is CSP.
-OF_CSP = ("split_ratio", "fusion", "split", "taps")
 # Decoded stages.
 REMEMBERED = 50_000
 # Genes of the whole network.
 OF_NETWORK = {"stem": "stems", "activation": "activations", "norm": "norms"}
-
-
-@dataclass(frozen=True)
-class StageChoices:
-    """The choices of one stage, each a tuple; a tuple of one is a fixed value, not a gene; an empty one belongs to other
-    families. A new gene is a new field, after those that its existence depends on.
-    """
-
-    depth: Annotated[tuple[Depth, ...], "layers or blocks"]
-    growth_rate: Annotated[tuple[Width, ...], "channels that each dense layer adds"] = ()
-    csp: Annotated[tuple[bool, ...], "whether the stage is Cross Stage Partial"] = (True, False)
-    split_ratio: Annotated[tuple[Ratio, ...], "fraction of channels routed around the block"] = (0.5,)
-    fusion: Annotated[tuple[Fusion, ...], "where the branches fuse"] = ("both",)
-    bottleneck_ratio: Annotated[
-        tuple[Positive, ...],
-        "width inside a layer over growth_rate (2 where not said), or inside a block over the block's width "
-        "(at most 1; 0.5 where not said)",
-    ] = (1.0,)
-    compression: Annotated[
-        tuple[Positive, ...], "output channels over channels before the transition; 0.5 where not said"
-    ] = ()
-    split: Annotated[
-        tuple[SplitKind, ...],
-        "how the parts are made: slice of the input, project (two 1x1), expand (one 1x1, cut in two); "
-        "slice where not said, project in families of residual blocks",
-    ] = ("slice",)
-    taps: Annotated[tuple[Taps, ...], "what the block hands to the fusion; last where not said"] = ()
-    pool: Annotated[
-        tuple[Literal["after", "before"], ...],
-        "pool after or before the last transition; not in the last stage; after where not said",
-    ] = ()
-    width: Annotated[tuple[Width, ...], "output channels of the stage"] = ()
-    groups: Annotated[tuple[Width, ...], "groups of the 3x3 convolutions; 1 where not said"] = ()
-
-    @cached_property
-    def fixed(self) -> dict[str, Any]:
-        """The first choice of every field of the family: its value where no genotype says another."""
-        return {f.name: getattr(self, f.name)[0] for f in fields(self) if getattr(self, f.name)}
-
-    def exists(self, field: str, values: Mapping[str, Any]) -> bool:
-        """Whether `field` has an effect, given the fields before it."""
-        if field in OF_CSP:
-            return bool(values["csp"])
-        # After the fusion `last` no transition comes, before which the pool could stand.
-        if field == "pool":
-            return not (values["csp"] and values["fusion"] == "last")
-        return True
-
-    def bottlenecks(self, family: Family) -> set[tuple[int, int]]:
-        """(another width that the groups must divide, or 0; the bottleneck's width) of every block that a residual stage
-        can have.
-        """
-        insides = set(self.width) if False in self.csp else set()
-        for width, ratio in product(self.width, self.split_ratio if True in self.csp else ()):
-            with suppress(ArchitectureError):
-                insides.add(split(width, ratio)[1])
-        widths = product(insides, self.bottleneck_ratio)
-        return {(inside if family.grouped_output else 0, bottleneck_of(ratio, inside)) for inside, ratio in widths}
-
-    @cached_property
-    def variants(self) -> tuple[dict[str, tuple[Any, ...]], ...]:
-        """Field to choices, once for each csp and fusion: of what has no effect there the first choice alone, so that the
-        products of all variants are every way to choose, once.
-        """
-        found = []
-        for csp in self.csp:
-            for fusion in self.fusion if csp else self.fusion[:1]:
-                values = {"csp": csp, "fusion": fusion}
-                said = {name: (values[name],) if name in values else getattr(self, name) for name in self.fixed}
-                found.append({name: c if self.exists(name, values) else c[:1] for name, c in said.items()})
-        return tuple(found)
-
-    @property
-    def size(self) -> int:
-        """Number of ways to choose."""
-        return sum(prod(map(len, variant.values())) for variant in self.variants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +82,8 @@ class SearchSpace:
         if not gene.number:
             return True
         stage, prefix = self.stages[gene.number - 1], f"stage{gene.number}."
-        csp = genotype.get(prefix + "csp", stage.csp[0])
-        fusion = genotype.get(prefix + "fusion", stage.fusion[0]) if csp else None
-        return stage.exists(gene.field, {"csp": csp, "fusion": fusion})
+        values = {field: genotype.get(prefix + field, stage.fixed[field]) for field in stage.deciding}
+        return stage.exists(gene.field, values)
 
     def active(self, genotype: Mapping[str, Any]) -> Genotype:
         """`genotype` without the genes that have no effect in it, in the order of `genes()`."""

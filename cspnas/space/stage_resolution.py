@@ -7,7 +7,7 @@ from math import floor
 from typing import Any
 
 from cspnas.errors import ArchitectureError
-from cspnas.network.architecture import Architecture, Csp, Downsample, Fusion, SplitKind, Stage, Taps
+from cspnas.network.architecture import Architecture, Csp, Downsample, Fusion, Shortcut, SplitKind, Stage, Taps
 from cspnas.network.families import Family
 
 
@@ -31,9 +31,9 @@ def split(channels: int, split_ratio: float) -> tuple[int, int]:
     return part1, channels - part1
 
 
-def bottleneck_of(bottleneck_ratio: float, channels: int) -> int:
-    """Width inside a layer or block, at least 1."""
-    return max(1, _floor(bottleneck_ratio * channels + 0.5))
+def scaled(ratio: float, channels: int) -> int:
+    """`ratio` times `channels` in whole channels, at least 1: the width inside a layer or block, say."""
+    return max(1, _floor(ratio * channels + 0.5))
 
 
 def resolve_stage(family: Family, channels: int, genes: dict[str, Any], *, first: bool, last: bool) -> Stage:
@@ -47,7 +47,7 @@ def resolve_stage(family: Family, channels: int, genes: dict[str, Any], *, first
         genes["split_ratio"] = genes["fusion"] = None
     if family.kind == "dense":
         return dense_stage(channels, pool=not last, pool_first=pool == "before", **genes)
-    stage = residual_stage(channels, stride=1 if first else 2, **genes)
+    stage = residual_stage(channels, **{"stride": 1 if first else 2, **genes})
     if family.grouped_output and stage.width is not None and stage.width % stage.groups:
         raise ArchitectureError(
             f"{stage.groups} groups for blocks of {stage.width} channels",
@@ -85,7 +85,7 @@ def dense_stage(
         part1, part2 = split(channels, split_ratio)
         csp = Csp(fusion, part1, part2, _t1(fusion, part1, part2 + depth * growth_rate, out), split_by)
     pool_first = pool and pool_first and fusion != "last"
-    bottleneck = bottleneck_of(bottleneck_ratio, growth_rate)
+    bottleneck = scaled(bottleneck_ratio, growth_rate)
     return Stage(depth, growth_rate, bottleneck, out, pool, csp, pool_first)
 
 
@@ -101,26 +101,49 @@ def residual_stage(
     fusion: Fusion | None = None,
     split_by: SplitKind = "project",
     taps: Taps = "last",
+    down_growth: bool = True,
+    down_grouped: bool = False,
+    expand_ratio: float = 1.0,
+    block_ratio: float = 1.0,
+    cross_linear: bool = False,
+    shortcut: Shortcut = "project",
 ) -> Stage:
-    """The residual stage that these genes give on `channels`: a strided convolution to `width` (where `stride` is not 1
-    or the width changes), then `depth` blocks, on part 2 alone where the stage is CSP.
+    """The residual stage that these genes give on `channels`: a 3x3 convolution (where `stride` is not 1 or the width
+    changes), then `depth` blocks, on part 2 alone where the stage is CSP.
 
-    Plain and CSP stages have the same downsampling and the same output width, so that CSP is compared at equal depth,
-    width and order. Raises ArchitectureError for an empty part, a transition with no channel or groups that do not divide.
+    With the other genes at their defaults, plain and CSP stages have the same downsampling and the same output width, so
+    that CSP is compared at equal depth, width and order. Raises ArchitectureError for an empty part, a transition with no
+    channel or groups that do not divide.
     """
-    downsample = Downsample(width, stride) if stride > 1 or channels != width else None
+    entry = width if down_growth else channels
+    downsample = None
+    if stride > 1 or channels != entry:
+        downsample = Downsample(entry, stride, groups=groups if down_grouped else 1)
+        _check_groups(downsample.groups, "a downsampling convolution", channels, entry)
     if split_ratio is None or fusion is None:
-        inside, csp = width, None
+        block, keeps, csp = width, width == entry, None
     else:
-        part1, inside = split(width, split_ratio)
-        side = inside * (depth + 1) if taps == "all" else inside
-        csp = Csp(fusion, part1, inside, _t1(fusion, part1, side, width), split_by, taps=taps)
-    bottleneck = bottleneck_of(bottleneck_ratio, inside)
-    if bottleneck % groups:
-        raise ArchitectureError(
-            f"{groups} groups for a bottleneck of {bottleneck} channels", expected="groups that divide the channels"
-        )
-    return Stage(depth, None, bottleneck, width, csp=csp, width=inside, groups=groups, downsample=downsample)
+        sliced = split_by == "slice"
+        part1, part2 = split(entry if sliced else scaled(expand_ratio, width), split_ratio)
+        block = scaled(block_ratio, part2)
+        side = part2 + depth * block if taps == "all" else block
+        linear, keeps = cross_linear and not sliced, block == part2
+        csp = Csp(fusion, part1, part2, _t1(fusion, part1, side, width), split_by, linear, taps)
+    bottleneck = scaled(bottleneck_ratio, block)
+    _check_groups(groups, "a bottleneck", bottleneck)
+    # Where blocks keep their shape, how a shortcut would be fitted has no effect.
+    fitted: Shortcut = "project" if keeps else shortcut
+    return Stage(
+        depth, None, bottleneck, width, csp=csp, width=block, groups=groups, shortcut=fitted, downsample=downsample
+    )
+
+
+def _check_groups(groups: int, noun: str, *channels: int) -> None:
+    for width in channels:
+        if width % groups:
+            raise ArchitectureError(
+                f"{groups} groups for {noun} of {width} channels", expected="groups that divide the channels"
+            )
 
 
 def _t1(fusion: Fusion, part1: int, side: int, out: int) -> int | None:

@@ -65,10 +65,9 @@ class Study:
 
     def identity(self) -> dict[str, object]:
         """What may not change while a study goes on, as flat JSON; budget, sampler and workers may."""
-        space = asdict(self.space)
-        stages = space.pop("stages")
-        flat = {f"space.{key}": value for key, value in space.items()}
-        flat |= {f"stages.{n}.{k}": list(v) for n, stage in enumerate(stages) for k, v in stage.items()}
+        flat = {f"space.{key}": value for key, value in asdict(self.space).items() if key != "stages"}
+        stages = enumerate(self.space.stages)
+        flat |= {f"stages.{n}.{key}": list(choices) for n, stage in stages for key, choices in stage.stated().items()}
         flat |= {"objectives": list(self.objectives), "constraints": sorted(c.text for c in self.constraints)}
         flat |= {f"proxy.{key}": value for key, value in stated_keys(self.recipe).items()}
         flat |= {f"baselines.{key}": value for key, value in asdict(self.baselines).items()}

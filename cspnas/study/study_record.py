@@ -11,7 +11,8 @@ from cspnas.data.folder_name import is_folder
 from cspnas.data.summary import DataSummary
 from cspnas.network.architecture import Stem
 from cspnas.objectives.pareto import HypervolumeReference
-from cspnas.space.search_space import SearchSpace, StageChoices
+from cspnas.space.search_space import SearchSpace
+from cspnas.space.stage_choices import StageChoices
 
 
 def same_setting(key: str, before: Any, now: Any) -> bool:

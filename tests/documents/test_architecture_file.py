@@ -21,7 +21,8 @@ from cspnas.documents.yaml_source import parse_yaml
 from cspnas.errors import ArchitectureError, InputError
 from cspnas.network.architecture import Architecture, Stem
 from cspnas.network.wiring import wire
-from cspnas.space.search_space import SearchSpace, StageChoices
+from cspnas.space.search_space import SearchSpace
+from cspnas.space.stage_choices import StageChoices
 from cspnas.space.stage_resolution import dense_stage, split
 
 GOOD = """\

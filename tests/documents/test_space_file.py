@@ -14,7 +14,8 @@ from cspnas.documents.space_file import read_space, shipped_spaces
 from cspnas.errors import InputError
 from cspnas.network.architecture import Stem
 from cspnas.network.families import FAMILIES
-from cspnas.space.search_space import SearchSpace, StageChoices
+from cspnas.space.search_space import SearchSpace
+from cspnas.space.stage_choices import StageChoices
 from cspnas.study.settings import Baselines
 from cspnas.training.recipe import Recipe
 

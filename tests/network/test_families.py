@@ -12,7 +12,7 @@ from cspnas.errors import ArchitectureError
 from cspnas.network.architecture import Architecture, Stage, Stem
 from cspnas.network.families import FAMILIES, family_of
 from cspnas.network.wiring import wire
-from cspnas.space.search_space import StageChoices
+from cspnas.space.stage_choices import StageChoices
 
 SPACE = """
 family: basic

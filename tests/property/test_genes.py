@@ -14,7 +14,8 @@ from cspnas.network.cost import cost_of
 from cspnas.network.families import FAMILIES
 from cspnas.network.graph import Graph
 from cspnas.network.wiring import wire
-from cspnas.space.search_space import SearchSpace, StageChoices
+from cspnas.space.search_space import SearchSpace
+from cspnas.space.stage_choices import StageChoices
 from cspnas.training.module import NetworkModule, initialise
 
 STEMS = (
@@ -32,13 +33,28 @@ COMMON: dict[str, Any] = {
     "split": ("project", "slice", "expand"),
 }
 DENSE = StageChoices(**COMMON, growth_rate=(6, 9), compression=(0.5, 0.75), pool=("after", "before"))
-RESIDUAL = StageChoices(**COMMON, width=(16, 24), groups=(1, 2), taps=("last", "all"))
+# The first choices are those with which every other gene has an effect.
+RESIDUAL_GENES: dict[str, Any] = {
+    "width": (16, 24),
+    "groups": (2, 1),
+    "taps": ("last", "all"),
+    "stride": (2, 1),
+    "down_growth": (True, False),
+    "down_grouped": (False, True),
+    "expand_ratio": (1.0, 1.5),
+    "block_ratio": (2.0, 1.0),
+    "cross_linear": (False, True),
+    "shortcut": ("project", "common"),
+}
+RESIDUAL = StageChoices(**COMMON, **RESIDUAL_GENES)
+# Wider than the stage before it, so that it matters which width comes to its split.
+WIDER = replace(RESIDUAL, width=(32, 16))
 
 
 @cache
 def space_of(family: str) -> SearchSpace:
     """Two stages in which everything that the family knows is a gene."""
-    stages = (DENSE, replace(DENSE, pool=("after",))) if FAMILIES[family].kind == "dense" else (RESIDUAL, RESIDUAL)
+    stages = (DENSE, replace(DENSE, pool=("after",))) if FAMILIES[family].kind == "dense" else (RESIDUAL, WIDER)
     return SearchSpace(
         family, (3, 32, 32), 5, STEMS, ("relu", "leaky_relu", "silu", "mish", "hardswish"), stages, ("after", "before")
     )
@@ -71,9 +87,7 @@ def test_the_spaces_have_every_gene() -> None:
         "growth_rate",
         "compression",
         "pool",
-        "width",
-        "groups",
-        "taps",
+        *RESIDUAL_GENES,
         "stem",
         "activation",
         "norm",

@@ -17,7 +17,8 @@ from cspnas.reports.stage_notation import wiring
 from cspnas.reports.summary import summarise
 from cspnas.reports.summary_table import Below, front_table
 from cspnas.runners.protocol import Work
-from cspnas.space.search_space import SearchSpace, StageChoices
+from cspnas.space.search_space import SearchSpace
+from cspnas.space.stage_choices import StageChoices
 from cspnas.storage.open_study import open_study
 
 SPACE = """

@@ -13,7 +13,8 @@ from cspnas.network.architecture import FUSIONS, Stem
 from cspnas.network.wiring import wire
 from cspnas.space import counting
 from cspnas.space.counting import census
-from cspnas.space.search_space import SearchSpace, StageChoices
+from cspnas.space.search_space import SearchSpace
+from cspnas.space.stage_choices import StageChoices
 
 
 def _some(values: tuple, most: int) -> st.SearchStrategy[tuple]:

@@ -15,7 +15,8 @@ from cspnas.documents.space_file import read_space, shipped_spaces
 from cspnas.errors import ArchitectureError
 from cspnas.network.architecture import FUSIONS, Stem
 from cspnas.network.wiring import wire
-from cspnas.space.search_space import Genotype, SearchSpace, StageChoices
+from cspnas.space.search_space import Genotype, SearchSpace
+from cspnas.space.stage_choices import StageChoices
 
 
 def _subsets(values: tuple, most: int = 2) -> st.SearchStrategy[tuple]:
@@ -168,3 +169,39 @@ def test_the_densenet_space_draws_the_networks_that_it_always_drew() -> None:
     assert (
         hashlib.sha256(text.encode()).hexdigest() == "e4e7936f0faadbc306866f3bfc032c9248f97a5b5e805aa65e80e6589727ea4f"
     )
+
+
+RESIDUAL = StageChoices(
+    depth=(1,),
+    width=(8,),
+    split=("project", "slice"),
+    groups=(1, 2),
+    stride=(2,),
+    down_growth=(True, False),
+    down_grouped=(False, True),
+    expand_ratio=(1.0, 1.5),
+    block_ratio=(1.0, 2.0),
+    cross_linear=(False, True),
+    shortcut=("project", "common"),
+)
+
+
+def test_genes_of_residual_stages_exist_only_where_they_have_an_effect() -> None:
+    """Counted by hand. Groups and the downsampling: 1 + 2 ways, twice. A plain stage has a shortcut to fit where its
+    convolution keeps the width: 3 * (1 + 2). A CSP stage: 3 * 2 * (1 slice + 4 project) * (1 + 2 for a wider block).
+    """
+    space = SearchSpace("resnet", (3, 8, 8), 10, (Stem(4),), ("relu",), (RESIDUAL,))
+    listed = list(space.enumerate())
+    assert space.size == len(listed) == len({_key(genotype) for genotype in listed}) == 9 + 90
+    assert len({wire(space.decode(genotype)).digest() for genotype in listed}) == 99
+
+
+def test_a_study_of_a_space_without_newer_keys_has_the_settings_that_it_always_had() -> None:
+    """A key that is at its default and was not there when a study was made would keep it from going on."""
+    settings = read_space(shipped_spaces()["resnet"]).identity()
+    assert {key.split(".")[2] for key in settings if key.startswith("stages.")} == {
+        *("depth", "growth_rate", "csp", "split_ratio", "fusion", "bottleneck_ratio", "compression", "split", "taps"),
+        *("pool", "width", "groups"),
+    }
+    stated = read_space(shipped_spaces()["resnet"], {"stages.0.expand_ratio": 2}).identity()
+    assert [key for key in stated if stated[key] != settings.get(key)] == ["stages.0.expand_ratio"]
