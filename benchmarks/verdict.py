@@ -45,7 +45,7 @@ from cspnas.samplers.protocol import Sampler
 from cspnas.samplers.registry import sampler_of
 from cspnas.searching.driver import Driver
 from cspnas.storage.database import Database
-from cspnas.storage.open_study import open_study
+from cspnas.storage.open_study import load_study
 from cspnas.study.candidates import Candidate, admitted_sample, reference_of
 from cspnas.study.network_record import NetworkRecord
 from cspnas.study.results import StudyResults
@@ -139,7 +139,7 @@ def search(study: Study, facts: dict[str, Any], simulation: Simulation) -> dict[
         while isinstance(work := driver.suggest(), Work):
             accuracy = simulation.train(driver.results.networks[work.digest], work.unit["seed"])
             driver.finish(work, {"accuracy": accuracy, "failure": None})
-        opened = open_study(database, None)
+        opened = load_study(database, None)
         summary = summarise(opened)
         database.close()
     found: dict[str, Any] = {"deviation": summary["seed_standard_deviation"]}

@@ -80,7 +80,7 @@ def search(
     settings = space_to_search(space, on_step)
     settings = _checked(replace(settings, **{k: v for k, v in chosen.items() if v is not None}), seed_with)
     place = new_place(new_study_name(study, settings.space_name), storage)
-    return run(
+    return search_study(
         settings,
         place,
         RunnerOptions(runner, address, device, per_gpu),
@@ -101,7 +101,7 @@ def _check_arguments(
         raise InputError(f"on_event={on_event!r}", expected="a function of one event", where=where)
 
 
-def run(
+def search_study(
     settings: Study,
     place: StudyLocation,
     options: RunnerOptions,

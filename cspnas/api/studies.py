@@ -11,8 +11,7 @@ from cspnas.network.architecture import Architecture
 from cspnas.reports.summary import NetworkSummary, TrainingSummary, front_of, members, summarise, trainings_of
 from cspnas.storage.database import Database
 from cspnas.storage.locations import StudyLocation, existing_place
-from cspnas.storage.open_study import OpenStudy
-from cspnas.storage.open_study import open_study as open_in
+from cspnas.storage.open_study import OpenStudy, load_study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +33,7 @@ def open_study(study: str, *, on_step: Step = silent) -> StudyView:
 
 def view_of(place: StudyLocation, on_step: Step = silent, *, reason: str | None = None) -> StudyView:
     """The study at a place. `reason`: why the search that was just done there ended."""
-    return StudyView(open_in(Database(place.url, read_only=True), place.name, on_step), reason)
+    return StudyView(load_study(Database(place.url, read_only=True), place.name, on_step), reason)
 
 
 @dataclass(frozen=True)

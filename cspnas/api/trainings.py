@@ -100,7 +100,7 @@ def train(
     file = read_architecture(find_architecture(str(architecture)))
     changes = recipe_changes(recipe, dataset=dataset, epochs=epochs)
     job = prepare(file, changes, seed=seed, device=device, on_step=on_step, on_note=on_note)
-    return run(job, checkpoint, checkpoint_seconds, on_epoch, on_note)
+    return run_training(job, checkpoint, checkpoint_seconds, on_epoch, on_note)
 
 
 def prepare(
@@ -197,7 +197,7 @@ def _notes(file: ArchitectureFile, recipe: Recipe, data: DataSet, test: Split | 
     yield from data.summary.lines(recipe.dataset)
 
 
-def run(
+def run_training(
     job: Job,
     checkpoint: Path | None,
     checkpoint_seconds: float,
@@ -212,7 +212,7 @@ def run(
     from cspnas.training.checkpoint import Checkpointer, kept_when_interrupted
     from cspnas.training.evaluation import versions
     from cspnas.training.module import NetworkModule, initialise
-    from cspnas.training.train import train as train_network
+    from cspnas.training.train import train_network
 
     network = NetworkModule(wire(job.file.architecture))
     initialise(network, job.seed)

@@ -13,7 +13,7 @@ from cspnas.io.atomic_write import check_output, write_whole
 from cspnas.io.steps import steps
 
 
-def export(study: str, wanted: Choice, output: Path, *, force: bool) -> str:
+def export_network(study: str, wanted: Choice, output: Path, *, force: bool) -> str:
     """Write the network; a line that says which one it is and what comes next. `force` replaces a file."""
     check_output(output, force=force, inputs=[])
     with steps() as step:

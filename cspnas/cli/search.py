@@ -33,7 +33,7 @@ class SearchRequest:
     seed_with: list[str]
 
 
-def run(request: SearchRequest) -> None:
+def search_space(request: SearchRequest) -> None:
     """Search; Ctrl-C, SIGTERM and SIGHUP keep everything finished, say how to continue and exit with 130, 143 and 129."""
     shown: list[Any] = []
     try:
@@ -61,7 +61,7 @@ def _search(request: SearchRequest, step: Steps, shown: list[Any]) -> None:
     name = new_study_name(request.study, path.stem)
     place = new_place(name, request.storage)
     reuse_from = existing_place(request.reuse_from, "--reuse-from") if request.reuse_from is not None else None
-    from cspnas.api.searches import run as run_search
+    from cspnas.api.searches import search_study
     from cspnas.cli.progress import Progress
     from cspnas.searching.given_networks import given_networks
 
@@ -74,7 +74,7 @@ def _search(request: SearchRequest, step: Steps, shown: list[Any]) -> None:
         shown.append(progress)
         return progress
 
-    found = run_search(study, place, request.options, reuse_from=reuse_from, on_open=on_open, on_step=step)
+    found = search_study(study, place, request.options, reuse_from=reuse_from, on_open=on_open, on_step=step)
     _end(shown)
     tell(f"done: {found.reason}")
     _close(found, quote(place.target))

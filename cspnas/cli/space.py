@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cspnas.documents.space_settings import SpaceSettings
 
 
-def copy(name: str, *, force: bool) -> str:
+def copy_space(name: str, *, force: bool) -> str:
     """Write a shipped space's file into this folder; what to do next."""
     from cspnas.documents.space_file import find_space
     from cspnas.io.atomic_write import write_whole
@@ -29,7 +29,7 @@ def copy(name: str, *, force: bool) -> str:
     return f"{target}: edit it, then cspnas search {target}"
 
 
-def report(name: str, count: int, *, as_json: bool, settings: SpaceSettings | None = None) -> str:
+def space_report(name: str, count: int, *, as_json: bool, settings: SpaceSettings | None = None) -> str:
     """The statistics as text or JSON, of the space file with what flags say of it."""
     from cspnas.documents.space_file import find_space
     from cspnas.documents.space_settings import SpaceSettings

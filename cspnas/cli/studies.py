@@ -13,7 +13,7 @@ from cspnas.storage.database import Database
 from cspnas.storage.engine import undamaged
 from cspnas.storage.locations import STUDIES_FOLDER, StudyLocation, copy_place, existing_place, server_place
 from cspnas.storage.migrations import NoTablesError
-from cspnas.storage.open_study import open_study
+from cspnas.storage.open_study import load_study
 from cspnas.study.study_record import StudyRecord
 
 
@@ -38,7 +38,7 @@ def listing(storage: str | None, *, as_json: bool, step: Step = silent) -> str:
     return "\n".join(_line(row) for row in rows)
 
 
-def copy(source: str, target: str, step: Step = silent) -> str:
+def copy_to(source: str, target: str, step: Step = silent) -> str:
     """Copy a study to another database; a line that says what was copied."""
     from cspnas.storage.copy_study import copy_study
 
@@ -71,7 +71,7 @@ def _row_or_error(database: Database, study: StudyRecord, path: str, step: Step)
 
 
 def _row(database: Database, study: StudyRecord, path: str, step: Step) -> dict[str, Any]:
-    results = open_study(database, study.name, step).results
+    results = load_study(database, study.name, step).results
     front = results.front()
     return {
         "file": path,

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cspnas.api.trainings import TrainedNetwork, prepare
-from cspnas.api.trainings import run as run_job
+from cspnas.api.trainings import TrainedNetwork, prepare, run_training
 from cspnas.errors import InputError
 from cspnas.io.atomic_write import check_output, remove, write_whole
 from cspnas.io.file_lock import FileLock, HeldError
@@ -19,7 +18,7 @@ from cspnas.io.standard_streams import say, tell
 from cspnas.io.steps import on_terminal, steps
 
 
-def run(
+def train_file(
     path: Path,
     changes: dict[str, Any],
     device: str,
@@ -46,7 +45,7 @@ def run(
         checkpoint = weights.with_name(f"{weights.name}.checkpoint")
         try:
             with _bar(job.recipe.epochs) as advance:
-                trained = run_job(job, checkpoint, checkpoint_seconds, advance)
+                trained = run_training(job, checkpoint, checkpoint_seconds, advance)
         except KeyboardInterrupt:
             kept = f"the training is kept in {checkpoint}, and " if checkpoint.is_file() else ""
             tell(f"interrupted: {kept}the same command goes on with it")

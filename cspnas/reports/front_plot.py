@@ -9,7 +9,7 @@ from typing import Any
 from cspnas.objectives.objectives import format_objective, objective_of, with_unit
 from cspnas.reports.plot_axes import log_ticks
 
-Row = dict[str, Any]
+SummaryJson = dict[str, Any]
 # Okabe and Ito's colours, which colour-blind people tell apart.
 BLUE, VERMILLION, GREEN, PURPLE, GRAY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#888888"
 BASELINES = {"plain": (GREEN, "dash"), "csp": (PURPLE, "dot")}
@@ -21,7 +21,7 @@ MANY = 500
 NARROW_RANGE = 1.1
 
 
-def front_page(summary: Row, networks: list[Row]) -> str:
+def front_page(summary: SummaryJson, networks: list[SummaryJson]) -> str:
     """A self-contained HTML page. Each cost of the study has a view: all `networks` (rows of `summary.members`), the
     front, the step line of what nothing beats in accuracy and this cost, the knee, the baselines.
     """
@@ -64,13 +64,13 @@ def _views(costs: list[str]) -> Any:
     )
 
 
-def _traces(go: Any, summary: Row, networks: list[Row], name: str) -> list[Any]:
+def _traces(go: Any, summary: SummaryJson, networks: list[SummaryJson], name: str) -> list[Any]:
     """Of one view, those behind first."""
     key, costs = with_unit(name), [n for n in summary["objectives"] if n != "accuracy"]
     known = [row for row in networks if row[key] is not None]
     front = [row for row in summary["front"] if row[key] is not None]
 
-    def points(rows: list[Row], label: str, **looks: Any) -> Any:
+    def points(rows: list[SummaryJson], label: str, **looks: Any) -> Any:
         return go.Scatter(
             x=[row[key] for row in rows],
             y=[row["accuracy"] for row in rows],
@@ -111,18 +111,18 @@ def _traces(go: Any, summary: Row, networks: list[Row], name: str) -> list[Any]:
     return traces
 
 
-def _errors(rows: list[Row]) -> Row:
+def _errors(rows: list[SummaryJson]) -> SummaryJson:
     errors = [row["accuracy_standard_error"] or 0 for row in rows]
     return {"array": errors, "thickness": 1, "width": 3, "color": BLUE, "visible": any(errors)}
 
 
-def _axis(name: str, values: list[float | None]) -> Row:
+def _axis(name: str, values: list[float | None]) -> SummaryJson:
     known = [value for value in values if value is not None]
     objective = objective_of(name)
     title = objective.title + (", the more the better" if objective.maximise else "")
     if objective.linear:
         return {"title": title, "tickformat": ".1~%"}
-    axis: Row = {"title": f"{title}, log scale", "type": "log"}
+    axis: SummaryJson = {"title": f"{title}, log scale", "type": "log"}
     if not known:
         return axis
     low, high = min(known), max(known)
@@ -133,14 +133,14 @@ def _axis(name: str, values: list[float | None]) -> Row:
     return axis | {"tickvals": ticks, "ticktext": [format_objective(name, tick) for tick in ticks]}
 
 
-def _accuracy_axis(values: list[float]) -> Row:
-    axis: Row = {"title": objective_of("accuracy").title, "tickformat": ".1~%"}
+def _accuracy_axis(values: list[float]) -> SummaryJson:
+    axis: SummaryJson = {"title": objective_of("accuracy").title, "tickformat": ".1~%"}
     if max(values) - min(values) < 0.01:
         axis["range"] = [min(values) - 0.05, max(values) + 0.05]
     return axis
 
 
-def _lay_out(figure: Any, summary: Row, count: int, rows: int) -> None:
+def _lay_out(figure: Any, summary: SummaryJson, count: int, rows: int) -> None:
     trainings = f"{summary['trainings']:,} training{'s' if summary['trainings'] != 1 else ''}"
     what = (
         f"{len(summary['front'])} of {count:,} networks on the front" if count else "no training has given a result yet"
@@ -170,7 +170,7 @@ def _lay_out(figure: Any, summary: Row, count: int, rows: int) -> None:
         figure.add_annotation(text="no training has given a result yet", showarrow=False, font={"size": 20})
 
 
-def _hover(row: Row, costs: list[str]) -> str:
+def _hover(row: SummaryJson, costs: list[str]) -> str:
     error = row["accuracy_standard_error"]
     seeds = f"{row['seeds']} seed{'s' if row['seeds'] != 1 else ''}"
     lines = [

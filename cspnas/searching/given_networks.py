@@ -11,7 +11,7 @@ from cspnas.network.architecture import Architecture
 from cspnas.space.genotype_of import genotype_of
 from cspnas.storage.database import Database
 from cspnas.storage.locations import existing_place
-from cspnas.storage.open_study import open_study
+from cspnas.storage.open_study import load_study
 from cspnas.study.candidates import candidate, violations
 from cspnas.study.settings import Study
 
@@ -42,5 +42,5 @@ def _read(source: Architecture | str | Path) -> list[tuple[str, Architecture]]:
     if Path(name).suffix in (".yaml", ".yml") or name in shipped_architectures():
         return [(f"{FLAG} {name}", read_architecture(find_architecture(name)).architecture)]
     place = existing_place(name, FLAG)
-    front = open_study(Database(place.url, read_only=True), place.name).results.front()
+    front = load_study(Database(place.url, read_only=True), place.name).results.front()
     return [(f"{FLAG} {name}, network {network.digest[:12]}", network.architecture) for network in front]

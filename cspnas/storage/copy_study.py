@@ -14,7 +14,7 @@ from cspnas.storage.engine import check_name_free, undamaged
 from cspnas.storage.locations import StudyLocation
 from cspnas.storage.locks import StudyLock
 from cspnas.storage.migrations import NoTablesError
-from cspnas.storage.open_study import open_study
+from cspnas.storage.open_study import load_study
 from cspnas.storage.optuna_projection import Projection
 from cspnas.storage.sqlite import sqlite_files
 from cspnas.storage.study_creation import check_file
@@ -134,7 +134,7 @@ def _write(place: StudyLocation, study: StudyRecord, contents: Contents, numbers
             _check_free(database, place)
             with database.transaction() as connection:
                 _insert_all(connection, replace(study, name=str(place.name)), contents)
-        results = open_study(database, place.name).results
+        results = load_study(database, place.name).results
         with undamaged(database.shown_url):
             space = study.settings.space()
         Projection(database, str(place.name), space, results, numbers).update()

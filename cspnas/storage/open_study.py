@@ -23,7 +23,7 @@ class OpenStudy:
     database: Database
 
 
-def open_study(database: Database, name: str | None, step: Step = silent) -> OpenStudy:
+def load_study(database: Database, name: str | None, step: Step = silent) -> OpenStudy:
     """The study `name`, or the only one. Raises InputError where it is not there or must be named."""
     row = database.chosen(name)
     step(f"reading study {row.name}")

@@ -30,7 +30,7 @@ from cspnas.training.memory_check import check_fits
 from cspnas.training.module import NetworkModule, initialise
 from cspnas.training.payload import ResultPayload, UnitOfWork
 from cspnas.training.recipe import Recipe
-from cspnas.training.train import Epoch, train
+from cspnas.training.train import Epoch, train_network
 
 
 class Evaluator:
@@ -73,7 +73,7 @@ class Evaluator:
         if work.get("checkpoint"):
             key = checkpoint_key(graph.digest(), data, recipe, work["seed"], micro_batch)
             keeper = Checkpointer(Path(work["checkpoint"]), key, _say, interrupted=stop_asked.is_set)
-        trained = train(network, data, recipe, work["seed"], progress, micro_batch=micro_batch, keeper=keeper)
+        trained = train_network(network, data, recipe, work["seed"], progress, micro_batch=micro_batch, keeper=keeper)
         values = measured(work.get("measures", {}), Trained(network, self.device, data, trained))
         curve = [asdict(epoch) for epoch in trained.curve]
         told = {"accuracy": trained.accuracy, **values, "curve": curve, "correct": pack_bits(trained.correct)}

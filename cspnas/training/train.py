@@ -79,7 +79,7 @@ class CheckpointHook(Protocol):
         """Whether the training is to end."""
 
 
-def train(
+def train_network(
     network: nn.Module,
     data: Batches,
     recipe: Recipe,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cspnas.cli.space import report
+from cspnas.cli.space import space_report
 from cspnas.documents.space_file import read_space, shipped_spaces
 from cspnas.errors import ArchitectureError
 from cspnas.network.architecture import Architecture, Stem
@@ -67,8 +67,8 @@ def test_objectives_are_marked_exact_or_measured(tmp_path: Path) -> None:
     text = f"family: densenet\nobjectives: {objectives}\nstages: [{{depth: 1, growth_rate: 4}}]\nsearch: {{sampler: nsga2}}\n"
     path.write_text(text)
     expected = "objectives: accuracy (measured), latency (measured), evenness (exact), traffic (exact)"
-    assert expected in report(str(path), 4, as_json=False).splitlines()
-    marks = json.loads(report(str(path), 4, as_json=True))["objectives"]
+    assert expected in space_report(str(path), 4, as_json=False).splitlines()
+    marks = json.loads(space_report(str(path), 4, as_json=True))["objectives"]
     assert [(row["known"], row["better"]) for row in marks] == [
         ("measured", "greater"),
         ("measured", "smaller"),
@@ -159,16 +159,16 @@ def test_the_text_says_what_is_counted_and_what_is_estimated(
     small: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = str(tmp_path / "small.yaml")
-    text = report(path, 1000, as_json=False)
+    text = space_report(path, 1000, as_json=False)
     assert "distinct networks (counted)" in text and "of all genotypes are networks" in text
     assert "costs of all " in text and "flops<=300k admits " in text and " of admitted), " in text
     monkeypatch.setattr("cspnas.space.counting.COUNTED", 0)
-    text = report(path, 10, as_json=False)
+    text = space_report(path, 10, as_json=False)
     assert (
         "distinct networks (an estimate from 4,000 random genotypes)" in text
         and "costs of 10 admitted random ones" in text
     )
-    assert json.loads(report(path, 10, as_json=True))["architectures_exact"] is False
+    assert json.loads(space_report(path, 10, as_json=True))["architectures_exact"] is False
 
 
 def test_a_baselines_place_is_the_share_of_networks_that_cost_less(small: Study) -> None:

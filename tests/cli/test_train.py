@@ -59,7 +59,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: Any) -> None:
         raise AssertionError("it trains before it has looked")
 
-    monkeypatch.setattr(training_module, "train", refuse)
+    monkeypatch.setattr(training_module, "train_network", refuse)
 
 
 @pytest.mark.usefixtures("folder", "no_training")
@@ -127,7 +127,7 @@ def test_data_that_differ_from_the_searched_ones_are_said_in_one_line(
 
 @pytest.mark.usefixtures("folder")
 def test_too_little_memory_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_module, "train", lambda *arguments, **options: torch.empty(2**60))
+    monkeypatch.setattr(training_module, "train_network", lambda *arguments, **options: torch.empty(2**60))
     code, _, err = train("best.yaml", capsys=capsys, monkeypatch=monkeypatch)
     assert code == 1
     assert "out of memory" in err.splitlines()[-1]

@@ -20,7 +20,7 @@ from cspnas.runners.protocol import Work
 from cspnas.samplers.candidate_batches import parents
 from cspnas.samplers.hyperparameters import KernelHyperparameters
 from cspnas.searching.reuse import Other, finder
-from cspnas.storage.open_study import open_study
+from cspnas.storage.open_study import load_study
 from cspnas.study.evaluation_key import evaluation_key
 from cspnas.study.results import StudyResults
 
@@ -45,7 +45,7 @@ class Study:
     def line(self) -> str:
         """What the front and a search that goes on say."""
         said = set()
-        for read in (lambda: summarise(open_study(self.run.database, None)), self._go):
+        for read in (lambda: summarise(load_study(self.run.database, None)), self._go):
             with pytest.raises(StorageError) as caught:
                 read()
             said.add(str(caught.value))
@@ -60,7 +60,7 @@ class Study:
 
     @property
     def results(self) -> StudyResults:
-        return open_study(self.run.database, None).results
+        return load_study(self.run.database, None).results
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_json_that_is_nested_without_end_is_one_line(study: Study, text: str) ->
         return
     study.edit("UPDATE cspnas_suggestions SET genotype = :value WHERE digest = :digest", text)
     with pytest.raises(StorageError, match=r"cannot be used \(.*\); ") as caught:
-        summarise(open_study(study.run.database, None))
+        summarise(load_study(study.run.database, None))
     assert "\n" not in str(caught.value)
 
 
@@ -232,7 +232,7 @@ def test_every_sound_genotype_of_the_front_is_a_parent_a_baseline_beyond_the_cho
     """The CSP baselines split where no gene of this space can."""
     run = start(SPACE.replace("[0.25, 0.5, 0.75]", "[0.25, 0.75]"), trials=40)
     run.go(finishes=20)
-    results = open_study(run.database, None).results
+    results = load_study(run.database, None).results
     front = {network.digest for network in results.front()}
     assert set(parents(results, run.study)) == front
     baselines = [row["genotype"] for row in run.suggestions if row["source"] == "baseline:csp"]

@@ -50,7 +50,7 @@ from cspnas.searching.reuse import finder, other_study
 from cspnas.searching.run import check_device, measuring_device
 from cspnas.storage.database import Database
 from cspnas.storage.load_results import load_results
-from cspnas.storage.open_study import OpenStudy, open_study
+from cspnas.storage.open_study import OpenStudy, load_study
 from cspnas.study.candidates import admitted_sample, reference_of
 from cspnas.study.settings import Study
 from cspnas.study.study_record import StudyFacts, StudyRecord
@@ -267,7 +267,7 @@ class Run:
 
     @property
     def opened(self) -> OpenStudy:
-        return open_study(self.database, self.study.space_name)
+        return load_study(self.database, self.study.space_name)
 
 
 @pytest.fixture

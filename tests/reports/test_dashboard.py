@@ -14,7 +14,7 @@ import pytest
 from small_studies import driven, small_study
 
 from cspnas.reports.dashboard import _server, only_this_machine
-from cspnas.storage.open_study import open_study
+from cspnas.storage.open_study import load_study
 from cspnas.storage.optuna_projection import Projection
 
 
@@ -47,7 +47,7 @@ def test_a_connection_that_says_nothing_keeps_nobody_waiting(tmp_path: Path) -> 
     study = small_study(tmp_path)
     database, driver = driven(f"sqlite:///{tmp_path / 'small.db'}", study, 3)
     Projection(database, "small", study.space, driver.results).update()
-    server, address = _server(open_study(database, None), 0)
+    server, address = _server(load_study(database, None), 0)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

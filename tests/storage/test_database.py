@@ -31,7 +31,7 @@ from cspnas.searching.driver import Driver
 from cspnas.storage.database import Database
 from cspnas.storage.locks import StudyBusyError, StudyLock
 from cspnas.storage.migrations import SCHEMA_VERSION
-from cspnas.storage.open_study import open_study
+from cspnas.storage.open_study import load_study
 from cspnas.storage.optuna_projection import Projection
 from cspnas.storage.optuna_rows import add_trials
 from cspnas.storage.study_creation import check_unchanged
@@ -148,11 +148,11 @@ def test_a_document_is_read_as_it_was_written_and_a_damaged_one_is_one_line(dama
     work = driver.suggest()
     assert isinstance(work, Work)
     driver.finish(work, result_of(work))
-    network = open_study(database, None).results.networks[work.digest]
+    network = load_study(database, None).results.networks[work.digest]
     assert network.document == work.unit["architecture"] and wire(network.architecture).digest() == work.digest
     with database.transaction() as connection:
         connection.execute(sa.text("UPDATE cspnas_architectures SET document = :text"), {"text": damage})
-    opened = open_study(database, None)
+    opened = load_study(database, None)
     with pytest.raises(StorageError, match=f"network {work.digest[:12]}: the study database is damaged") as caught:
         summarise(opened)
     assert "\n" not in str(caught.value)
@@ -260,7 +260,7 @@ def test_a_search_whose_lock_file_was_deleted_ends_as_another_one_begins_and_bot
     assert other.evaluations(row["id"]) == seen
     while isinstance(work := second.suggest(), Work):
         second.finish(work, result_of(work))
-    rows = open_study(Database(database.url, read_only=True), None).results
+    rows = load_study(Database(database.url, read_only=True), None).results
     assert rows.in_flight == 0 and rows.trainings == rows.finished == study.trials
 
 

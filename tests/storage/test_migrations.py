@@ -17,7 +17,7 @@ from cspnas.runners.protocol import Work
 from cspnas.storage.database import Database
 from cspnas.storage.locations import StudyLocation
 from cspnas.storage.migrations import SCHEMA_VERSION, NoTablesError
-from cspnas.storage.open_study import open_study
+from cspnas.storage.open_study import load_study
 from cspnas.storage.optuna_projection import Projection
 from cspnas.storage.study_creation import known_row, opened
 from cspnas.storage.tables import metadata
@@ -44,7 +44,7 @@ def version(path: Path) -> int:
 def test_an_earlier_study_is_read_as_it_is(old: Path) -> None:
     before = old.read_bytes()
     database = Database(f"sqlite:///{old}", read_only=True)
-    summary = summarise(open_study(database, "small"))
+    summary = summarise(load_study(database, "small"))
     database.close()
     assert summary["trainings"] == 5 and summary["in_flight"] == 1
     assert version(old) == 1 and old.read_bytes() == before
@@ -100,7 +100,7 @@ def test_a_search_killed_as_it_made_its_tables_is_no_obstacle_to_the_next(tmp_pa
 
 
 def test_what_an_earlier_study_does_not_say_is_one_line_when_a_network_is_exported(old: Path) -> None:
-    study = open_study(Database(f"sqlite:///{old}", read_only=True), "small")
+    study = load_study(Database(f"sqlite:///{old}", read_only=True), "small")
     with pytest.raises(StorageError, match="precision"):
         take_away(study, study.results.measured()[0])
 

@@ -16,7 +16,7 @@ from small_studies import driven, small_study
 
 from cspnas.errors import StorageError
 from cspnas.storage.database import Database
-from cspnas.storage.open_study import open_study
+from cspnas.storage.open_study import load_study
 from cspnas.storage.optuna_projection import Projection
 
 FORK = multiprocessing.get_context("fork")
@@ -55,7 +55,7 @@ def _read(path: Path, sender: Connection) -> None:
         os.setgid(NOBODY)
         os.setuid(NOBODY)
     try:
-        results = open_study(Database(f"sqlite:///{path}", read_only=True), None).results
+        results = load_study(Database(f"sqlite:///{path}", read_only=True), None).results
         sender.send(f"{results.finished} {len(results.trials)}")
     except StorageError as error:
         sender.send(f"StorageError: {error}")
@@ -64,7 +64,7 @@ def _read(path: Path, sender: Connection) -> None:
 def test_the_file_alone_is_the_whole_study_once_a_search_has_ended(tmp_path: Path) -> None:
     path, finished = searched(tmp_path)
     alone = Path(shutil.copy(path, tmp_path / "alone.db"))
-    opened = open_study(Database(f"sqlite:///{alone}", read_only=True), None)
+    opened = load_study(Database(f"sqlite:///{alone}", read_only=True), None)
     assert opened.results.finished == finished and opened.results.trials
 
 
@@ -77,7 +77,7 @@ def test_a_dashboard_that_looks_on_does_not_keep_the_file_from_being_whole(tmp_p
     database.close()
     alone = Path(shutil.copy(path, tmp_path / "alone.db"))
     watcher.close()
-    assert open_study(Database(f"sqlite:///{alone}", read_only=True), None).results.finished == driver.results.finished
+    assert load_study(Database(f"sqlite:///{alone}", read_only=True), None).results.finished == driver.results.finished
 
 
 @pytest.mark.parametrize(("file", "folder"), [(0o444, 0o555), (0o644, 0o555), (0o444, 0o777)])

@@ -31,7 +31,7 @@ from cspnas.runners.protocol import Work
 from cspnas.storage.copy_study import copy_study
 from cspnas.storage.database import Database
 from cspnas.storage.locations import StudyLocation
-from cspnas.storage.open_study import OpenStudy, open_study
+from cspnas.storage.open_study import OpenStudy, load_study
 from cspnas.storage.optuna_projection import Projection
 from cspnas.storage.tables import studies_table
 from cspnas.storage.trial_numbers import trial_numbers
@@ -77,7 +77,7 @@ def of_optuna(url: str, name: str = "small") -> dict[str, int]:
 
 
 def opened(run: Run) -> OpenStudy:
-    return open_study(run.database, "small")
+    return load_study(run.database, "small")
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def test_a_copy_has_the_numbers_of_the_original_even_where_these_leave_some_out(
     copy_study(StudyLocation(finished.database.url, "small"), StudyLocation(target, "copied"))
     assert of_optuna(target, "copied") == numbers
     database = Database(target, read_only=True)
-    assert open_study(database, "copied").results.trials == numbers
+    assert load_study(database, "copied").results.trials == numbers
     database.close()
 
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from cspnas.cli.space import report
+from cspnas.cli.space import space_report
 from cspnas.documents.space_file import read_space, shipped_spaces
 from cspnas.errors import ArchitectureError
 from cspnas.network.layer_costs import parts_of
@@ -52,8 +52,8 @@ def networks_of(path: Path) -> list[Any]:
 def warnings(path: Path, text: str) -> tuple[list[dict[str, str]], list[str]]:
     """Those of `cspnas space` in JSON, and the lines of its text."""
     path.write_text(text)
-    listed = json.loads(report(str(path), 5000, as_json=True))["warnings"]
-    lines = [line for line in report(str(path), 5000, as_json=False).splitlines() if line.startswith("warning: ")]
+    listed = json.loads(space_report(str(path), 5000, as_json=True))["warnings"]
+    lines = [line for line in space_report(str(path), 5000, as_json=False).splitlines() if line.startswith("warning: ")]
     assert lines == [f"warning: {one['message']}" for one in listed]
     return listed, lines
 

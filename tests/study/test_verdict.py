@@ -22,7 +22,7 @@ from cspnas.runners.protocol import Work
 from cspnas.samplers.registry import sampler_of
 from cspnas.searching.driver import Driver
 from cspnas.storage.database import Database
-from cspnas.storage.open_study import open_study
+from cspnas.storage.open_study import load_study
 from cspnas.study.candidates import admitted_sample, reference_of
 from cspnas.study.network_record import NetworkRecord
 from cspnas.study.verdict import Estimates, curve_weights, half_width, shares, verdict
@@ -169,7 +169,7 @@ def verdicts(folder: Path, trainings: int = 28) -> Iterator[dict[str, Any]]:
         while isinstance(work := driver.suggest(), Work):
             accuracy = trained(driver.results.networks[work.digest], work.unit["seed"])
             driver.finish(work, {"accuracy": accuracy, "failure": None})
-        yield summarise(open_study(database, str(seed)))
+        yield summarise(load_study(database, str(seed)))
     database.close()
 
 

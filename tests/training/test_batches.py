@@ -17,7 +17,7 @@ from cspnas.network.wiring import wire
 from cspnas.training.batches import Batch, Batches, InMemoryBatches
 from cspnas.training.module import NetworkModule, initialise
 from cspnas.training.recipe import Recipe
-from cspnas.training.train import train
+from cspnas.training.train import train_network
 
 CPU = torch.device("cpu")
 
@@ -44,7 +44,7 @@ class OnDisk:
 def losses(data: Batches) -> list[float]:
     network = NetworkModule(wire(architecture()))
     initialise(network, 3)
-    return [epoch.loss for epoch in train(network, data, Recipe(epochs=2, batch_size=48, shift=1), 3).curve]
+    return [epoch.loss for epoch in train_network(network, data, Recipe(epochs=2, batch_size=48, shift=1), 3).curve]
 
 
 def test_images_on_disk_train_to_the_losses_of_the_same_images_in_memory(tmp_path: Path) -> None:
@@ -86,5 +86,5 @@ def test_a_last_image_alone_joins_the_batch_before_it(count: int, sizes: list[in
     network.register_forward_pre_hook(
         lambda module, arguments: seen.append(len(arguments[0])) if module.training else None
     )
-    train(network, InMemoryBatches(small, CPU), Recipe(epochs=2, batch_size=32), 3)
+    train_network(network, InMemoryBatches(small, CPU), Recipe(epochs=2, batch_size=32), 3)
     assert seen == 2 * sizes

@@ -28,7 +28,7 @@ from cspnas.training import checkpoint
 from cspnas.training.checkpoint import Checkpointer, _checksum, checkpoint_key
 from cspnas.training.module import NetworkModule, initialise
 from cspnas.training.recipe import Recipe
-from cspnas.training.train import Epoch, TrainingResult, TrainingState, train
+from cspnas.training.train import Epoch, TrainingResult, TrainingState, train_network
 
 RECIPE = Recipe(epochs=3, batch_size=20, precision="float32", shift=1)  # 10 steps an epoch
 DIGEST = wire(architecture()).digest()
@@ -55,7 +55,7 @@ def run(
 ) -> tuple[dict[str, torch.Tensor], TrainingResult, list[Epoch]]:
     network, heard = NetworkModule(wire(architecture())), list[Epoch]()
     initialise(network, 5)
-    trained = train(network, data(), RECIPE, 5, heard.append, micro_batch=micro_batch, keeper=keeper)
+    trained = train_network(network, data(), RECIPE, 5, heard.append, micro_batch=micro_batch, keeper=keeper)
     return network.state_dict(), trained, heard
 
 
@@ -239,7 +239,6 @@ def test_a_training_goes_on_in_the_precision_that_it_began_with(
     begun: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which one is faster is measured, and on a busy machine a second measurement may say otherwise."""
-    from cspnas import train
     from cspnas.documents.architecture_file import architecture_yaml
     from cspnas.network.architecture import Architecture, Stage, Stem
 
@@ -256,10 +255,10 @@ def test_a_training_goes_on_in_the_precision_that_it_began_with(
 
     kept, notes = tmp_path / "kept", list[str]()
     with pytest.raises(CutError):
-        train(path, epochs=2, device="cpu", checkpoint=kept, checkpoint_seconds=0.0, on_epoch=cut)
+        train_network(path, epochs=2, device="cpu", checkpoint=kept, checkpoint_seconds=0.0, on_epoch=cut)
     other = {"float32": "bfloat16", "bfloat16": "float32"}[begun]
     monkeypatch.setattr("cspnas.training.train.faster_precision", lambda device: other)
-    done = train(path, epochs=2, device="cpu", checkpoint=kept, on_note=notes.append)
+    done = train_network(path, epochs=2, device="cpu", checkpoint=kept, on_note=notes.append)
     assert any("going on from epoch" in note for note in notes)
     assert done.report["recipe"]["precision"] == begun
 

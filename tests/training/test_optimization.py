@@ -15,7 +15,7 @@ from cspnas.network.wiring import wire
 from cspnas.training.module import NetworkModule, initialise
 from cspnas.training.optimization import learning_rate
 from cspnas.training.recipe import NAMED_RECIPES, TRAINING_VERSION, Recipe, recipe_digest
-from cspnas.training.train import TrainingState, train
+from cspnas.training.train import TrainingState, train_network
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5, 99, 100, 1563])
@@ -54,7 +54,7 @@ def test_averaged_weights_are_what_their_definition_makes_of_every_step() -> Non
 
     seen, network = Seen(), NetworkModule(wire(architecture()))
     initialise(network, 1)
-    train(network, data(), Recipe(epochs=2, batch_size=50, ema=0.8, precision="float32"), 1, keeper=seen)
+    train_network(network, data(), Recipe(epochs=2, batch_size=50, ema=0.8, precision="float32"), 1, keeper=seen)
     expected = seen.weights[0]
     for weights in seen.weights[1:]:
         expected = 0.8 * expected + 0.2 * weights
@@ -68,7 +68,7 @@ def test_a_bound_of_the_gradients_bounds_each_step() -> None:
     network = NetworkModule(wire(architecture()))
     initialise(network, 1)
     before = torch.cat([p.detach().flatten().clone() for p in network.parameters()])
-    train(network, data(), recipe, 1)
+    train_network(network, data(), recipe, 1)
     after = torch.cat([p.detach().flatten() for p in network.parameters()])
     assert float((after - before).norm()) == pytest.approx(0.01 * 1.9, rel=1e-3)
 

@@ -22,13 +22,13 @@ from cspnas.training.evaluation import Evaluator, pack_bits, unpack_bits
 from cspnas.training.module import NetworkModule, initialise
 from cspnas.training.optimization import learning_rate
 from cspnas.training.recipe import Recipe, recipe_digest, training_seed
-from cspnas.training.train import Epoch, faster_precision, predict_correct, train
+from cspnas.training.train import Epoch, faster_precision, predict_correct, train_network
 
 
 def trained(seed: int, recipe: Recipe) -> tuple[NetworkModule, list[float], np.ndarray]:
     network = NetworkModule(wire(architecture()))
     initialise(network, seed)
-    result = train(network, data(), recipe, seed)
+    result = train_network(network, data(), recipe, seed)
     return network, [epoch.loss for epoch in result.curve], result.correct
 
 
@@ -57,7 +57,7 @@ def test_a_loss_that_is_not_finite_stops_at_once_as_diverged() -> None:
     with torch.no_grad():
         network.layer("head.linear").weight.fill_(float("inf"))
     with pytest.raises(TrainingError, match="epoch 1, step 1") as caught:
-        train(network, data(), Recipe(epochs=3, batch_size=20, precision="float32"), 0, seen.append)
+        train_network(network, data(), Recipe(epochs=3, batch_size=20, precision="float32"), 0, seen.append)
     assert caught.value.kind == "diverged"
     assert seen == []
 
@@ -71,7 +71,7 @@ def test_a_loss_that_explodes_but_stays_finite_ends_the_training_as_diverged() -
     with pytest.raises(
         TrainingError, match=r"mean loss \d\S*e\+\d+ in epoch 1, more than 693\.1"
     ) as caught:  # 1000 log 2
-        train(network, data(), recipe, 0, seen.append)
+        train_network(network, data(), recipe, 0, seen.append)
     assert caught.value.kind == "diverged" and "\n" not in str(caught.value)
     assert seen == []
 

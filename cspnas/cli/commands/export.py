@@ -33,4 +33,4 @@ def export(
 
     wanted = Choice(choice, tuple(where or ()), trial, digest)
     one_of(form, ("yaml",), "--format")
-    say(work.export(study, wanted, output, force=force))
+    say(work.export_network(study, wanted, output, force=force))

@@ -45,7 +45,7 @@ def search(
     ] = None,
 ) -> None:
     """Search SPACE; the same command again continues the study."""
-    from cspnas.cli.search import SearchRequest, run
+    from cspnas.cli.search import SearchRequest, search_space
     from cspnas.documents.space_settings import SpaceSettings, data_flags
     from cspnas.runners.protocol import RunnerOptions
 
@@ -55,4 +55,4 @@ def search(
     settings = SpaceSettings(flags | {"objectives": ("--objective", objective or None)}, set_ or [], constraint or [])
     options = RunnerOptions(runner, address, device, per_gpu)
     places = {"study": study, "storage": storage, "reuse_from": reuse_from}
-    run(SearchRequest(space, settings, options, **places, time=time, seed_with=seed_with or []))
+    search_space(SearchRequest(space, settings, options, **places, time=time, seed_with=seed_with or []))

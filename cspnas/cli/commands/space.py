@@ -59,17 +59,17 @@ def _print_schema() -> None:
 
 
 def _copy(space: str, *, force: bool) -> None:
-    from cspnas.cli.space import copy
+    from cspnas.cli.space import copy_space
 
-    say(copy(space, force=force))
+    say(copy_space(space, force=force))
 
 
 def _describe(space: str, sample: int, settings: dict[str, Any], *, as_json: bool) -> None:
-    from cspnas.cli.space import report
+    from cspnas.cli.space import space_report
     from cspnas.documents.space_settings import SpaceSettings, data_flags
 
     flags = data_flags(settings["dataset"], settings["image-size"], settings["skip-unreadable"])
     flags |= {"objectives": ("--objective", settings["objective"] or None)}
     read = SpaceSettings(flags, settings["set"] or [], settings["constraint"] or [])
-    text = report(space, sample, as_json=as_json, settings=read)
+    text = space_report(space, sample, as_json=as_json, settings=read)
     say(text if as_json else wrapped_lines(text))

@@ -32,5 +32,5 @@ def copy(
     from cspnas.cli import studies as work
 
     with steps() as step:
-        text = work.copy(source, target, step)
+        text = work.copy_to(source, target, step)
     say(text)

@@ -31,7 +31,7 @@ def train(
 
     The same command goes on with a training that was killed.
     """
-    from cspnas.cli.train import run
+    from cspnas.cli.train import train_file
     from cspnas.documents.architecture_file import find_architecture
     from cspnas.training.recipe import recipe_changes
 
@@ -39,4 +39,4 @@ def train(
     changes = recipe_changes(
         recipe, epochs=epochs, dataset=dataset, image_size=image_size, skip_unreadable=skip_unreadable
     )
-    run(path, changes, device, seed, output, force=force, checkpoint_seconds=checkpoint)
+    train_file(path, changes, device, seed, output, force=force, checkpoint_seconds=checkpoint)
