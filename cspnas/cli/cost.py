@@ -69,7 +69,7 @@ class CostRequest:
         return Deployment(**of_file | {key: value for key, value in said.items() if value is not None})
 
 
-def report(path: Path, request: CostRequest, *, as_json: bool, step: Step = silent) -> tuple[str, bool]:
+def cost_report(path: Path, request: CostRequest, *, as_json: bool, step: Step = silent) -> tuple[str, bool]:
     """(text to print, whether every independent count agrees)."""
     found, layers = _costed(path, request, step), request.layers
     text = json.dumps(_document(found, layers=layers), indent=2) if as_json else _text(found, layers=layers)

@@ -22,7 +22,7 @@ CHECKSUM = "1f921016541ae3f927bc2be650864089ae17d59c48164546843c77b47f5cc4b8"
 SIDE = 32
 GARMENT_SIDE = 28
 # Images made of one garment, each time with another ground, turn, size and tint.
-COPIES = {"train": 2, "validation": 1, "test": 2}
+COPIES_OF_GARMENT = {"train": 2, "validation": 1, "test": 2}
 CHUNK_IMAGES = 500
 MOST_DEGREES = 35
 # Pixels of the garment that one pixel of the image spans, in 65,536ths: garments of 22 to 37 pixels.
@@ -39,8 +39,8 @@ NOISE = 10  # the greatest change of a channel by the camera's noise, of 255
 def colored(part: str, garments: LabelledImages) -> LabelledImages:
     """`part` (train, validation or test) made of `garments` (N, 1, 28, 28): images (k N, 3, 32, 32), labels (k N,)."""
     images, labels = garments
-    order = np.tile(np.arange(len(labels)), COPIES[part])
-    random = np.random.RandomState([SEED, sorted(COPIES).index(part)])
+    order = np.tile(np.arange(len(labels)), COPIES_OF_GARMENT[part])
+    random = np.random.RandomState([SEED, sorted(COPIES_OF_GARMENT).index(part)])
     random.shuffle(order)
     made = np.empty((len(order), 3, SIDE, SIDE), np.uint8)
     for start in range(0, len(order), CHUNK_IMAGES):

@@ -25,12 +25,12 @@ def cost(
     as_json: Json = False,
 ) -> None:
     """Print the exact costs of an architecture, and why they are what they are."""
-    from cspnas.cli.cost import CostRequest, report
+    from cspnas.cli.cost import CostRequest, cost_report
     from cspnas.documents.architecture_file import find_architecture
 
     request = CostRequest(check, layers, against, batch_size, precision, batch)
     with steps() as step:
-        text, agrees = report(find_architecture(architecture), request, as_json=as_json, step=step)
+        text, agrees = cost_report(find_architecture(architecture), request, as_json=as_json, step=step)
     typer.echo(text)
     if not agrees:
         raise typer.Exit(1)
