@@ -19,7 +19,7 @@ from cspnas.reports.summary_table import Below, front_table
 from cspnas.runners.protocol import Work
 from cspnas.space.search_space import SearchSpace
 from cspnas.space.stage_choices import StageChoices
-from cspnas.storage.open_study import open_study
+from cspnas.storage.open_study import load_study
 
 SPACE = """
 family: densenet
@@ -42,7 +42,7 @@ def summary_of(folder: Path, objectives: str, ratio: str = "0.25") -> dict[str, 
     driver = driver_of(study, database, row)
     while isinstance(work := driver.suggest(), Work):
         driver.finish(work, {**result_of(work), "latency": 1e-3 + int(work.digest[4:8], 16) / 1e8})
-    return summarise(open_study(database, "small"))
+    return summarise(load_study(database, "small"))
 
 
 def titles(table: list[str]) -> list[str]:
