@@ -18,6 +18,7 @@ from cspnas.searching.data_faults import DataFaults
 from cspnas.searching.exhaustive_draw import UntriedCandidates
 from cspnas.searching.other_drivers import OtherDrivers
 from cspnas.searching.policy import Baseline, Confirm, Explore, NextStep, SearchPolicy, SearchState
+from cspnas.searching.queued_trials import QUEUED, QueuedTrials
 from cspnas.searching.resume import cut_short, missing_baselines, missing_given, since_last_training, suggestion_of
 from cspnas.searching.reuse import Reuse
 from cspnas.searching.sampler_feedback import SamplerFeedback
@@ -59,6 +60,7 @@ class Driver:
         self.recipe_digest = row.facts.recipe_digest
         self._reuse, self._clock = reuse, clock
         self._started: float | None = None  # the first suggestion, however long it took to read the study
+        self._queue = QueuedTrials(study, database, row.name)
         self._policy = SearchPolicy(study.trials, study.confirm_share, study.time_limit)
         self._images: int = row.facts.values.get("training_images", ANY_IMAGES)
         # By evaluation: handed out, or to be tried again, and no end recorded yet: the try that may end it.
@@ -163,15 +165,20 @@ class Driver:
     def _next(self) -> NextStep:
         now = self._clock()
         self._started = now if self._started is None else self._started
-        state = SearchState(now - self._started, bool(self._open), tuple(self._baselines), self._idle, self._all_tried)
+        first = (*self._queue.next(self.results), *self._baselines)
+        state = SearchState(now - self._started, bool(self._open), first, self._idle, self._all_tried)
         return self._policy.next(self.results, state, partial(to_confirm, self.results))
 
     def _take(self, step: Baseline | Confirm | Explore) -> Work | None:
         """The training that a step begins; None where it begins none."""
         match step:
             case Baseline(source, drawn):
-                del self._baselines[0]
-                return self._consider(Suggestion(self._number, source, drawn.genotype), drawn)
+                work = self._consider(Suggestion(self._number, source, drawn.genotype), drawn)
+                if source.startswith(QUEUED):
+                    self._queue.take(drawn.digest, self.results)
+                else:
+                    del self._baselines[0]
+                return work
             case Confirm(network):
                 return self._start(Suggestion(self._number, CONFIRM, {}), network.row(), len(network.evaluations))
             case Explore(evenly=True):

@@ -16,7 +16,9 @@ MAX_REPEATED_SUGGESTIONS = 50
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """Suggest the next given network or baseline; `source` is `given:DIGEST`, `baseline:plain` or `baseline:csp`."""
+    """Suggest the next network that a user gave or put into the queue, or baseline: `source` is `given:DIGEST`,
+    `queued:TRIAL`, `baseline:plain` or `baseline:csp`.
+    """
 
     source: str
     candidate: Candidate

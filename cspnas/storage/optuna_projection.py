@@ -1,9 +1,10 @@
 """Optuna's tables as a projection of ours, for optuna-dashboard and for anyone who reads Optuna.
 
 One Optuna trial stands for one network: its values are the exact costs and the mean accuracy over seeds, so that Optuna's
-best trials are our front; its intermediate values are the learning curve. Trials are added whole (never RUNNING). When a
-network is confirmed with a new seed, its trial's means are rewritten: Optuna has no call for that, so its rows are updated
-here, and only here. A trial's number is the one number that people know a network by.
+best trials are our front; its intermediate values are the learning curve. Trials are added whole; only those that a user put
+into Optuna's queue are RUNNING first (`optuna_queue.py`). When a network is confirmed with a new seed, its trial's means are
+rewritten: Optuna has no call for that, so its rows are updated here, and only here. A trial's number is the one number that
+people know a network by.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from cspnas.storage.learning_curves import Curves, learning_curves
 from cspnas.storage.optuna_rows import (
     ATTRIBUTES,
     INTERMEDIATE,
+    PARAMS,
     STUDIES,
     TRIALS,
     VALUES,
@@ -41,6 +43,8 @@ from cspnas.storage.optuna_rows import (
     insert,
     intermediate_rows,
     numbers_by_id,
+    param_rows,
+    trial_columns,
     value_rows,
 )
 from cspnas.study.network_record import NetworkRecord
@@ -162,9 +166,8 @@ class Projection:
         if self._results.changed:
             self._follow_study()
             changed = list(dict.fromkeys(self._results.changed))
-            with self._turn() as shared:
-                if shared:  # other drivers project as well
-                    self._read(self._news(changed))
+            with self._turn():
+                self._read(self._news(changed))
                 self._write(changed)
         self._results.changed = []
 
@@ -178,10 +181,13 @@ class Projection:
             self._results.changed = [*ended, *self._results.changed]
 
     def _news(self, changed: list[str]) -> sa.ColumnElement[bool]:
-        """Trials that others may have made or rewritten since, by their ids: these grow, and have an index."""
+        """Trials that other drivers may have made or rewritten since, by their ids: these grow, and have an index. Those
+        of the queue are RUNNING.
+        """
         newest = max((shown.trial_id for shown in self._trials.values()), default=-1)
         known = [self._trials[digest].trial_id for digest in changed if digest in self._trials]
-        return sa.or_(TRIALS.c.trial_id > newest, TRIALS.c.trial_id.in_(known))
+        by_id = sa.or_(TRIALS.c.trial_id > newest, TRIALS.c.trial_id.in_(known))
+        return sa.or_(by_id, TRIALS.c.state == TrialState.RUNNING)
 
     def _write(self, changed: list[str]) -> None:
         ended = {digest: _ended(self._results.networks[digest]) for digest in changed}
@@ -234,15 +240,16 @@ class Projection:
             self._results.trials[digest] = numbers[identifier]
 
     def _rewrite(self, digest: str, trial: FrozenTrial) -> None:
-        """Values, curve and attributes of a trial that is there; what others attached to it stays."""
+        """All of a trial that is there; what others attached to it stays."""
         trial_id = self._trials[digest].trial_id
         with self._database.writing() as connection:
-            connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(state=trial.state))
-            for table in (VALUES, INTERMEDIATE):
+            connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(trial_columns(trial)))
+            for table in (VALUES, PARAMS, INTERMEDIATE):
                 connection.execute(sa.delete(table).where(table.c.trial_id == trial_id))
             ours = ATTRIBUTES.c.key.in_(trial.user_attrs)
             connection.execute(sa.delete(ATTRIBUTES).where(ATTRIBUTES.c.trial_id == trial_id, ours))
             insert(connection, VALUES, value_rows(trial_id, trial))
+            insert(connection, PARAMS, param_rows(trial_id, trial))
             insert(connection, INTERMEDIATE, intermediate_rows(trial_id, trial.intermediate_values))
             insert(connection, ATTRIBUTES, attribute_rows(trial_id, trial))
         self._trials[digest] = Shown(trial_id, trial.user_attrs["trainings"])

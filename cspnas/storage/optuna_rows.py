@@ -58,7 +58,7 @@ def add_trials(connection: sa.Connection, study_id: int, trials: Iterable[Frozen
     for trial in trials:
         trial_id = _insert_trial(connection, study_id, trial)
         values += value_rows(trial_id, trial)
-        params += _param_rows(trial_id, trial)
+        params += param_rows(trial_id, trial)
         attributes += attribute_rows(trial_id, trial)
         intermediate += intermediate_rows(trial_id, trial.intermediate_values)
         identifiers.append(trial_id)
@@ -70,16 +70,20 @@ def add_trials(connection: sa.Connection, study_id: int, trials: Iterable[Frozen
 
 def _insert_trial(connection: sa.Connection, study_id: int, trial: FrozenTrial) -> int:
     last = sa.select(sa.func.max(TRIALS.c.number)).where(TRIALS.c.study_id == study_id).scalar_subquery()
-    row = {
-        "number": trial.number if trial.number >= 0 else sa.func.coalesce(last + 1, 0),
-        "study_id": study_id,
+    number = trial.number if trial.number >= 0 else sa.func.coalesce(last + 1, 0)
+    row = {"number": number, "study_id": study_id, **trial_columns(trial)}
+    key = connection.execute(sa.insert(TRIALS).values(row)).inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
+def trial_columns(trial: FrozenTrial) -> Row:
+    """State and times of a trial, as its own row has them."""
+    return {
         "state": trial.state,
         "datetime_start": _utc(trial.datetime_start),
         "datetime_complete": _utc(trial.datetime_complete),
     }
-    key = connection.execute(sa.insert(TRIALS).values(row)).inserted_primary_key
-    assert key is not None
-    return int(key[0])
 
 
 def value_rows(trial_id: int, trial: FrozenTrial) -> list[Row]:
@@ -91,7 +95,8 @@ def value_rows(trial_id: int, trial: FrozenTrial) -> list[Row]:
     ]
 
 
-def _param_rows(trial_id: int, trial: FrozenTrial) -> list[Row]:
+def param_rows(trial_id: int, trial: FrozenTrial) -> list[Row]:
+    """The rows of a trial's parameters."""
     return [
         {
             "trial_id": trial_id,

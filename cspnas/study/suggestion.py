@@ -15,8 +15,8 @@ CONFIRM = "confirm"  # the source of what trains a known network with a new seed
 class Suggestion:
     """One proposal of the search, numbered through the study.
 
-    `source`: a sampler's name, `given:DIGEST`, `baseline:plain`, `baseline:csp`, `uniform` or `confirm`. `state`: the
-    sampler's own, as JSON.
+    `source`: a sampler's name, `given:DIGEST`, `queued:TRIAL`, `baseline:plain`, `baseline:csp`, `uniform` or `confirm`.
+    `state`: the sampler's own, as JSON.
     `asked`: this driver's sampler made it and waits to be told what became of it.
     """
 
