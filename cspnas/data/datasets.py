@@ -1,17 +1,16 @@
 """The data sets a search trains on, as tensors in memory.
 
 `load` gives the training and the validation part and never opens a test file; only `load_test` does, so that a search
-cannot choose by the test images. Known names are in `known_sets`; `folder:PATH` reads images of your own.
+cannot choose by the test images. Known names are in `known_sets`; `folder:PATH`,
+`npz:FILE` and `csv:FILE` read images of your own.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import io
 import json
 import lzma
-import mmap
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +20,12 @@ import numpy as np
 import torch
 
 from cspnas.data import fashion_color
-from cspnas.data import image_folder as folder
 from cspnas.data import public_datasets as sources
-from cspnas.data.folder_layout import find_layout
-from cspnas.data.folder_name import is_folder, path_of, readable
-from cspnas.data.image_settings import AS_THEY_ARE, ImageSettings
+from cspnas.data.image_arrays import ImageArrays
+from cspnas.data.image_settings import AS_THEY_ARE, ImageForm, ImageSettings
+from cspnas.data.image_sources import ImageSource, source_of
 from cspnas.data.known_sets import KNOWN_SETS
+from cspnas.data.own_data import path_of, readable, unknown
 from cspnas.data.packaged_set import MINI, PACKAGED
 from cspnas.data.pixel_statistics import pixel_statistics
 from cspnas.data.prepared_cache import generated_images, prepared_images
@@ -54,7 +53,8 @@ class DataSet:
     """What a search sees. `mean` and `std` are of the training pixels scaled to [0, 1], one a channel.
 
     `std` is 1 for a channel in which all pixels are equal, so that it can be divided by.
-    `in_both` and `skipped` are those of `DataSummary`. `mapping`: the file whose pages the images are, if they are a file's.
+    `in_both`, `skipped` and `enlarged` are those of `DataSummary`. `file`: the prepared one
+    whose pages the images are, if they are a file's.
     `checksum` is a SHA-256 (hex) over images, labels and split: two data sets with one checksum train alike.
     """
 
@@ -67,7 +67,8 @@ class DataSet:
     checksum: str
     in_both: int = 0
     skipped: Mapping[str, int] = field(default_factory=dict)
-    mapping: mmap.mmap | None = None
+    enlarged: int = 0
+    file: PreparedFile | None = None
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -84,7 +85,7 @@ class DataSet:
     def summary(self) -> DataSummary:
         """What was read."""
         counts = len(self.train.labels), len(self.validation.labels)
-        return DataSummary(*counts, self.input_shape, self.class_names, self.in_both, dict(self.skipped))
+        return DataSummary(*counts, self.input_shape, self.class_names, self.in_both, dict(self.skipped), self.enlarged)
 
 
 def load(name: str, settings: ImageSettings = AS_THEY_ARE, *, root: Path | None = None, step: Step = silent) -> DataSet:
@@ -99,32 +100,30 @@ def load(name: str, settings: ImageSettings = AS_THEY_ARE, *, root: Path | None 
             return _packaged()
         if name == fashion_color.NAME:
             return _fashion_color(root, step)
-        if is_folder(name):
-            return _of_folder(name, settings, root, step)
+        if (source := source_of(name)) is not None:
+            cache = _root(root) / "prepared"
+            return _of_file(name, prepared_images(source, path_of(name), settings, cache, step))
         official, class_names = _official(name, root, "train")
         return _assemble(name, *sources.hold_out(official), class_names)
 
 
-def _of_folder(name: str, settings: ImageSettings, root: Path | None, step: Step) -> DataSet:
-    return _of_file(name, prepared_images(path_of(name), settings, _root(root) / "prepared", step))
-
-
 def _fashion_color(root: Path | None, step: Step) -> DataSet:
-    name, names = fashion_color.NAME, tuple(_about()["class_names"])
+    name = fashion_color.NAME
     target = _root(root) / "prepared" / f"{name}.safetensors"
-    return _of_file(name, generated_images(target, fashion_color.CHECKSUM, _colored_search_images, names, step))
+    return _of_file(name, generated_images(target, fashion_color.CHECKSUM, _colored_search_images, step))
 
 
-def _colored_search_images() -> tuple[sources.LabelledImages, sources.LabelledImages]:
+def _colored_search_images() -> ImageArrays:
     about = _about()
     rows, count = _rows("search", about), about["counts"]["train"]
     parts = ("train", rows[:count]), ("validation", rows[count:])
     train, validation = (fashion_color.colored(part, _unpack(some)) for part, some in parts)
-    return train, validation
+    return ImageArrays(train, validation, tuple(about["class_names"]))
 
 
 def _of_file(name: str, file: PreparedFile) -> DataSet:
-    about, found = file.about, file.about["summary"]
+    about, summary = file.about, file.about["summary"]
+    found = DataSummary.from_json(summary, summary["class_names"])
     train, validation = (Split(torch.from_numpy(file.images(p)), torch.from_numpy(file.labels(p))) for p in PARTS)
     return DataSet(
         name,
@@ -132,11 +131,12 @@ def _of_file(name: str, file: PreparedFile) -> DataSet:
         validation,
         tuple(about["mean"]),
         _usable(name, about["std"]),
-        tuple(found["class_names"]),
+        found.class_names,
         about["checksum"],
-        found["in_both"],
-        found["skipped"],
-        file.mapping,
+        found.in_both,
+        found.skipped,
+        found.enlarged,
+        file,
     )
 
 
@@ -157,19 +157,25 @@ def load_test(name: str, settings: ImageSettings = AS_THEY_ARE, *, root: Path | 
             return _split(_unpack(_rows("test", _about())))
         if name == fashion_color.NAME:
             return _split(fashion_color.colored("test", _unpack(_rows("test", _about()))))
-        if is_folder(name):
-            folder.check_test_folder(path_of(name))
-            found = load(name, settings, root=root)
-            size, grey = found.input_shape[:0:-1], found.input_shape[0] == 1
-            form = folder.ImageForm((size[0], size[1]), grey)
-            return _split(folder.read_test_folder(path_of(name), form, found.class_names, settings))
+        if (source := source_of(name)) is not None:
+            return _split(_own_test(source, name, settings, root))
         return _split(_official(name, root, "test")[0])
 
 
+def _own_test(source: ImageSource, name: str, settings: ImageSettings, root: Path | None) -> sources.LabelledImages:
+    path = path_of(name)
+    if not source.has_test(path):
+        raise InputError("no test images", expected=source.test_form, where=str(path))
+    found = load(name, settings, root=root)
+    channels, height, width = found.input_shape
+    return source.read_test(path, ImageForm((width, height), channels == 1), found.class_names, settings)
+
+
 def has_test(name: str) -> bool:
-    """Whether the data set `name` has a test part: of folders of images only those with a test folder."""
+    """Whether the data set `name` has a test part: all that are known by their name have one."""
     with readable(name):
-        return not is_folder(name) or find_layout(path_of(name)).test is not None
+        source = source_of(name)
+        return source is None or source.has_test(path_of(name))
 
 
 def _official(name: str, root: Path | None, part: str) -> tuple[sources.LabelledImages, tuple[str, ...]]:
@@ -183,10 +189,7 @@ def _known(name: str) -> str:
     """`name`, or InputError naming the nearest known one."""
     if name in KNOWN_SETS:
         return name
-    known = (*KNOWN_SETS, "folder:PATH")
-    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.0)[0]
-    expected = f"one of {', '.join(known)}"
-    raise InputError(f"the data set name {name!r}", expected=expected, hint=f"did you mean {near}?")
+    raise unknown(name, KNOWN_SETS)
 
 
 def _root(root: Path | None) -> Path:

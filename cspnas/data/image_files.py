@@ -100,10 +100,23 @@ def read_pixels(
                 # A JPEG is decoded at a half, a quarter or an eighth of its size where that is large enough still.
                 image.draft(image.mode, (int(DRAFTED * max(size)),) * 2)
             plain = _turned(_on_white(_eight_bits(image)).convert("L" if grey else "RGB"), turn)
-            pixels = np.asarray(plain if size is None else _resized(plain, (size[1], size[0]), resize))
+            return _as_asked(plain, size, resize)
     except (*IMAGE_ERRORS, MemoryError) as error:
         raise _unreadable(file, str(error)) from None
-    return pixels.reshape(*pixels.shape[:2], 1 if grey else 3)
+
+
+def fit_pixels(pixels: NDArray[np.uint8], *, grey: bool, size: tuple[int, int], resize: Resize) -> NDArray[np.uint8]:
+    """`pixels` (height, width, 1 or 3) made as `read_pixels` makes them."""
+    from PIL.Image import fromarray
+
+    image = fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    return _as_asked(image.convert("L" if grey else "RGB"), size, resize)
+
+
+def _as_asked(image: Image, size: tuple[int, int] | None, resize: Resize) -> NDArray[np.uint8]:
+    """A picture of mode L or RGB as an array (height, width, channels)."""
+    pixels = np.asarray(image if size is None else _resized(image, (size[1], size[0]), resize))
+    return pixels.reshape(*pixels.shape[:2], len(image.mode))
 
 
 def uses_greys_only(file: Path) -> bool:

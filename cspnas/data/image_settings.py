@@ -23,4 +23,17 @@ class ImageSettings:
     skip_unreadable: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ImageForm:
+    """What all images are made equal to: (width, height) in pixels, and colours."""
+
+    size: tuple[int, int]
+    grey: bool
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return 1 if self.grey else 3, self.size[1], self.size[0]
+
+
 AS_THEY_ARE = ImageSettings()

@@ -18,12 +18,12 @@ from typing import IO
 
 import numpy as np
 
-from cspnas.data.image_folder import FolderImages, Unreadable
+from cspnas.data.image_arrays import ImageArrays
 from cspnas.data.image_settings import Resize
+from cspnas.data.listed_images import ListedImages, Unreadable
 from cspnas.data.pixel_statistics import pixel_statistics
 from cspnas.data.prepared_file import PARTS, PreparedLayout, open_prepared
 from cspnas.data.preparing_worker import PreparationJob, Prepared, encode_job, prepare_images, told_lines
-from cspnas.data.public_datasets import LabelledImages
 from cspnas.data.summary import DataSummary
 from cspnas.errors import InputError
 from cspnas.io.import_path import import_path
@@ -35,7 +35,7 @@ ALONE = 256  # at most so many images are prepared in this process: others take 
 ROOM = 4096  # bytes of the header for what is known only when all pixels are there
 
 
-def write_prepared(images: FolderImages, resize: Resize, target: Path, step: Step) -> Unreadable:
+def write_prepared(images: ListedImages, resize: Resize, target: Path, step: Step) -> Unreadable:
     """Make `target`, or, without it, say which files are unreadable. Raises OSError, for instance for a full disk."""
     files = [*images.train, *images.validation]
     layout = _layout((len(images.train), len(images.validation)), images.form.shape, images.class_names, images.skipped)
@@ -48,25 +48,25 @@ def write_prepared(images: FolderImages, resize: Resize, target: Path, step: Ste
         job = PreparationJob(new.name, layout.images_at, size, images.form.grey, resize, rows)
         unreadable = _run(job, step)
         if not unreadable:
-            _finish(new, layout, images.class_names, images.skipped, step)
+            _finish(new, layout, images.class_names, images.skipped, images.enlarged, step)
             Path(new.name).replace(target)
     return unreadable
 
 
-def store_prepared(
-    train: LabelledImages, validation: LabelledImages, class_names: tuple[str, ...], target: Path, step: Step
-) -> None:
+def store_prepared(images: ImageArrays, target: Path, step: Step) -> None:
     """Make `target` of images that are in memory. Raises OSError."""
+    train, validation, names = images.train, images.validation, images.class_names
     (count, *shape), labels = train[0].shape, np.concatenate([train[1], validation[1]])
-    layout = _layout((count, len(validation[0])), (shape[0], shape[1], shape[2]), class_names, {})
+    layout = _layout((count, len(validation[0])), (shape[0], shape[1], shape[2]), names, {})
+    _check_room(layout, target.parent)
     with new_file(target) as new:
         _reserve(new, layout.file_bytes)
         os.pwrite(new.fileno(), labels.astype("<i8").tobytes(), layout.labels_at)
         new.seek(layout.images_at)
-        for images, _ in (train, validation):
-            new.write(np.ascontiguousarray(images).data)
+        for pixels, _ in (train, validation):
+            new.write(np.ascontiguousarray(pixels).data)
         new.flush()
-        _finish(new, layout, class_names, {}, step)
+        _finish(new, layout, names, {}, images.enlarged, step)
         Path(new.name).replace(target)
 
 
@@ -78,7 +78,12 @@ def _layout(
 
 
 def _finish(
-    new: IO[bytes], layout: PreparedLayout, class_names: tuple[str, ...], skipped: Mapping[str, int], step: Step
+    new: IO[bytes],
+    layout: PreparedLayout,
+    class_names: tuple[str, ...],
+    skipped: Mapping[str, int],
+    enlarged: int,
+    step: Step,
 ) -> None:
     """Write what all pixels say into the header."""
     step("checking the prepared images")
@@ -87,7 +92,7 @@ def _finish(
     assert file is not None, "its header was written a line above"
     parts = [(file.images(part), file.labels(part)) for part in PARTS]
     found = pixel_statistics(parts[0], parts[1], file.mapping)
-    summary = DataSummary(*layout.counts, layout.shape, class_names, found.in_both, dict(skipped))
+    summary = DataSummary(*layout.counts, layout.shape, class_names, found.in_both, dict(skipped), enlarged)
     about = {"mean": found.mean, "std": found.std, "checksum": found.checksum, "summary": asdict(summary)}
     os.pwrite(new.fileno(), layout.header(about), 0)
     os.fsync(new.fileno())

@@ -1,7 +1,7 @@
-"""The cache of prepared files: the one of a folder of images that was made before, or a new one.
+"""The cache of prepared files: the one of the same images that was made before, or a new one.
 
 A prepared file lies under the digest of what it was made of: settings, names and contents. An index beside it says which
-file a folder of such names, sizes and times led to, so that a second start opens no image.
+file images of such names, sizes and times led to, so that a second start opens no image.
 """
 
 from __future__ import annotations
@@ -10,33 +10,35 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from cspnas.data.folder_layout import all_files
-from cspnas.data.image_folder import FolderImages, find_images
+from cspnas.data.image_arrays import ImageArrays
 from cspnas.data.image_settings import ImageSettings
+from cspnas.data.image_sources import ImageSource
+from cspnas.data.listed_images import Unreadable
 from cspnas.data.pixel_statistics import pixel_statistics
 from cspnas.data.preparation import new_file, store_prepared, write_prepared
 from cspnas.data.prepared_file import PARTS, PreparedFile, open_prepared
-from cspnas.data.public_datasets import LabelledImages
 from cspnas.errors import InputError
 from cspnas.io.steps import Step, silent
 
 VERSION = 1  # raised when other pixels come of the same files
 
 
-def prepared_images(path: Path, settings: ImageSettings, cache: Path, step: Step = silent) -> PreparedFile:
-    """Training and validation images of the folder `path`. Raises InputError as `find_images`, and for a full disk."""
+def prepared_images(
+    source: ImageSource, path: Path, settings: ImageSettings, cache: Path, step: Step = silent
+) -> PreparedFile:
+    """Training and validation images in `path`. Raises InputError as `source` does, and for a full disk."""
     with _writable(cache):
         cache.mkdir(parents=True, exist_ok=True)
-        index = cache / f"{_state_key(path, settings)}.json"
+        index = cache / f"{_digest(settings, [source.kind, *source.state(path)])}.json"
         found = _indexed(index)
         if found is None:
-            file = _made(path, settings, cache, step)
-            _write_index(index, file)
-            found = open_prepared(file)
+            file, left_out = _made(source, path, settings, cache, step)
+            _write_index(index, file, left_out)
+            found = _indexed(index)
     if found is None:
         raise InputError("a prepared file that vanished", where=str(cache), hint="run the command again")
     return found
@@ -45,8 +47,7 @@ def prepared_images(path: Path, settings: ImageSettings, cache: Path, step: Step
 def generated_images(
     target: Path,
     checksum: str,
-    make: Callable[[], tuple[LabelledImages, LabelledImages]],
-    class_names: tuple[str, ...],
+    make: Callable[[], ImageArrays],
     step: Step = silent,
 ) -> PreparedFile:
     """Images that `make` makes, always the same ones, of this `checksum`. Raises InputError for a full disk."""
@@ -54,7 +55,7 @@ def generated_images(
         if not _intact(target, checksum):
             target.parent.mkdir(parents=True, exist_ok=True)
             step(f"making the images of {target.stem}")
-            store_prepared(*make(), class_names, target, step)
+            store_prepared(make(), target, step)
     found = open_prepared(target)
     if found is None or found.about["checksum"] != checksum:
         raise InputError(
@@ -63,40 +64,21 @@ def generated_images(
     return found
 
 
-def _made(path: Path, settings: ImageSettings, cache: Path, step: Step) -> Path:
+def _made(source: ImageSource, path: Path, settings: ImageSettings, cache: Path, step: Step) -> tuple[Path, Unreadable]:
+    """The prepared file, and which images were left out because their pixels could not be read."""
     step(f"reading the images of {path}")
-    images = find_images(path, settings)
+    images, left_out = source.find(path, settings), Unreadable()
     while True:
-        target = cache / f"{_content_key(path, images, settings)}.safetensors"
+        target = cache / f"{_digest(settings, images.contents())}.safetensors"
         if _intact(target):
-            return target
+            return target, left_out
+        if isinstance(images, ImageArrays):
+            store_prepared(images, target, step)
+            return target, left_out
         unreadable = write_prepared(images, settings.resize, target, step)
         if not unreadable:
-            return target
-        images = images.without(unreadable, settings, path)
-
-
-def _state_key(path: Path, settings: ImageSettings) -> str:
-    """Of names, sizes and times of all visible files, which no image is opened for."""
-    listing = []
-    for file in all_files(path):
-        try:
-            status = file.stat()
-        except OSError:
-            # A link to nothing is skipped when images are looked for.
-            continue
-        listing.append((str(file.relative_to(path)), status.st_size, status.st_mtime_ns))
-    return _digest(settings, listing)
-
-
-def _content_key(path: Path, images: FolderImages, settings: ImageSettings) -> str:
-    listing = []
-    for part, files in zip(PARTS, (images.train, images.validation), strict=True):
-        for file in files:
-            with file.path.open("rb") as stream:
-                content = hashlib.file_digest(stream, "sha256").hexdigest()
-            listing.append((part, str(file.path.relative_to(path)), file.label, content))
-    return _digest(settings, [images.class_names, images.form.shape, sorted(images.skipped.items()), listing])
+            return target, left_out
+        images, left_out = images.without(unreadable, settings, path), [*left_out, *unreadable]
 
 
 def _digest(settings: ImageSettings, listing: list[Any]) -> str:
@@ -110,14 +92,16 @@ def _indexed(index: Path) -> PreparedFile | None:
         file = index.parent / f"{int(known['key'], 16):064x}.safetensors"
         if _stamp(file) != known["stamp"]:
             return None
-        return open_prepared(file)
+        found = open_prepared(file)
+        return None if found is None else replace(found, left_out=tuple((file, why) for file, why in known["left_out"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _write_index(index: Path, file: Path) -> None:
+def _write_index(index: Path, file: Path, left_out: Unreadable) -> None:
     with new_file(index) as new:
-        new.write(json.dumps({"key": file.stem, "stamp": _stamp(file)}).encode())
+        about = {"key": file.stem, "stamp": _stamp(file), "left_out": left_out}
+        new.write(json.dumps(about).encode())
         new.flush()
         Path(new.name).replace(index)
 

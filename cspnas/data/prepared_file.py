@@ -72,11 +72,16 @@ class PreparedLayout:
 
 @dataclass(frozen=True, eq=False)
 class PreparedFile:
-    """An open one. `mapping` is the whole file, of which no page is in this process's memory until it is read."""
+    """An open one. `mapping` is the whole file, of which no page is in this process's memory until it is read.
 
+    `left_out`: files that are not in it because their pixels could not be read, and why.
+    """
+
+    path: Path
     layout: PreparedLayout
     about: dict[str, Any]
     mapping: mmap.mmap
+    left_out: tuple[tuple[str, str], ...] = ()
 
     def images(self, part: str) -> NDArray[np.uint8]:
         """(N, C, H, W), read from the file where they are looked at."""
@@ -107,6 +112,6 @@ def open_prepared(path: Path) -> PreparedFile | None:
                 return None
             # Private: a tensor over read-only memory is one that torch warns of, and nobody writes into it.
             mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-            return PreparedFile(layout, json.loads(header["__metadata__"]["about"]), mapping)
+            return PreparedFile(path, layout, json.loads(header["__metadata__"]["about"]), mapping)
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None

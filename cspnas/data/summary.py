@@ -17,7 +17,7 @@ class DataSummary:
     """`training` and `validation`: numbers of images. `shape`: (C, H, W) of one.
 
     `in_both`: validation images whose pixels are those of a training image. `skipped`: how many files were not read, by
-    the reason.
+    the reason. `enlarged`: images that were smaller than what they were brought to.
     """
 
     training: int
@@ -26,12 +26,15 @@ class DataSummary:
     class_names: tuple[str, ...]
     in_both: int = 0
     skipped: Mapping[str, int] = field(default_factory=dict)
+    enlarged: int = 0
 
     def line(self) -> str:
         """As in `72 images (60 training + 12 validation), 1 x 16 x 16, classes cat, dog, hen; 40 skipped: .txt`."""
         total, shape = self.training + self.validation, " x ".join(map(str, self.shape))
         line = f"{total:,} images ({self.training:,} training + {self.validation:,} validation), {shape}"
         line += f", classes {_listed(self.class_names)}"
+        if self.enlarged:
+            line += f"; {self.enlarged:,} enlarged"
         if len(self.skipped) == 1:
             line += "; {1:,} skipped: {0}".format(*next(iter(self.skipped.items())))
         elif self.skipped:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from cspnas.data.image_settings import ImageSettings
 from cspnas.data.known_sets import KNOWN_SETS
+from cspnas.data.own_data import is_own, unknown
 from cspnas.documents.schema import InputDocument, SpaceDocument
 from cspnas.errors import InputError
-from cspnas.io.did_you_mean import nearest
 from cspnas.training.recipe import Recipe
 
 InputForm = tuple[tuple[int, int, int], int]  # input shape, classes
@@ -25,8 +25,8 @@ def input_form(
     training: bool,
     names_data: bool,
 ) -> InputForm:
-    """(input shape, classes) of a space. A folder of images is opened where nothing else says it, and where networks are
-    to be trained. `names_data`: whether the data set is named, and not the default.
+    """(input shape, classes) of a space. The user's own data are opened where nothing else says it, and where networks
+    are to be trained. `names_data`: whether the data set is named, and not the default.
 
     `at` gives the place of a key. Raises InputError where `input` and the data differ, and where `training` has no data.
     """
@@ -40,7 +40,7 @@ def input_form(
     if not names_data:
         if training:
             raise _no_data(form, at)
-    elif training or not dataset.startswith("folder:"):
+    elif training or not is_own(dataset):
         _check_agrees(form, _form_of_data(document.proxy, at, folder_form), dataset, at)
     return form
 
@@ -66,14 +66,9 @@ def _form_of_data(recipe: Recipe, at: Callable[..., str], folder_form: FolderFor
     name = recipe.dataset
     if name in KNOWN_SETS:
         return KNOWN_SETS[name].shape, KNOWN_SETS[name].classes
-    if name.startswith("folder:") and folder_form is not None:
+    if is_own(name) and folder_form is not None:
         return folder_form(name, recipe.images)
-    raise InputError(
-        f"data set {name!r}",
-        expected=f"one of {', '.join(KNOWN_SETS)} or folder:PATH",
-        where=at("proxy", "dataset"),
-        hint=nearest(name, KNOWN_SETS),
-    )
+    raise unknown(name, KNOWN_SETS, at("proxy", "dataset"))
 
 
 def _check_agrees(stated: InputForm, data: InputForm, dataset: str, at: Callable[..., str]) -> None:

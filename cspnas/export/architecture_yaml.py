@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cspnas.data.folder_name import located
+from cspnas.data.own_data import located
 from cspnas.objectives.objectives import measured_names, objective_of
 from cspnas.storage.engine import undamaged
 from cspnas.storage.open_study import OpenStudy

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from cspnas.data.folder_name import located
+from cspnas.data.own_data import located
 from cspnas.errors import InputError, StorageError
 from cspnas.io.awake_clock import AwakeClock, awake_clock
 from cspnas.io.standard_streams import tell

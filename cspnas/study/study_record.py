@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cspnas.data.folder_name import is_folder
+from cspnas.data.own_data import is_own
 from cspnas.data.summary import DataSummary
 from cspnas.network.architecture import Stem
 from cspnas.objectives.pareto import HypervolumeReference
@@ -16,8 +16,8 @@ from cspnas.space.stage_choices import StageChoices
 
 
 def same_setting(key: str, before: Any, now: Any) -> bool:
-    """Whether a setting is what it was: a folder of images is known by its checksum, wherever it lies."""
-    return bool(before == now) or (key == "proxy.dataset" and is_folder(str(before)) and is_folder(str(now)))
+    """Whether a setting is what it was: the user's own data are known by their checksum, wherever they lie."""
+    return bool(before == now) or (key == "proxy.dataset" and is_own(str(before)) and is_own(str(now)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class InMemoryBatches:
         self._mean = torch.tensor(data.mean, device=device).view(1, -1, 1, 1) * 255
         self._scale = torch.tensor(data.std, device=device).view(1, -1, 1, 1).mul(255).reciprocal()
         self._train, self._validation = self._place(data.train), self._place(data.validation)
-        self._mapping, self._read_bytes = data.mapping, 0
+        self._mapping, self._read_bytes = data.file.mapping if data.file else None, 0
 
     def training(self, order: Tensor, batch_size: int, first: int = 0) -> Iterator[Batch]:
         """As `Batches.training`."""

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, cast
 
 from annotated_types import Interval
 
-from cspnas.data.folder_name import FOLDER, is_folder
 from cspnas.data.image_settings import Channels, ImageSettings, Resize
 from cspnas.data.known_sets import KNOWN_SETS
+from cspnas.data.own_data import ANY, FORMS, is_own
 from cspnas.errors import InputError
 from cspnas.io.bounds import Positive, Share
 from cspnas.io.did_you_mean import nearest
@@ -21,7 +21,7 @@ from cspnas.io.did_you_mean import nearest
 # Raised by hand whenever training.py changes what a recipe and a seed give: results of another version are not reused.
 TRAINING_VERSION = 2
 
-_DATASETS = f"{', '.join(KNOWN_SETS)} or folder:PATH"
+_DATASETS = f"{', '.join(KNOWN_SETS)}, {', '.join(FORMS[:-1])} or {FORMS[-1]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +136,11 @@ def stated_keys(recipe: Mapping[str, Any] | Recipe) -> dict[str, Any]:
 def recipe_digest(recipe: dict[str, Any] | Recipe, data_checksum: str, *, with_path: bool = False) -> str:
     """sha256 of all that decides a training beside network and seed: recipe, data with its split, training code.
 
-    A folder of images counts by its checksum wherever it lies; `with_path`: as studies of before that counted it.
+    The user's own data count by their checksum wherever they lie; `with_path`: as studies of before that counted them.
     """
     document = stated_keys(recipe)
-    if is_folder(document["dataset"]) and not with_path:
-        document["dataset"] = FOLDER
+    if is_own(document["dataset"]) and not with_path:
+        document["dataset"] = ANY
     document |= {"data_checksum": data_checksum, "training_version": TRAINING_VERSION}
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 

@@ -73,7 +73,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
         (["best.json", "--force"], "the file that is read"),
         (["best.yaml", "-o", ""], "no file name"),
         (["best.yaml", "-o", "a" * 300], "File name too long"),
-        (["best.yaml", "-o", "new", "--dataset", ""], "data set name ''"),
+        (["best.yaml", "-o", "new", "--dataset", ""], "data set ''"),
         (["best.yaml", "--seed", "9" * 24], "--seed"),
         (["best.yaml", "-o", "new", "--device", "cuda:" + "9" * 5000], "cuda:0,1"),
     ],

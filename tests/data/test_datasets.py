@@ -243,6 +243,15 @@ def test_an_unknown_name_gets_the_nearest_known_one(wrong: str, near: str) -> No
     assert message(data.load_test, wrong) == line
 
 
+def test_a_path_without_its_prefix_is_told_with_it(tmp_path: Path) -> None:
+    for name, kind in (("pets", "folder"), ("pets.npz", "npz"), ("pets.csv", "csv")):
+        path = tmp_path / name
+        path.mkdir() if kind == "folder" else path.touch()
+        assert f"did you mean {kind}:{path}?" in message(data.load, str(path))
+    for name in ("", "\0", "x" * 9000, "~nobody/x"):
+        assert f"found data set {name[:5]!r}"[:20] in message(data.load, name)
+
+
 # Fashion-MNIST and CIFAR
 
 
@@ -472,7 +481,7 @@ def test_a_folder_that_cannot_be_a_data_set_is_explained(tmp_path: Path) -> None
     assert f"{tmp_path / 'dog'}: found no images" in message(data.load, f"folder:{tmp_path}")
     draw(tmp_path / "dog" / "1.png")
     assert "one image in the class 'cat'" in message(data.load, f"folder:{tmp_path}")
-    assert str(tmp_path / "test") in message(data.load_test, f"folder:{tmp_path}")
+    assert "no test images, expected a folder PATH/test/CLASS" in message(data.load_test, f"folder:{tmp_path}")
 
 
 def test_a_validation_class_unknown_to_training_is_named(tmp_path: Path) -> None:

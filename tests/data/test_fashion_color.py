@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from cspnas.data import datasets, fashion_color, prepared_cache
+from cspnas.data.image_arrays import ImageArrays
 from cspnas.data.public_datasets import LabelledImages
 
 
@@ -36,21 +37,21 @@ def test_they_are_made_once_and_made_again_where_the_file_was_changed(
     small = garments(40), garments(10)
     made = []
 
-    def make() -> tuple[LabelledImages, LabelledImages]:
+    def make() -> ImageArrays:
         made.append(1)
-        return small
+        return ImageArrays(*small, ("up", "down"))
 
     from cspnas.data.pixel_statistics import pixel_statistics
 
     target, checksum = tmp_path / "x" / "small.safetensors", pixel_statistics(*small).checksum
     for _ in range(2):
-        file = prepared_cache.generated_images(target, checksum, make, ("up", "down"))
+        file = prepared_cache.generated_images(target, checksum, make)
         assert np.array_equal(file.images("train"), small[0][0])
     assert len(made) == 1
     content = bytearray(target.read_bytes())
     content[-1] ^= 1
     target.write_bytes(content)
-    file = prepared_cache.generated_images(target, checksum, make, ("up", "down"))
+    file = prepared_cache.generated_images(target, checksum, make)
     assert len(made) == 2 and np.array_equal(file.images("validation"), small[1][0])
 
 

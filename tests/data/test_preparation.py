@@ -123,7 +123,7 @@ def test_several_processes_make_the_file_that_one_makes(
 
 def test_a_second_start_opens_no_image(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = load(mixed, ImageSettings((12, 10)))
-    monkeypatch.setattr(prepared_cache, "find_images", lambda *arguments: pytest.fail("opened"))
+    monkeypatch.setattr(prepared_cache, "_made", lambda *arguments: pytest.fail("opened"))
     again = load(mixed, ImageSettings((12, 10)))
     assert again.checksum == first.checksum and torch.equal(again.train.images, first.train.images)
 

@@ -172,7 +172,7 @@ def test_a_search_begins_with_a_line_of_what_it_read_and_keeps_it(folder: Path, 
         assert searched(cspnas, "--dataset", "folder:pets", "--trials", trials).count(line) == 1
     ((facts,),) = _rows("SELECT facts FROM cspnas_studies")
     assert json.loads(facts)["data"]["images"] == {
-        "training": 2, "validation": 4, "shape": [1, 8, 8], "in_both": 2, "skipped": {".txt": 1}
+        "training": 2, "validation": 4, "shape": [1, 8, 8], "in_both": 2, "skipped": {".txt": 1}, "enlarged": 0
     }  # fmt: skip
     said = searched(cspnas, "--dataset", "fashion-mnist-mini", "--trials", "1", "--study", "mini")
     assert "data set fashion-mnist-mini: 14,000 images (10,000 training + 4,000 validation), 1 x 28 x 28" in said

@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cspnas.data.folder_name import located
+from cspnas.data.own_data import located
 from cspnas.errors import CspnasError, FailureKind, StorageError
 from cspnas.io.atomic_write import write_whole
 from cspnas.io.remedies import remedy
