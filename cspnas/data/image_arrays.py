@@ -25,7 +25,7 @@ from cspnas.errors import InputError
 
 # What stands before `images` and `labels` in the names of a split's arrays.
 BEFORE = {"train": ("", "train_"), "validation": ("val_", "validation_"), "test": ("test_",)}
-LAYOUT = "images (N, H, W) or (N, H, W, C) uint8, labels (N,) integers"
+ARRAYS_FORM = "images (N, H, W) or (N, H, W, C) uint8, labels (N,) integers"
 DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
@@ -119,7 +119,9 @@ class _Arrays:
         """The array `name`. One that holds Python objects would run what it says: it is refused."""
         if name not in self.arrays:
             raise InputError(
-                f"no array {name!r} among {', '.join(self.arrays) or 'none'}", expected=LAYOUT, where=str(self.path)
+                f"no array {name!r} among {', '.join(self.arrays) or 'none'}",
+                expected=ARRAYS_FORM,
+                where=str(self.path),
             )
         try:
             found: NDArray[Any] = self.arrays[name]
@@ -127,7 +129,9 @@ class _Arrays:
             if "pickle" not in str(error).lower():
                 raise
             hint = "save an array of numbers (class names: of text)"
-            raise InputError("Python objects (a pickle)", expected=LAYOUT, where=self.where(name), hint=hint) from None
+            raise InputError(
+                "Python objects (a pickle)", expected=ARRAYS_FORM, where=self.where(name), hint=hint
+            ) from None
         return found
 
     def part(self, part: str) -> LabelledImages:
@@ -213,7 +217,7 @@ def _formed(images: NDArray[np.uint8], form: ImageForm, settings: ImageSettings,
 
 def _check_file(path: Path) -> None:
     if not path.is_file():
-        raise InputError("no such file", expected=f"a file of numpy.savez with {LAYOUT}", where=str(path))
+        raise InputError("no such file", expected=f"a file of numpy.savez with {ARRAYS_FORM}", where=str(path))
 
 
 @contextmanager
@@ -223,9 +227,13 @@ def _opened(path: Path) -> Iterator[_Arrays]:
         with path.open("rb") as stream:
             arrays = np.load(stream, allow_pickle=False)
             if not isinstance(arrays, np.lib.npyio.NpzFile):
-                raise InputError("a single array", expected=f"a file of numpy.savez with {LAYOUT}", where=str(path))
+                raise InputError(
+                    "a single array", expected=f"a file of numpy.savez with {ARRAYS_FORM}", where=str(path)
+                )
             with arrays:
                 yield _Arrays(path, arrays)
     except DAMAGED as error:
         hint = "write it anew with numpy.savez"
-        raise InputError(f"a file that cannot be read ({error})", expected=LAYOUT, where=str(path), hint=hint) from None
+        raise InputError(
+            f"a file that cannot be read ({error})", expected=ARRAYS_FORM, where=str(path), hint=hint
+        ) from None

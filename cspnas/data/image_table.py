@@ -17,16 +17,16 @@ from cspnas.data.public_datasets import LabelledImages
 from cspnas.errors import InputError
 
 # What the columns are called, in any case; the first row is a header if it names the first two.
-COLUMNS = {
+TABLE_COLUMNS = {
     "path": ("path", "file", "filename", "file_name", "image"),
     "label": ("label", "class", "class_name", "category"),
     "split": ("split", "set", "part"),
 }
-LAYOUT = "path,label or path,label,split"
+LINE_FORM = "path,label or path,label,split"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """An image: its class, and its split, which is a key of SPLITS, or None where the table says none."""
 
     line: int
@@ -45,7 +45,7 @@ def find_table_images(path: Path, settings: ImageSettings) -> ListedImages:
     names = _class_names(training)
     if len(names) < 2:
         found = f"one class only ({names[0]!r})" if names else "no images for training"
-        raise InputError(found, expected="two or more classes", where=str(path), hint=f"a line is {LAYOUT}")
+        raise InputError(found, expected="two or more classes", where=str(path), hint=f"a line is {LINE_FORM}")
     validation = [row for row in rows if row.split == "validation"]
     train = _images(training, names, headers, path)
     held = _images(validation, names, headers, path) if validation else None
@@ -77,18 +77,18 @@ def read_test_rows(path: Path, form: ImageForm, names: tuple[str, ...], settings
     """
     rows, headers = [row for row in _rows(path) if row.split == "test"], Headers()
     if not rows:
-        raise InputError("no row of the split test", where=str(path), hint=f"a line is {LAYOUT}")
+        raise InputError("no row of the split test", where=str(path), hint=f"a line is {LINE_FORM}")
     files = _images(rows, names, headers, path)
     headers.check(settings, path)
     return read_images(files, form, settings)
 
 
-def _class_names(rows: Iterable[Row]) -> tuple[str, ...]:
+def _class_names(rows: Iterable[TableRow]) -> tuple[str, ...]:
     """Sorted; numbers as numbers, so that 10 comes behind 9."""
     return tuple(sorted({row.label for row in rows}, key=lambda name: (len(name) if name.isdecimal() else 0, name)))
 
 
-def _images(rows: list[Row], names: tuple[str, ...], headers: Headers, path: Path) -> list[ImageFile]:
+def _images(rows: list[TableRow], names: tuple[str, ...], headers: Headers, path: Path) -> list[ImageFile]:
     labels, files = {name: label for label, name in enumerate(names)}, list[ImageFile]()
     for row in rows:
         if row.label not in labels:
@@ -101,18 +101,21 @@ def _images(rows: list[Row], names: tuple[str, ...], headers: Headers, path: Pat
     return files
 
 
-def _rows(path: Path) -> list[Row]:
+def _rows(path: Path) -> list[TableRow]:
     """All rows. Raises InputError, with the line, for a table that cannot be read."""
     lines = _cells(path)
     if not lines:
-        raise InputError("an empty table", expected=f"lines of {LAYOUT}", where=str(path))
+        raise InputError("an empty table", expected=f"lines of {LINE_FORM}", where=str(path))
     first = [cell.strip().casefold() for cell in lines[0][1]]
-    at = {column: next((n for n, cell in enumerate(first) if cell in names), None) for column, names in COLUMNS.items()}
+    at = {
+        column: next((n for n, cell in enumerate(first) if cell in names), None)
+        for column, names in TABLE_COLUMNS.items()
+    }
     if at["path"] is None or at["label"] is None:
         at = {"path": 0, "label": 1, "split": 2 if len(first) == 3 else None}
     else:
         lines = lines[1:]
-    rows, seen = list[Row](), dict[Path, int]()
+    rows, seen = list[TableRow](), dict[Path, int]()
     for line, cells in lines:
         row = _row(path, line, cells, at, len(first))
         if (before := seen.setdefault(row.path, line)) != line:
@@ -122,26 +125,26 @@ def _rows(path: Path) -> list[Row]:
     return rows
 
 
-def _row(path: Path, line: int, cells: list[str], at: dict[str, int | None], width: int) -> Row:
+def _row(path: Path, line: int, cells: list[str], at: dict[str, int | None], width: int) -> TableRow:
     where = f"{path}:{line}"
     if len(cells) != width or width < 2:
         raise InputError(
-            f"{len(cells)} cells", expected=f"{width} as in the first line" if width > 1 else LAYOUT, where=where
+            f"{len(cells)} cells", expected=f"{width} as in the first line" if width > 1 else LINE_FORM, where=where
         )
-    file, label, name = (None if (n := at[column]) is None else cells[n].strip() for column in COLUMNS)
+    file, label, name = (None if (n := at[column]) is None else cells[n].strip() for column in TABLE_COLUMNS)
     if not file or not label:
-        raise InputError(f"no {'label' if file else 'path'}", expected=LAYOUT, where=where)
+        raise InputError(f"no {'label' if file else 'path'}", expected=LINE_FORM, where=where)
     if name is None:
         split = None
     elif (split := next((key for key, names in SPLITS.items() if name.casefold() in names), None)) is None:
         raise InputError(f"the split {name!r}", expected=f"one of {', '.join(SPLITS)}", where=where)
-    return Row(line, path.parent / file, unicodedata.normalize("NFC", label), split)
+    return TableRow(line, path.parent / file, unicodedata.normalize("NFC", label), split)
 
 
 def _cells(path: Path) -> list[tuple[int, list[str]]]:
     """The number and the cells of each line that is not empty."""
     if not path.is_file():
-        raise InputError("no such file", expected=f"a table of {LAYOUT}", where=str(path))
+        raise InputError("no such file", expected=f"a table of {LINE_FORM}", where=str(path))
     content = path.read_bytes()
     try:
         text = content.decode("utf-8-sig")
@@ -152,4 +155,4 @@ def _cells(path: Path) -> list[tuple[int, list[str]]]:
         line = content[: error.start].count(b"\n") + 1
         raise InputError("bytes that are no UTF-8", where=f"{path}:{line}", hint="save the table as UTF-8") from None
     except csv.Error as error:
-        raise InputError(f"no table ({error})", expected=f"lines of {LAYOUT}", where=str(path)) from None
+        raise InputError(f"no table ({error})", expected=f"lines of {LINE_FORM}", where=str(path)) from None
