@@ -26,7 +26,7 @@ LINE_FORM = "path,label or path,label,split"
 
 
 @dataclass(frozen=True, slots=True)
-class TableRow:
+class ImageRow:
     """An image: its class, and its split, which is a key of SPLITS, or None where the table says none."""
 
     line: int
@@ -83,12 +83,12 @@ def read_test_rows(path: Path, form: ImageForm, names: tuple[str, ...], settings
     return read_images(files, form, settings)
 
 
-def _class_names(rows: Iterable[TableRow]) -> tuple[str, ...]:
+def _class_names(rows: Iterable[ImageRow]) -> tuple[str, ...]:
     """Sorted; numbers as numbers, so that 10 comes behind 9."""
     return tuple(sorted({row.label for row in rows}, key=lambda name: (len(name) if name.isdecimal() else 0, name)))
 
 
-def _images(rows: list[TableRow], names: tuple[str, ...], headers: Headers, path: Path) -> list[ImageFile]:
+def _images(rows: list[ImageRow], names: tuple[str, ...], headers: Headers, path: Path) -> list[ImageFile]:
     labels, files = {name: label for label, name in enumerate(names)}, list[ImageFile]()
     for row in rows:
         if row.label not in labels:
@@ -101,7 +101,7 @@ def _images(rows: list[TableRow], names: tuple[str, ...], headers: Headers, path
     return files
 
 
-def _rows(path: Path) -> list[TableRow]:
+def _rows(path: Path) -> list[ImageRow]:
     """All rows. Raises InputError, with the line, for a table that cannot be read."""
     lines = _cells(path)
     if not lines:
@@ -115,7 +115,7 @@ def _rows(path: Path) -> list[TableRow]:
         at = {"path": 0, "label": 1, "split": 2 if len(first) == 3 else None}
     else:
         lines = lines[1:]
-    rows, seen = list[TableRow](), dict[Path, int]()
+    rows, seen = list[ImageRow](), dict[Path, int]()
     for line, cells in lines:
         row = _row(path, line, cells, at, len(first))
         if (before := seen.setdefault(row.path, line)) != line:
@@ -125,7 +125,7 @@ def _rows(path: Path) -> list[TableRow]:
     return rows
 
 
-def _row(path: Path, line: int, cells: list[str], at: dict[str, int | None], width: int) -> TableRow:
+def _row(path: Path, line: int, cells: list[str], at: dict[str, int | None], width: int) -> ImageRow:
     where = f"{path}:{line}"
     if len(cells) != width or width < 2:
         raise InputError(
@@ -138,7 +138,7 @@ def _row(path: Path, line: int, cells: list[str], at: dict[str, int | None], wid
         split = None
     elif (split := next((key for key, names in SPLITS.items() if name.casefold() in names), None)) is None:
         raise InputError(f"the split {name!r}", expected=f"one of {', '.join(SPLITS)}", where=where)
-    return TableRow(line, path.parent / file, unicodedata.normalize("NFC", label), split)
+    return ImageRow(line, path.parent / file, unicodedata.normalize("NFC", label), split)
 
 
 def _cells(path: Path) -> list[tuple[int, list[str]]]:
