@@ -25,7 +25,11 @@ Version = Annotated[
 ]
 
 SpaceArgument = Annotated[
-    str, typer.Argument(help="A space file, or a shipped space: densenet, peleenet, resnet, resnext, darknet.")
+    str,
+    typer.Argument(
+        help="A space file, or a shipped space: densenet, peleenet, resnet, resnext, darknet, csp_cifar, csp_mobile, "
+        "csp_imagenet_resnext, csp_imagenet_darknet."
+    ),
 ]
 StudyArgument = Annotated[str, typer.Argument(help="A name under studies/, a database file, or URL#NAME.")]
 ArchitectureArgument = Annotated[

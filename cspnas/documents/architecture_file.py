@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from cspnas.errors import ArchitectureError, InputError
 from cspnas.network.architecture import Architecture
 from cspnas.network.serialization import architecture_from, architecture_to
 from cspnas.network.wiring import wire
+from cspnas.space.search_space import SearchSpace
 
 ARCHITECTURE_KIND = "architecture/1"
 
@@ -66,6 +67,16 @@ def read_architecture(path: Path) -> ArchitectureFile:
             hint="the file was changed by hand or damaged: undo that, or remove the digest line to accept it",
         )
     return ArchitectureFile(architecture, document, path)
+
+
+def read_known(name: str, space: SearchSpace) -> Architecture:
+    """The architecture of a file, or a reference by its name. What comes before and after its layers is no part of a
+    reference: it takes the images and the classes of `space`.
+    """
+    architecture = read_architecture(find_architecture(name)).architecture
+    if Path(name).is_file():
+        return architecture
+    return replace(architecture, input_shape=space.input_shape, classes=space.classes)
 
 
 def _check_kind(kind: Any, place: str) -> None:

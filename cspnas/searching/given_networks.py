@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from cspnas.documents.architecture_file import find_architecture, read_architecture, shipped_architectures
+from cspnas.documents.architecture_file import read_known, shipped_architectures
 from cspnas.errors import InputError
 from cspnas.network.architecture import Architecture
 from cspnas.space.genotype_of import genotype_of
@@ -26,7 +26,7 @@ def given_networks(study: Study, sources: Sequence[Architecture | str | Path]) -
     """
     found: dict[Architecture, None] = {}
     for source in sources:
-        for where, architecture in _read(source):
+        for where, architecture in _read(study, source):
             drawn = candidate(study, genotype_of(study.space, architecture, where))
             if broken := [text for text, excess in violations(study, drawn.costs).items() if excess > 0]:
                 expected = f"one that meets {' and '.join(broken)}"
@@ -35,12 +35,12 @@ def given_networks(study: Study, sources: Sequence[Architecture | str | Path]) -
     return tuple(found)
 
 
-def _read(source: Architecture | str | Path) -> list[tuple[str, Architecture]]:
+def _read(study: Study, source: Architecture | str | Path) -> list[tuple[str, Architecture]]:
     if isinstance(source, Architecture):
         return [(f"{FLAG} of an architecture", source)]
     name = str(source)
     if Path(name).suffix in (".yaml", ".yml") or name in shipped_architectures():
-        return [(f"{FLAG} {name}", read_architecture(find_architecture(name)).architecture)]
+        return [(f"{FLAG} {name}", read_known(name, study.space))]
     place = existing_place(name, FLAG)
     front = load_study(Database(place.url, read_only=True), place.name).results.front()
     return [(f"{FLAG} {name}, network {network.digest[:12]}", network.architecture) for network in front]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict
 from itertools import product
 from typing import Any
 
 from cspnas.errors import ArchitectureError, InputError
 from cspnas.network.architecture import Architecture, Stage
+from cspnas.network.families import all_families, family_of
 from cspnas.space.search_space import Genotype, SearchSpace
 from cspnas.space.stage_choices import StageChoices
 
 
 def genotype_of(space: SearchSpace, architecture: Architecture, where: str) -> Genotype:
-    """The first genotype that decodes to `architecture`. Raises InputError, with what differs, where none does; `where` names
-    the architecture.
+    """The first genotype that decodes to `architecture`, or to the same layers in a family with the same blocks.
+
+    Raises InputError, with what differs, where none does; `where` names the architecture.
     """
     _check_network(space, architecture, where)
     genotype: Genotype = {
@@ -30,14 +35,17 @@ def genotype_of(space: SearchSpace, architecture: Architecture, where: str) -> G
 
 def _check_network(space: SearchSpace, architecture: Architecture, where: str) -> None:
     """Raises InputError for what no stage decides."""
-    known = {
-        "family": (architecture.family, (space.family,)),
+    # A ResNeXt of one group is a ResNet.
+    block = family_of(space.family).block
+    known: dict[str, tuple[Any, Sequence[Any]]] = {
+        "family": (architecture.family, [row.name for row in all_families().values() if row.block is block]),
         "input_shape": (architecture.input_shape, (space.input_shape,)),
         "classes": (architecture.classes, (space.classes,)),
-        "stem": (architecture.stem, space.stems),
+        "stem": (architecture.stem.label, [stem.label for stem in space.stems]),
         "activation": (architecture.activation, space.activations),
         "norm": (architecture.norm, space.norms),
         "head": (architecture.head, ("linear",)),
+        "negative_slope": (architecture.negative_slope, (0.1,)),
         "number of stages": (len(architecture.stages), (len(space.stages),)),
     }
     for name, (found, choices) in known.items():
@@ -52,23 +60,31 @@ def _stage_genes(space: SearchSpace, number: int, channels: int, stage: Stage, w
         "csp": stage.csp is not None,
         "growth_rate": stage.growth_rate,
         "width": stage.out,
+        "groups": stage.groups,
+        "stride": stage.downsample.stride if stage.downsample else 1,
     }
     if stage.csp is not None:
         said |= {"fusion": stage.csp.fusion, "split": stage.csp.split, "taps": stage.csp.taps}
     for field, value in said.items():
         if field in choices.fixed and value not in getattr(choices, field):
             raise _differs(f"{field} {value} in stage{number}", getattr(choices, field), where)
+    others: list[tuple[dict[str, str], Genotype]] = []
     for values in _ways(choices, said):
         genes = {f"stage{number}.{field}": value for field, value in values.items()}
-        try:
-            if space.stage(number, channels, genes) == stage:
+        with suppress(ArchitectureError):
+            made = space.stage(number, channels, genes)
+            if made == stage:
                 return genes
-        except ArchitectureError:
-            continue
-    raise _differs(f"stage{number} with {_widths(stage)}", "what the choices of its ratios give", where)
+            others.append((_differences(stage, made), values))
+    if not others:
+        raise _differs(
+            f"stage{number} with out {stage.out}, bottleneck {stage.bottleneck}", "what its choices give", where
+        )
+    nearest, values = min(others, key=lambda other: len(other[0]))
+    raise _differs(f"stage{number} with {', '.join(nearest)}", _nearest(nearest, choices, values), where)
 
 
-def _ways(choices: StageChoices, said: dict[str, Any]) -> Any:
+def _ways(choices: StageChoices, said: dict[str, Any]) -> Iterator[Genotype]:
     """Every way to choose that agrees with what the stage says itself."""
     for variant in choices.variants:
         kept = {field: [v for v in values if said.get(field, v) == v] for field, values in variant.items()}
@@ -76,9 +92,31 @@ def _ways(choices: StageChoices, said: dict[str, Any]) -> Any:
             yield dict(zip(kept, values, strict=True))
 
 
-def _widths(stage: Stage) -> str:
-    parts = f", part1 {stage.csp.part1}" if stage.csp else ""
-    return f"out {stage.out}, bottleneck {stage.bottleneck}{parts}"
+def _differences(stage: Stage, made: Stage) -> dict[str, str]:
+    """What `stage` has (`bottleneck 64`, `csp part1 32`) to what `made` has in its place."""
+    said, other = _flat(stage), _flat(made)
+    return {
+        f"{key} {said.get(key)}": f"{other.get(key)}" for key in {**said, **other} if said.get(key) != other.get(key)
+    }
+
+
+def _flat(stage: Stage) -> dict[str, Any]:
+    parts = {"csp": stage.csp, "downsample": stage.downsample}
+    found = {key: value for key, value in asdict(stage).items() if key not in parts}
+    for name, part in parts.items():
+        found |= {f"{name} {key}": value for key, value in (asdict(part) if part else {}).items()}
+    return found
+
+
+def _nearest(differences: dict[str, str], choices: StageChoices, values: Genotype) -> str:
+    """What the nearest stage has instead, and the ratios that give it."""
+    ratios = [f"{field} {value:g}" for field, value in values.items() if field.endswith("ratio")]
+    more = [
+        f"{field} {value}"
+        for field, value in values.items()
+        if isinstance(value, bool) and len(getattr(choices, field)) > 1
+    ]
+    return f"{', '.join(differences.values())} (of {', '.join(ratios + more)}, the nearest)"
 
 
 def _differs(found: str, expected: Any, where: str) -> InputError:

@@ -24,6 +24,13 @@ from cspnas.study.settings import Study
 
 LIMIT = 300_000
 NAMES = ("darknet", "densenet", "peleenet", "resnet", "resnext")
+# (least, greatest) FLOPs of their networks.
+LARGE = {
+    "csp_cifar": (5e6, 80e6),
+    "csp_imagenet_darknet": (2e9, 16e9),
+    "csp_imagenet_resnext": (2e9, 16e9),
+    "csp_mobile": (50e6, 1.2e9),
+}
 SMALL = """
 family: {family}
 norm: {norm}
@@ -45,9 +52,22 @@ def numbers_of(name: str) -> dict[str, Any]:
     return statistics(study_of(name), 10_000)
 
 
-def test_five_spaces_are_shipped() -> None:
-    assert tuple(shipped_spaces()) == NAMES
+def test_a_space_of_each_family_and_four_of_real_sizes_are_shipped() -> None:
+    assert tuple(shipped_spaces()) == tuple(sorted((*NAMES, *LARGE)))
     assert {study_of(name).space.family for name in NAMES} == set(NAMES)
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_a_space_of_real_size_has_networks_of_the_size_that_it_says(name: str) -> None:
+    study, (least, greatest) = study_of(name), LARGE[name]
+    flops = [drawn.costs["flops"] for drawn in admitted_sample(study, 200)]
+    assert least <= min(flops) <= 3 * least and 0.6 * greatest <= max(flops) <= greatest
+    curves = baseline_curves(study)
+    assert [kind for kind, _ in curves] == ["plain"] * 5 + ["csp"] * 5
+    assert len({drawn.digest for _, drawn in curves}) == 10
+    for curve in ("plain", "csp"):
+        costs = [drawn.costs["flops"] for kind, drawn in curves if kind == curve]
+        assert max(costs) >= 2.5 * min(costs)
 
 
 @pytest.mark.parametrize("name", NAMES)

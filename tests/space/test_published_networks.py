@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from cspnas.documents.architecture_file import read_architecture, shipped_architectures
+from cspnas.documents.architecture_file import read_architecture, read_known, shipped_architectures
+from cspnas.documents.space_file import read_space, shipped_spaces
+from cspnas.errors import InputError
 from cspnas.network.architecture import Architecture, Stem
 from cspnas.network.wiring import wire
+from cspnas.space.genotype_of import genotype_of
 from cspnas.space.search_space import SearchSpace
 from cspnas.space.stage_choices import StageChoices
+from cspnas.study.candidates import admitted, candidate
 
 DARKNET = [
     {"depth": 1, "width": 64, "stride": 2, "expand_ratio": 2.0, "bottleneck_ratio": 0.5},
@@ -79,3 +84,50 @@ def test_the_genes_give_the_published_network_to_the_digest(name: str) -> None:
     made = space.decode({})
     assert made == published
     assert wire(made).digest() == wire(published).digest()
+
+
+LIES_IN = {
+    "csdarknet53": "csp_imagenet_darknet",
+    "csresnext50": "csp_imagenet_resnext",
+    "csresnet50": "csp_imagenet_resnext",
+    "peleenet": "csp_mobile",
+    "csppeleenet": "csp_mobile",
+}
+
+
+@pytest.mark.parametrize("name", LIES_IN)
+def test_a_shipped_space_holds_the_published_network_and_admits_it(name: str) -> None:
+    study = read_space(shipped_spaces()[LIES_IN[name]])
+    drawn = candidate(study, genotype_of(study.space, reference(name), name))
+    assert drawn.digest == wire(reference(name)).digest()
+    assert admitted(study, drawn.costs)
+    choices = {gene.name: gene.choices for gene in study.space.genes()}
+    assert all(value in choices[gene] for gene, value in drawn.genotype.items())
+
+
+def test_another_slope_of_the_activation_is_no_point_of_a_space() -> None:
+    """timm's form of the network differs in nothing else."""
+    space = read_space(shipped_spaces()["csp_imagenet_darknet"]).space
+    with pytest.raises(InputError, match=r"found negative_slope 0[.]01, expected one of 0[.]1"):
+        genotype_of(space, replace(reference("csdarknet53"), negative_slope=0.01), "it")
+
+
+def test_a_reference_by_its_name_takes_the_images_of_the_space_and_a_file_keeps_its_own() -> None:
+    overrides = {"input.shape": [3, 128, 128], "input.classes": 20}
+    space = read_space(shipped_spaces()["csp_mobile"], overrides).space
+    known = read_known("csppeleenet", space)
+    assert (known.input_shape, known.classes) == ((3, 128, 128), 20)
+    assert space.decode(genotype_of(space, known, "it")) == known
+    assert read_known(str(shipped_architectures()["csppeleenet"]), space).classes == 1000
+
+
+def test_where_no_ratio_gives_a_width_the_nearest_is_named() -> None:
+    """Stage 2 of CSPDarkNet-53 with blocks of 48 channels, which the space has not: 32 or 64."""
+    space, published = read_space(shipped_spaces()["csp_imagenet_darknet"]).space, reference("csdarknet53")
+    stages = list(published.stages)
+    stages[1] = replace(stages[1], bottleneck=48)
+    expected = (
+        "^it: found stage2 with bottleneck 48, expected (32|64) .*split_ratio 0.5.*bottleneck_ratio (0.5|1).* nearest"
+    )
+    with pytest.raises(InputError, match=expected):
+        genotype_of(space, replace(published, stages=tuple(stages)), "it")
