@@ -15,6 +15,7 @@ import typer
 
 from cspnas.cli.commands.cost import cost
 from cspnas.cli.commands.dashboard import dashboard
+from cspnas.cli.commands.data import data
 from cspnas.cli.commands.export import export
 from cspnas.cli.commands.front import front
 from cspnas.cli.commands.search import search
@@ -43,7 +44,7 @@ def cspnas(version: Version = False) -> None:
     """Options of `cspnas` itself; each command has its own."""
 
 
-for command in (search, front, export, cost, space, train, dashboard):
+for command in (search, front, export, cost, space, data, train, dashboard):
     app.command(epilog=epilog(command.__name__))(command)
 
 studies_app = typer.Typer(

@@ -23,6 +23,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "cspnas space densenet",
         "cspnas space densenet --copy",
     ),
+    "data": (
+        "cspnas data images --image-size 96",
+        "cspnas data fashion-mnist-mini --sheet sheet.png",
+    ),
     "train": (
         "cspnas train best.yaml --epochs 20",
         "cspnas train best.yaml --seed 1 -o best-seed1.safetensors",

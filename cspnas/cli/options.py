@@ -37,7 +37,8 @@ ArchitectureArgument = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output with units in the names.")]
 ImageSize = Annotated[
-    int | None, typer.Option(help="Pixels that images of a folder are brought to; the proxy's image_size.")
+    int | None,
+    typer.Option(min=1, max=4096, help="Pixels that images of a folder are brought to; the proxy's image_size."),
 ]
 SkipUnreadable = Annotated[
     bool | None, typer.Option("--skip-unreadable", help="Leave damaged images out; the proxy's skip_unreadable.")
