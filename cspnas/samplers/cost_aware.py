@@ -38,7 +38,7 @@ class CostAwareSampler:
     """Proposes genotypes to a driver, whose results it reads: `watch` comes before the first suggestion.
 
     Suggestion `number` depends on the study's seed, the number, the results, and the hyperparameters that `restore` brings
-    back. No network that the results knows is proposed as long as another candidate is left. `pool` makes the candidates.
+    back. No network that the results know is proposed as long as another candidate is left. `pool` makes the candidates.
     """
 
     name = "cost-aware"
@@ -62,7 +62,7 @@ class CostAwareSampler:
         return type(self)(self.study, self._make_pool)
 
     def watch(self, results: StudyResults) -> None:
-        """Read results from this results."""
+        """Read results from there."""
         self._results = results
 
     # What a driver tells is in its results already.

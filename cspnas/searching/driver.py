@@ -27,7 +27,7 @@ from cspnas.storage.database import Database
 from cspnas.storage.load_results import load_results, study_rows
 from cspnas.storage.transactions import Row
 from cspnas.study.candidates import Candidate, admitted, candidate
-from cspnas.study.evaluation_key import evaluation_key, final_columns, unit_of
+from cspnas.study.evaluation_key import begun_row, evaluation_key, final_columns, unit_of
 from cspnas.study.failures import MAX_ATTEMPTS, quarantined, validated_result
 from cspnas.study.settings import Study
 from cspnas.study.states import Outcome, State
@@ -63,7 +63,7 @@ class Driver:
         self._queue = QueuedTrials(study, database, row.name)
         self._policy = SearchPolicy(study.trials, study.confirm_share, study.time_limit)
         self._images: int = row.facts.values.get("training_images", ANY_IMAGES)
-        # By evaluation: handed out, or to be tried again, and no end recorded yet: the try that may end it.
+        # By evaluation: handed out or to be tried again, with no end yet: the try that may end it.
         self._open: dict[int, Work] = {}
         self._restarts: list[Work] = []
         self._bad_data = DataFaults(study.recipe.dataset)
@@ -82,19 +82,21 @@ class Driver:
         """All but the results, from the tables; the suggestions."""
         self.sampler.watch(self.results)
         suggestions = self.database.suggestions(self.study_id)
-        self._feedback, self._untried = (
-            SamplerFeedback(self.study, self.sampler, self.results),
-            UntriedCandidates(self.study),
-        )
+        self._feedback = SamplerFeedback(self.study, self.sampler, self.results)
+        self._untried = UntriedCandidates(self.study)
         self._feedback.restore(suggestions)
         self.outcomes = Counter(row["outcome"] for row in suggestions)
         self._number = suggestions[-1]["number"] + 1 if suggestions else 0
         self._idle = since_last_training(suggestions)
         self._all_tried: str | None = None
-        given = missing_given(self.study, self.results.networks)
-        self._baselines = given + missing_baselines(self.study, suggestions)
+        self._baselines = missing_given(self.study, self.results.networks) + missing_baselines(self.study, suggestions)
         self._others.load()
         return suggestions
+
+    @property
+    def under_way(self) -> int:
+        """Trainings handed out, or to be tried again, and not ended."""
+        return len(self._open)
 
     # Together with other drivers -----------------------------------------------------------------------------------
 
@@ -103,10 +105,8 @@ class Driver:
         """Alone with the tables and up to date with them; where a step fails, the next one reads everything anew."""
         with self.database.step(self.study_id) as shared:
             stale, self._stale = self._stale, True
-            if shared and stale:
-                self._load_anew()
-            elif shared:
-                self._hear()
+            if shared:
+                (self._load_anew if stale else self._hear)()
             yield
         self._stale = False
 
@@ -152,13 +152,11 @@ class Driver:
         # What is under way read its data when they were whole, and may end.
         if self._bad_data.ends(under_way=any(work not in self._restarts for work in self._open.values())):
             return Wait()
-        work = self._again()
-        if work is not None:
+        if (work := self._again()) is not None:
             self.database.restart(work.evaluation_id, work.attempt, self.driver_id, work.micro_batch)
             return work
         while not isinstance(step := self._next(), Wait | Done):
-            work = self._take(step)
-            if work is not None:
+            if (work := self._take(step)) is not None:
                 return work
         return step
 
@@ -184,11 +182,6 @@ class Driver:
             case Explore(evenly=True):
                 return self._draw_untried()
         return self._ask()
-
-    @property
-    def under_way(self) -> int:
-        """Trainings handed out, or to be tried again, and not ended."""
-        return len(self._open)
 
     def _again(self) -> Work | None:
         """A training that was cut short: our own, or one that its driver left."""
@@ -222,8 +215,7 @@ class Driver:
             self._record(suggestion, Outcome.REJECTED, drawn.digest, costs=drawn.costs)
             self._feedback.rejected(suggestion, drawn.costs)
             return None
-        known = self.results.networks.get(drawn.digest)
-        if known is None:
+        if (known := self.results.networks.get(drawn.digest)) is None:
             return self._start(suggestion, drawn.row(), 0)
         first = known.evaluations[0]
         outcome = Outcome.ATTACHED if first.under_way else Outcome.REUSED
@@ -236,7 +228,8 @@ class Driver:
 
         A reused result is recorded with its suggestion and the front: nothing between them can be cut short.
         """
-        evaluation = self._evaluation(architecture["digest"], repeat)
+        key = evaluation_key(self.study, self.recipe_digest, architecture["digest"], repeat)
+        evaluation = begun_row(key, self.study_id, repeat, self.driver_id, self._reuse(key))
         reused = evaluation["state"] != State.IN_FLIGHT
         network = self.results.add(architecture, evaluation, suggestion.source, suggestion.genotype)
         front = self.results.snapshot() if reused else None
@@ -249,14 +242,6 @@ class Driver:
         self._feedback.ended(suggestion, network)
         return None
 
-    def _evaluation(self, digest: str, repeat: int) -> Row:
-        """A new row: in flight, or with the result that another study has."""
-        key = evaluation_key(self.study, self.recipe_digest, digest, repeat)
-        row = {**key, "study_id": self.study_id, "repeat": repeat, "attempt": 1, "driver_id": self.driver_id}
-        row |= {"started": time.time(), "state": State.IN_FLIGHT, "accuracy": None, "failure_kind": None}
-        found = self._reuse(key)
-        return row if found is None else {**row, **final_columns(found, State.REUSED)}
-
     def _record(
         self,
         suggestion: Suggestion,
@@ -268,8 +253,7 @@ class Driver:
         **note: Any,
     ) -> int | None:
         """Write a suggestion with what it starts, in one transaction; the id of its evaluation, if it has one."""
-        if suggestion.state:
-            note["state"] = suggestion.state
+        note |= {"state": suggestion.state} if suggestion.state else {}
         about = {"outcome": outcome, "digest": digest, "evaluation_id": evaluation_id, "note": note or None}
         row = {"study_id": self.study_id, **suggestion.columns(), **about}
         identifier = self.database.record_suggestion(row, **(parts or {}))
@@ -300,10 +284,11 @@ class Driver:
     def _finish(self, work: Work, result: ResultPayload) -> Work | None:
         """The next try, None where this one is the end."""
         failure = result.get("failure")
-        if self.database.shared and self._is_others(work, bool(failure and quarantined(failure["kind"])), result):
+        if self.database.shared and self._others.have(
+            work, result, crashed=bool(failure and quarantined(failure["kind"]))
+        ):
             return None
-        again = work.again(failure["kind"]) if failure else None
-        if again is not None:
+        if failure and (again := work.again(failure["kind"])) is not None:
             self.database.restart(again.evaluation_id, again.attempt, self.driver_id, again.micro_batch)
             return again
         if failure and quarantined(failure["kind"]):
@@ -320,10 +305,3 @@ class Driver:
         with self._step():
             for work in works:
                 self.database.restart(work.evaluation_id, work.attempt, self.driver_id, work.micro_batch)
-
-    def _is_others(self, work: Work, crashed: bool, result: ResultPayload) -> bool:
-        """Whether a training has a result by now, or is left to the driver that took it over while this one hung."""
-        owner = self._others.owner(work.evaluation_id)
-        if owner is None and not crashed:
-            self.database.keep_late(work.evaluation_id, self.driver_id, dict(result))
-        return owner is None or (crashed and owner != self.driver_id)

@@ -17,10 +17,11 @@ from cspnas.storage.transactions import Row
 from cspnas.study.network_record import NetworkRecord
 from cspnas.study.results import StudyResults
 from cspnas.study.settings import Study
+from cspnas.training.payload import ResultPayload
 
 
 class OtherDrivers:
-    """Brings a results up to date with what other drivers wrote, and finds what dead or hung ones left under way."""
+    """Brings results up to date with what other drivers wrote, and finds what dead or hung ones left under way."""
 
     def __init__(self, study: Study, database: Database, results: StudyResults, driver_id: int) -> None:
         self._study, self._database, self._results, self._driver_id = study, database, results, driver_id
@@ -28,7 +29,7 @@ class OtherDrivers:
         self._flying: dict[int, Row] = {}  # what the tables say is under way, by id
 
     def load(self) -> None:
-        """The results was read anew just now."""
+        """The results were read anew just now."""
         ids = (one.id for network in self._results.networks.values() for one in network.evaluations)
         self._last = max(ids, default=0)
         self._flying = {row["id"]: row for row in self._database.in_flight(self._results.study_id)}
@@ -77,6 +78,13 @@ class OtherDrivers:
         """The driver that an evaluation is under way for; None where it has ended."""
         row = self._flying.get(evaluation_id)
         return None if row is None else row["driver_id"]
+
+    def have(self, work: Work, result: ResultPayload, *, crashed: bool) -> bool:
+        """Whether a training has a result by now, or is left to the driver that took it over while this one hung."""
+        owner = self.owner(work.evaluation_id)
+        if owner is None and not crashed:
+            self._database.keep_late(work.evaluation_id, self._driver_id, dict(result))
+        return owner is None or (crashed and owner != self._driver_id)
 
     def orphan(self, open_: Container[int]) -> Work | None:
         """A training that no driver does any more; `open_`: the ids of our own."""

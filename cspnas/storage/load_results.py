@@ -8,7 +8,7 @@ from cspnas.study.study_record import StudyRecord
 
 
 def study_rows(database: Database, study_id: int) -> StudyRows:
-    """All that a results is made of."""
+    """All that results are made of."""
     evaluations, first = database.evaluations(study_id), database.first_suggestions(study_id)
     return StudyRows(evaluations, first, database.last_front(study_id), database.shown_url)
 

@@ -20,6 +20,15 @@ def evaluation_key(study: Study, recipe_digest: str, digest: str, repeat: int) -
     return {"digest": digest, "recipe_digest": recipe_digest, "seed": seed, "fidelity": study.recipe.epochs}
 
 
+def begun_row(
+    key: EvaluationKey, study_id: int, repeat: int, driver_id: int, reused: ResultPayload | None
+) -> dict[str, Any]:
+    """An evaluation's columns as it begins: in flight, or with the result that another study has."""
+    row = {**key, "study_id": study_id, "repeat": repeat, "attempt": 1, "driver_id": driver_id}
+    row |= {"started": time.time(), "state": State.IN_FLIGHT, "accuracy": None, "failure_kind": None}
+    return row if reused is None else row | final_columns(reused, State.REUSED)
+
+
 def unit_of(study: Study, network: NetworkRecord, repeat: int) -> UnitOfWork:
     """The JSON for a worker that trains `network` for the `repeat`-th time, counted from 0."""
     seed = training_seed(study.seed, network.digest, repeat)

@@ -96,7 +96,7 @@ def test_optunas_tables_show_how_a_mended_training_ended(start: Start) -> None:
     with pytest.raises(InputError):
         run.go(Broken(5))
     shown = Projection(run.database, "small", run.study.space, run.driver().results)
-    driver = run.driver()  # this one's results has them under way
+    driver = run.driver()  # this one's results have them under way
     shown = Projection(run.database, "small", run.study.space, driver.results)
     shown.update()
     work = driver.suggest()
@@ -111,7 +111,7 @@ def test_optunas_tables_show_how_a_mended_training_ended(start: Start) -> None:
 
 
 def test_another_driver_hears_what_becomes_of_a_mended_training(start: Start) -> None:
-    """On a database that several share: the first one's results ends as one read from the tables, whatever it knew before.
+    """On a database that several share: the first one's results end as those read from the tables, whatever it knew before.
 
     On a file of one driver there is nobody to hear it; a second driver there takes over the rows alone.
     """

@@ -141,7 +141,7 @@ def test_a_value_that_is_no_json_is_found_among_sound_ones_and_sound_ones_are_re
 
 @pytest.mark.parametrize("damage", ["{broken", "7", ""])
 def test_a_document_is_read_as_it_was_written_and_a_damaged_one_is_one_line(damage: str, tmp_path: Path) -> None:
-    """The results reads a document when it is asked for. Oracle: the candidate that was suggested."""
+    """The results read a document when it is asked for. Oracle: the candidate that was suggested."""
     study = small_study(tmp_path)
     database, row = open_small(f"sqlite:///{tmp_path / 'small.db'}", study)
     driver = driver_of(study, database, row)
