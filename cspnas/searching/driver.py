@@ -98,8 +98,6 @@ class Driver:
         """Trainings handed out, or to be tried again, and not ended."""
         return len(self._open)
 
-    # Together with other drivers -----------------------------------------------------------------------------------
-
     @contextmanager
     def _step(self) -> Iterator[None]:
         """Alone with the tables and up to date with them; where a step fails, the next one reads everything anew."""
@@ -133,8 +131,6 @@ class Driver:
             work = self._open.get(identifier)
             made = work.suggestion if work else suggestion_of(self.database.suggestion_for(self.study_id, identifier))
             self._feedback.ended(made, network)
-
-    # Suggesting ----------------------------------------------------------------------------------------------------
 
     def suggest(self) -> Work | Wait | Done:
         """The next training; it is in the database as in flight before it is returned."""
@@ -207,8 +203,6 @@ class Driver:
             return None
         return self._consider(suggestion, drawn)
 
-    # What becomes of a suggestion ----------------------------------------------------------------------------------
-
     def _consider(self, suggestion: Suggestion, drawn: Candidate) -> Work | None:
         """The training to start; None: rejected, attached or reused."""
         if not admitted(self.study, drawn.costs):
@@ -262,8 +256,6 @@ class Driver:
         self._idle = since_last_training([row], self._idle)
         self.outcomes[outcome] += 1
         return identifier
-
-    # Finishing -----------------------------------------------------------------------------------------------------
 
     def finish(self, work: Work, result: ResultPayload) -> bool | None:
         """Record a result with the front that it gives; False where the training is tried again (its worker crashed, or
