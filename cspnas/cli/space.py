@@ -41,6 +41,29 @@ def space_report(name: str, count: int, *, as_json: bool, settings: SpaceSetting
     return json.dumps(numbers, indent=2) if as_json else _text(study, numbers)
 
 
+def genotype_report(name: str, network: str, settings: SpaceSettings, *, as_json: bool) -> str:
+    """The genotype of `network` (a file, or a reference's name) as text or JSON. Raises InputError, with what differs, where
+    it is no point of the space.
+    """
+    from cspnas.documents.architecture_file import read_known
+    from cspnas.documents.space_file import find_space
+    from cspnas.space.genotype_of import genotype_of
+    from cspnas.study.candidates import candidate, violations
+
+    with steps() as step:
+        study = settings.read(find_space(name), step=step)
+    found = genotype_of(study.space, read_known(network, study.space), f"--contains {network}")
+    drawn = candidate(study, found)
+    broken = [text for text, excess in violations(study, drawn.costs).items() if excess > 0]
+    if as_json:
+        report = {"space": study.space_name, "digest": drawn.digest, "genotype": found, "broken_constraints": broken}
+        return json.dumps(report, indent=2)
+    lines = [f"{network} is a point of {study.space_name}, digest {drawn.digest[:12]}"]
+    lines += [f"  {gene} = {json.dumps(value)}" for gene, value in found.items()]
+    more = f"breaks {', '.join(broken)}" if broken else "meets every constraint"
+    return "\n".join([*lines, f"{format_objective('flops', drawn.costs['flops'])} FLOPs; it {more}"])
+
+
 def _text(study: Study, numbers: dict[str, Any]) -> str:
     objectives = ", ".join(f"{entry['name']} ({entry['known']})" for entry in numbers["objectives"])
     lines = [*_sizes(study, numbers), f"objectives: {objectives}", *_ranges(study, numbers)]

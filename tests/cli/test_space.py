@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cspnas.cli.space import space_report
+from cspnas.cli.space import genotype_report, space_report
 from cspnas.documents.space_file import read_space, shipped_spaces
+from cspnas.documents.space_settings import SpaceSettings
 from cspnas.errors import ArchitectureError
 from cspnas.network.architecture import Architecture, Stem
 from cspnas.network.cost import CostTable, stage_costs
@@ -127,6 +130,24 @@ def test_the_peaks_place_is_where_the_layers_of_the_network_have_it(name: str) -
     for drawn in admitted_sample(study_of(name), 20):
         parts = parts_of(drawn.architecture)
         assert peak_place(drawn.architecture, table) == max(parts, key=lambda part: part.peak.live_memory).name
+
+
+def test_a_network_that_the_space_contains_is_shown_with_its_genes() -> None:
+    name = "csp_imagenet_darknet"
+    found = json.loads(genotype_report(name, "csdarknet53", SpaceSettings({}), as_json=True))
+    assert wire(study_of(name).space.decode(found["genotype"])).digest() == found["digest"]
+    assert found["digest"].startswith("5f6dd228a562") and found["broken_constraints"] == []
+    tight = SpaceSettings({}, [], ["flops<=9G"])
+    lines = genotype_report(name, "csdarknet53", tight, as_json=False).splitlines()
+    assert lines[0] == "csdarknet53 is a point of csp_imagenet_darknet, digest 5f6dd228a562"
+    assert "  stage1.expand_ratio = 2.0" in lines and lines[-1] == "13.07G FLOPs; it breaks flops<=9G"
+
+
+def test_a_network_that_the_space_lacks_is_one_line_with_what_differs(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "cspnas", "space", "csp_imagenet_darknet", "--contains", "csresnext50"]
+    run = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert (run.returncode, run.stdout, len(run.stderr.splitlines())) == (2, "", 1)
+    assert "--contains csresnext50: found family resnext, expected one of darknet" in run.stderr
 
 
 # A space small enough to be listed --------------------------------------------------------------------------------

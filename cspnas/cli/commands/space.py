@@ -1,6 +1,6 @@
 """`cspnas space`: its options."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +10,9 @@ from cspnas.errors import InputError
 from cspnas.io.standard_streams import say
 from cspnas.io.wrapping import wrapped_lines
 
+if TYPE_CHECKING:
+    from cspnas.documents.space_settings import SpaceSettings
+
 
 def space(
     space: Annotated[str | None, typer.Argument(help="A space file, or the name of a shipped space.")] = None,
@@ -17,6 +20,7 @@ def space(
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of space files.")] = False,
     copy: Annotated[bool, typer.Option("--copy", help="Write the shipped space's file here.")] = False,
     force: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
+    contains: Annotated[str | None, typer.Option(metavar="NETWORK", help="Whether a network is a point of it.")] = None,
     dataset: Dataset = None,
     image_size: ImageSize = None,
     skip_unreadable: SkipUnreadable = None,
@@ -34,6 +38,8 @@ def space(
     elif copy:
         _none_of("--copy", settings)
         _copy(_named(space), force=force)
+    elif contains is not None:
+        _contains(_named(space), contains, settings, as_json=as_json)
     else:
         _describe(_named(space), sample, settings, as_json=as_json)
 
@@ -64,12 +70,23 @@ def _copy(space: str, *, force: bool) -> None:
     say(copy_space(space, force=force))
 
 
+def _contains(space: str, network: str, settings: dict[str, Any], *, as_json: bool) -> None:
+    from cspnas.cli.space import genotype_report
+
+    text = genotype_report(space, network, _read(settings), as_json=as_json)
+    say(text if as_json else wrapped_lines(text))
+
+
 def _describe(space: str, sample: int, settings: dict[str, Any], *, as_json: bool) -> None:
     from cspnas.cli.space import space_report
+
+    text = space_report(space, sample, as_json=as_json, settings=_read(settings))
+    say(text if as_json else wrapped_lines(text))
+
+
+def _read(settings: dict[str, Any]) -> "SpaceSettings":
     from cspnas.documents.space_settings import SpaceSettings, data_flags
 
     flags = data_flags(settings["dataset"], settings["image-size"], settings["skip-unreadable"])
     flags |= {"objectives": ("--objective", settings["objective"] or None)}
-    read = SpaceSettings(flags, settings["set"] or [], settings["constraint"] or [])
-    text = space_report(space, sample, as_json=as_json, settings=read)
-    say(text if as_json else wrapped_lines(text))
+    return SpaceSettings(flags, settings["set"] or [], settings["constraint"] or [])
