@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from cspnas.errors import InputError
+from cspnas.io.quantities import counted
 from cspnas.io.steps import Step, silent
 from cspnas.network.architecture import Architecture
 from cspnas.reports.summary import NetworkSummary, TrainingSummary, front_of, members, summarise, trainings_of
@@ -45,7 +46,8 @@ class StudyView:
 
     def __repr__(self) -> str:
         results = self.opened.results
-        return f"<study {self.name!r}: {results.finished} trainings, {len(results.measured())} networks>"
+        networks = counted(len(results.measured()), "network")
+        return f"<study {self.name!r}: {counted(results.finished, 'training')}, {networks}>"
 
     @property
     def name(self) -> str:

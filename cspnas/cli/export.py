@@ -11,10 +11,12 @@ from cspnas.export.architecture_yaml import take_away
 from cspnas.export.choice import Choice, chosen
 from cspnas.io.atomic_write import check_output, write_whole
 from cspnas.io.steps import steps
+from cspnas.storage.locations import expanded
 
 
 def export_network(study: str, wanted: Choice, output: Path, *, force: bool) -> str:
     """Write the network; a line that says which one it is and what comes next. `force` replaces a file."""
+    output = Path(expanded(str(output)))
     check_output(output, force=force, inputs=[])
     with steps() as step:
         opened = open_study(study, on_step=step).opened

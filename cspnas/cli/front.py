@@ -10,11 +10,13 @@ from cspnas.api.studies import open_study
 from cspnas.io.atomic_write import check_output, write_whole
 from cspnas.io.steps import steps
 from cspnas.reports.summary import members, summarise
+from cspnas.storage.locations import expanded
 
 
 def summary_of(study: str, plot: Path | None, *, force: bool) -> dict[str, Any]:
     """What is known of the study. The page goes to `plot`, where one is wanted; `force` replaces a file there."""
     if plot is not None:
+        plot = Path(expanded(str(plot)))
         check_output(plot, force=force, inputs=[])
     with steps() as step:
         opened = open_study(study, on_step=step).opened

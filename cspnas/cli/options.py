@@ -5,13 +5,14 @@ from typing import Annotated
 import typer
 
 from cspnas.errors import InputError
+from cspnas.io.did_you_mean import nearest
 from cspnas.version import __version__
 
 
 def one_of(value: str, known: tuple[str, ...], where: str) -> None:
     """Raises InputError for a value that is not known."""
     if value not in known:
-        raise InputError(repr(value), expected=f"one of {', '.join(known)}", where=where)
+        raise InputError(repr(value), expected=f"one of {', '.join(known)}", where=where, hint=nearest(value, known))
 
 
 def _print_version(wanted: bool) -> None:

@@ -11,6 +11,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from cspnas.errors import FailureKind, printable
+from cspnas.io.quantities import counted
 from cspnas.io.standard_streams import tell
 from cspnas.io.steps import PER_SECOND, on_terminal
 from cspnas.io.wrapping import GAP
@@ -39,10 +40,9 @@ class Progress:
         self._start, self._before = time.monotonic(), self.results.finished
         self._drawn = self._start
         self._display = _Display() if on_terminal(sys.stderr) else None
-        counted = f"{len(session.devices)} worker{'s' * (len(session.devices) != 1)}"
-        workers = f"{counted} on {', '.join(sorted(set(session.devices)))}"
-        resumed = f", continuing after {self._before} trainings" if self._before else ""
-        self._say(f"{self.study.trials} trainings, {workers}, sampler {self.study.sampler}{resumed}")
+        workers = f"{counted(len(session.devices), 'worker')} on {', '.join(sorted(set(session.devices)))}"
+        resumed = f", continuing after {counted(self._before, 'training')}" if self._before else ""
+        self._say(f"{counted(self.study.trials, 'training')}, {workers}, sampler {self.study.sampler}{resumed}")
         self._draw()
 
     def __call__(self, kind: str, work: Any, detail: Any) -> None:

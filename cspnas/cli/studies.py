@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cspnas.errors import CspnasError, StorageError
+from cspnas.io.quantities import counted
 from cspnas.io.steps import Step, silent
 from cspnas.storage.database import Database
 from cspnas.storage.engine import undamaged
@@ -45,7 +46,8 @@ def copy_to(source: str, target: str, step: Step = silent) -> str:
     place = existing_place(source, "SRC")
     to = copy_place(target)
     name, count = copy_study(place, to, step)
-    return f"{StudyLocation(to.url, name).target}: {count} trainings of {place.target}, and all that belongs to them"
+    trainings = counted(count, "training")
+    return f"{StudyLocation(to.url, name).target}: {trainings} of {place.target}, and all that belongs to them"
 
 
 def _studies_in(url: str, path: str, step: Step) -> list[dict[str, Any]]:
@@ -89,6 +91,6 @@ def _line(row: dict[str, Any]) -> str:
         return f"{row['file']}: {row['error']}"
     best = f"{100 * row['best_accuracy']:.2f}%" if row["best_accuracy"] is not None else "-"
     return (
-        f"{row['study']}  {row['trainings']} trainings, front {row['front']}, best {best}, space {row['space']}, "
+        f"{row['study']}  {counted(row['trainings'], 'training')}, front {row['front']}, best {best}, space {row['space']}, "
         f"made {row['created']}, {row['file']}"
     )

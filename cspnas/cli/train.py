@@ -14,8 +14,10 @@ from cspnas.errors import InputError
 from cspnas.io.atomic_write import check_output, remove, write_whole
 from cspnas.io.file_lock import FileLock, HeldError
 from cspnas.io.interrupts import exit_code
+from cspnas.io.quantities import counted
 from cspnas.io.standard_streams import say, tell
 from cspnas.io.steps import on_terminal, steps
+from cspnas.storage.locations import expanded
 
 
 def train_file(
@@ -61,7 +63,8 @@ def _targets(path: Path, output: Path | None, *, force: bool) -> tuple[Path, Pat
 
     # Its folder is the package's, not the user's.
     shipped = path in shipped_architectures().values()
-    weights = output if output is not None else (Path(path.name) if shipped else path).with_suffix(".safetensors")
+    beside = (Path(path.name) if shipped else path).with_suffix(".safetensors")
+    weights = beside if output is None else Path(expanded(str(output)))
     check_output(weights, force=force, inputs=[path])
     results = weights.with_suffix(".json")
     if results == weights:
@@ -110,7 +113,7 @@ def _bar(epochs: int) -> Iterator[Callable[[Any], None]]:
 
     live = on_terminal(sys.stderr)
     if not live:
-        tell(f"training, {epochs} epoch{'s' * (epochs != 1)}")
+        tell(f"training, {counted(epochs, 'epoch')}")
     label = TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis"))
     columns = (label, BarColumn(10), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), redirect_stdout=False, disable=not live) as progress:

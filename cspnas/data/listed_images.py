@@ -22,6 +22,7 @@ from cspnas.data.image_files import (
 from cspnas.data.image_settings import ImageForm, ImageSettings
 from cspnas.data.public_datasets import LabelledImages, held_out
 from cspnas.errors import InputError
+from cspnas.io.quantities import counted
 
 LISTED = 10  # unreadable images that an error names
 Unreadable = list[tuple[str, str]]
@@ -190,7 +191,7 @@ def _check_unreadable(unreadable: Unreadable, settings: ImageSettings, path: Pat
     count = len(unreadable)
     listed = "; ".join(f"{file}: {reason}" for file, reason in unreadable[:LISTED])
     raise InputError(
-        f"{count:,} unreadable image{'s' * (count > 1)}: {listed}{'; ...' * (count > LISTED)}",
+        f"{counted(count, 'unreadable image')}: {listed}{'; ...' * (count > LISTED)}",
         where=str(path),
         hint="delete or replace them, or leave them out with skip_unreadable: true (--skip-unreadable)",
     )

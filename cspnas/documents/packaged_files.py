@@ -19,17 +19,19 @@ def shipped(folder: str) -> dict[str, Path]:
 
 def find(name: str, folder: str, *, noun: str, where: str) -> Path:
     """The file that a user names: a path, or one of `folder` by its name. Raises InputError with the nearest name."""
+    known, there = shipped(folder), False
     try:
         if Path(name).is_file():
             return Path(name)
+        there = Path(name).exists()
     # Longer than a path may be, or in a folder that may not be read.
-    except OSError:
+    except (OSError, ValueError):
         pass
-    known = shipped(folder)
     if name.removesuffix(".yaml") in known:
         return known[name.removesuffix(".yaml")]
+    what = f"{'a folder' if Path(name).is_dir() else 'a device or a pipe'} {name!r}" if there else ""
     raise InputError(
-        f"no file and no shipped {noun} {name!r}",
+        what or f"no file and no shipped {noun} {name!r}",
         expected=f"a YAML file or one of {', '.join(known)}",
         where=where,
         hint=nearest(Path(name).stem, known),

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from cspnas.errors import InputError
+from cspnas.io.did_you_mean import nearest
 from cspnas.objectives.objectives import parse_constraint
 from cspnas.objectives.pareto import knee, losses
 from cspnas.storage.open_study import OpenStudy
 from cspnas.study.network_record import NetworkRecord
 
 PICKS = ("knee", "most-accurate", "smallest")
+# Natural guesses that are spelled like none of them.
+GUESSES = {"best": PICKS[1], "accuracy": PICKS[1], "top": PICKS[1], "flops": PICKS[2], "cheapest": PICKS[2]}
 LEAST_DIGITS = 4  # of a digest's beginning
 NETWORKS_NAMED = 5  # networks that an error line names
 SEE_FRONT = "see cspnas front STUDY --json"
@@ -37,8 +40,9 @@ class Choice:
             raise InputError(
                 " and ".join(given), expected="--trial, --digest, or --pick with --where", hint="leave out all but one"
             )
-        if self.pick not in (None, *PICKS):
-            raise InputError(repr(self.pick), expected=f"one of {', '.join(PICKS)}", where="--pick")
+        if self.pick is not None and self.pick not in PICKS:
+            hint = nearest(GUESSES.get(self.pick.lower(), self.pick), PICKS)
+            raise InputError(repr(self.pick), expected=f"one of {', '.join(PICKS)}", where="--pick", hint=hint)
         if self.digest is not None and not re.fullmatch(f"[0-9a-fA-F]{{{LEAST_DIGITS},64}}", self.digest):
             raise InputError(
                 repr(self.digest), expected=f"{LEAST_DIGITS} to 64 hexadecimal digits", where="--digest", hint=SEE_FRONT

@@ -109,6 +109,9 @@ def _check_place(path: Path, *, force: bool) -> None:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
+        if path.is_symlink() and not force:
+            found = "a link to a file that is not there"
+            raise InputError(found, expected="a new path", where=str(path), hint="add --force to replace it") from None
         return
     except OSError as error:
         raise InputError(f"{error.strerror}", where=str(path), hint=WRITABLE) from None

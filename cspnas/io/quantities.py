@@ -21,3 +21,8 @@ def format_quantity(value: float | None, unit: str) -> str:
     while abs(value) >= base and power < len(names) - 1:
         value, power = value / base, power + 1
     return f"{value:.4g}{names[power]}"
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: `1 training`, `2,000 trainings`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -6,6 +6,7 @@ from html import escape
 from math import log10
 from typing import Any
 
+from cspnas.io.quantities import counted
 from cspnas.objectives.objectives import format_objective, objective_of, with_unit
 from cspnas.reports.plot_axes import log_ticks
 
@@ -60,7 +61,7 @@ def _views(costs: list[str]) -> Any:
         cols=columns,
         horizontal_spacing=0.09,
         vertical_spacing=0.3 / rows,
-        subplot_titles=[f"accuracy against {name.replace('_', ' ')}" for name in costs],
+        subplot_titles=[f"accuracy against {objective_of(name).title.split(' (')[0]}" for name in costs],
     )
 
 
@@ -97,17 +98,19 @@ def _traces(go: Any, summary: SummaryJson, networks: list[SummaryJson], name: st
             line={"color": BLUE, "width": 1.5, "shape": "hv"},
         ),
     ]
-    for curve, rows in summary["baselines"].items():
-        if rows:
-            colour, dash = BASELINES[curve]
-            line, marker = {"color": colour, "dash": dash, "width": 2}, {"size": 7, "color": colour, "symbol": "square"}
-            traces.append(points(rows, f"{curve} baseline", mode="lines+markers", line=line, marker=marker))
     edge = {"width": 1, "color": "white"}
     traces.append(
         points(front, "front", mode="markers", error_y=_errors(front), marker={"size": 10, "color": BLUE, "line": edge})
     )
     star = {"size": 17, "symbol": "star", "color": VERMILLION, "line": {"width": 1, "color": "black"}}
     traces.append(points([row for row in front if row["knee"]], "knee", mode="markers", marker=star))
+    # Open, and last: a baseline that stands on the front frames its dot or star.
+    for curve, rows in summary["baselines"].items():
+        if rows:
+            colour, dash = BASELINES[curve]
+            line = {"color": colour, "dash": dash, "width": 2}
+            marker = {"size": 13, "color": colour, "symbol": "square-open", "line": {"width": 2}}
+            traces.append(points(rows, f"{curve} baseline", mode="lines+markers", line=line, marker=marker))
     return traces
 
 
@@ -141,9 +144,11 @@ def _accuracy_axis(values: list[float]) -> SummaryJson:
 
 
 def _lay_out(figure: Any, summary: SummaryJson, count: int, rows: int) -> None:
-    trainings = f"{summary['trainings']:,} training{'s' if summary['trainings'] != 1 else ''}"
+    trainings = counted(summary["trainings"], "training")
     what = (
-        f"{len(summary['front'])} of {count:,} networks on the front" if count else "no training has given a result yet"
+        f"{len(summary['front'])} of {counted(count, 'network')} on the front"
+        if count
+        else "no training has given a result yet"
     )
     figure.update_layout(
         title={
@@ -172,7 +177,7 @@ def _lay_out(figure: Any, summary: SummaryJson, count: int, rows: int) -> None:
 
 def _hover(row: SummaryJson, costs: list[str]) -> str:
     error = row["accuracy_standard_error"]
-    seeds = f"{row['seeds']} seed{'s' if row['seeds'] != 1 else ''}"
+    seeds = counted(row["seeds"], "seed")
     lines = [
         f"<b>{format_objective('accuracy', row['accuracy'])}</b>{f' ± {100 * error:.2f}' if error else ''} ({seeds})"
     ]

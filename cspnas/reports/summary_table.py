@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cspnas.errors import printable
+from cspnas.io.quantities import counted
 from cspnas.io.standard_streams import say
 from cspnas.io.wrapping import GAP, width, wrapped
 from cspnas.network.families import family_of
@@ -64,7 +65,7 @@ def front_table(summary: dict[str, Any], room: int, *, wide: bool = False) -> li
     kept = columns if wide else _fitting(columns, room)
     left = [column for column in columns if column not in kept and not column.optional]
     stages = _stages_heading(summary)
-    lines = [f"Front of {summary['study']}: {len(summary['front'])} of {summary['networks']} networks"]
+    lines = [f"Front of {summary['study']}: {len(summary['front'])} of {counted(summary['networks'], 'network')}"]
     heading = _heading(kept)
     if wide:
         lines += [*heading[:-1], heading[-1] + GAP + stages]
@@ -157,7 +158,7 @@ def _stages_heading(summary: dict[str, Any]) -> str:
 
 def print_failures(summary: dict[str, Any]) -> None:
     """Each failed training: its network, kind and message, and what its worker printed last."""
-    say(f"{len(summary['failures'])} of {summary['trainings']} trainings of {summary['study']} failed")
+    say(f"{len(summary['failures'])} of {counted(summary['trainings'], 'training')} of {summary['study']} failed")
     for row in summary["failures"]:
         tries = f", {row['attempts']} attempts" if row["attempts"] > 1 else ""
         tries += f", in parts of {row['micro_batch']} images" if row["micro_batch"] else ""
@@ -173,8 +174,9 @@ def sentences(summary: dict[str, Any]) -> list[str]:
     """The rest of the summary, a line each."""
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(summary["suggestions"].items()))
     lines = [
-        f"{summary['trainings']} trainings ({summary['confirmations']} confirmations, {summary['failed']} failed) "
-        f"of {summary['networks']} networks; suggestions: {counts or 'none'}; hypervolume {summary['hypervolume']:.4f}",
+        f"{counted(summary['trainings'], 'training')} ({counted(summary['confirmations'], 'confirmation')}, "
+        f"{summary['failed']} failed) of {counted(summary['networks'], 'network')}; suggestions: {counts or 'none'}; "
+        f"hypervolume {summary['hypervolume']:.4f}",
         f"front members confirmed by a second seed: {summary['front_confirmed']} of {len(summary['front'])}",
     ]
     seed, between = summary["seed_standard_deviation"], summary["between_network_standard_deviation"]
@@ -201,12 +203,12 @@ def _no_verdict(summary: dict[str, Any], kind: str) -> str:
 def _basis(summary: dict[str, Any]) -> str:
     """How many networks the deviation between seeds is known from."""
     count, few = summary["seed_networks"], summary["seed_degrees_of_freedom"] < MIN_DEGREES_OF_FREEDOM
-    text = "1 network" if count == 1 else f"{count} networks"
+    text = counted(count, "network")
     return f"from {text}{': too few, each ± may be far off' if few else ''}"
 
 
 def _won(won: dict[str, Any]) -> str:
     low, high = won["interval_95"]
-    text = "1 network" if won["members"] == 1 else f"{won['members']} networks"
+    text = counted(won["members"], "network")
     interval = f"95 % interval {100 * low:+.2f} to {100 * high:+.2f}, {text}"
     return f"{100 * won['gain']:+.2f} points ({interval}){'' if won['distinguishable'] else ', not distinguishable'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cspnas.errors import FailureKind, InputError
+from cspnas.io.quantities import counted
 from cspnas.training.payload import Failure
 
 # Networks that fail of bad data: one may have met a disk that was away for a moment.
@@ -32,7 +33,7 @@ class DataFaults:
         if under_way:
             return True
         raise InputError(
-            f"bad data for {len(self._found)} networks ({list(self._found.values())[-1]})",
+            f"bad data for {counted(len(self._found), 'network')} ({list(self._found.values())[-1]})",
             expected="those that the search began with",
             where=self._dataset,
             hint="everything finished is kept; mend the data, then the same command trains these networks and goes on",

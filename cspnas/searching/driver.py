@@ -179,6 +179,11 @@ class Driver:
                 return self._draw_untried()
         return self._ask()
 
+    @property
+    def baselines_left(self) -> int:
+        """Given networks and baselines that are still to be suggested."""
+        return len(self._baselines)
+
     def _again(self) -> Work | None:
         """A training that was cut short: our own, or one that its driver left."""
         if self._restarts:

@@ -92,7 +92,9 @@ class SearchPolicy:
         if self.time_limit is not None and state.seconds >= self.time_limit:
             return Wait() if state.under_way else Done("time is up")
         if results.trainings >= self.trials:
-            return self._end(results, f"all {self.trials} trainings are done")
+            return self._end(
+                results, "the one training is done" if self.trials == 1 else f"all {self.trials} trainings are done"
+            )
         if state.baselines:
             return Baseline(*state.baselines[0])
         if self._late(results, state) and (step := self._confirm(results, to_confirm)):

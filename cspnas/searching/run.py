@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cspnas.data.own_data import located
 from cspnas.errors import InputError, StorageError
 from cspnas.io.awake_clock import AwakeClock, awake_clock
+from cspnas.io.quantities import counted
 from cspnas.io.standard_streams import tell
 from cspnas.io.steps import Step, silent
 from cspnas.objectives.objectives import of_device
@@ -84,7 +85,7 @@ def run_search(
             for found in undecided(study, sample):
                 _say(found.message, "warning")
             count = len(runner.devices)
-            on_step(f"starting {count} worker{'s' * (count != 1)} and reading the study")
+            on_step(f"starting {counted(count, 'worker')} and reading the study")
             spool = Spool(place.folder / "spool", row)
             runner.start()
             said = _saying(summary.lines(study.recipe.dataset), on_open)
@@ -135,9 +136,16 @@ def _drive(
     with undamaged(database.shown_url):
         driver = Driver(study, database, row, sampler, driver_id, reuse=take_over, clock=clock)
     if left:
-        _say(f"{left} results that an earlier search kept in {spool.folder} are recorded")
+        _say(f"{counted(left, 'result')} that an earlier search kept in {spool.folder}: recorded now")
     projection = Projection(database, row.name, study.space, driver.results)
     projection.update()
+    left = study.trials - driver.results.trainings
+    if 0 < left <= (first := driver.baselines_left):
+        _say(
+            f"{counted(left, 'training')} left, and {counted(first, 'baseline')} first: the sampler may try nothing; "
+            "give the search more --trials, or fewer baselines by --set baselines.widths=1",
+            "warning",
+        )
     show = on_open(Session(study, database, driver, runner.devices))
 
     try:

@@ -60,7 +60,7 @@ def check_study_name(name: str, where: str = "--study", hint: str = "choose anot
     if not _NAME.fullmatch(name) or ".." in name:
         raise InputError(
             f"study name {_short(name)}",
-            expected="1 to 100 letters, digits, '.', '_', '-' and spaces, no '/' and no '..'",
+            expected="1 to 100 of A-Z, a-z, 0-9, '.', '_', '-' and spaces, first a letter or digit, no '..'",
             where=where,
             hint=hint,
         )

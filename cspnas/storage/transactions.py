@@ -54,6 +54,9 @@ class Transactions:
         self._driver: int | None = None
         self.hung_seconds = hung_seconds()
         options = {"json_serializer": canonical_json, **self.engine_options()}
+        if read_only:
+            # Whoever reads a study may keep it for hours, and tells nobody when that ends: no connection stays meanwhile.
+            options["poolclass"] = sa.NullPool
         self.engine = postgresql.new_engine(url_object(url), **options)
         if self.path is not None:
             sa.event.listen(self.engine, "connect", read_settings if read_only else write_settings)

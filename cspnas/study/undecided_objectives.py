@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cspnas.io.quantities import counted
 from cspnas.network.cost import CostTable
 from cspnas.network.families import family_of
 from cspnas.network.layer_costs import peak_place
@@ -110,7 +111,7 @@ def _constant(name: str, values: Array) -> str:
     low, high = np.quantile(values, [0.025, 0.975])
     spread = high - low if objective_of(name).linear else (high - low) / (high or 1)
     if count == 1 or (count <= FEW_VALUES and len(values) >= OF_MANY):
-        return f"{count} value{'s' if count > 1 else ''} in {total}"
+        return f"{counted(count, 'value')} in {total}"
     if most >= ONE_VALUE:
         return f"{format_objective(name, float(different[counts.argmax()]))} in {100 * most:.3g}% of {total}"
     if spread < NEARLY_EQUAL and len(values) >= LEAST_RANKED:

@@ -108,3 +108,12 @@ def test_nothing_is_to_be_removed_of_a_folder_that_is_a_file(tmp_path: Path) -> 
     (tmp_path / "checkpoints").write_text("words")
     remove(tmp_path / "checkpoints" / "a.safetensors")
     assert (tmp_path / "checkpoints").read_text() == "words"
+
+
+def test_a_link_to_nothing_is_replaced_only_with_force(tmp_path: Path) -> None:
+    link = tmp_path / "front.html"
+    link.symlink_to(tmp_path / "gone.html")
+    assert "found a link to a file that is not there" in refusal(link, force=False)
+    assert link.is_symlink()
+    write_whole(link, "new", force=True)
+    assert not link.is_symlink()

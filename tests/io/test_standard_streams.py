@@ -55,4 +55,4 @@ def test_a_search_with_a_closed_stderr_trains(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(SPACE)
     words = "--trials 1 --epochs 1 --workers 1 --device cpu --sampler random --set baselines.widths=0"
     run = shell(f"{sys.executable} -m cspnas search tiny.yaml {words} 2>&-", tmp_path)
-    assert run.returncode == 0 and b"1 trainings" in run.stdout
+    assert run.returncode == 0 and b"1 training (" in run.stdout

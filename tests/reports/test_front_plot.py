@@ -179,7 +179,8 @@ def test_a_study_of_one_network_without_baselines_is_drawn(
     for axis in ("xaxis", "xaxis2", "yaxis"):  # around the only point, not around a decade of everything
         low, high = layout[axis]["range"]
         assert high - low < 0.7
-    assert "1 of 1 networks on the front, 1 training<" in layout["title"]["text"]
+    assert layout["annotations"][0]["text"] == "accuracy against FLOPs of one image"
+    assert "1 of 1 network on the front, 1 training<" in layout["title"]["text"]
 
 
 def test_a_study_without_a_result_says_so(

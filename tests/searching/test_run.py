@@ -602,3 +602,9 @@ def test_a_network_that_is_no_point_of_the_space_says_what_differs(cspnas: Run) 
     line = refused(cspnas, "search", "space.yaml", "--seed-with", "csdarknet53")
     assert "--seed-with csdarknet53: found family darknet, expected one of densenet, as the space has it" in line
     assert "neither" not in refused(cspnas, "search", "space.yaml", "--seed-with", "nothing")
+
+
+def test_a_budget_that_the_baselines_use_up_is_said_before_the_search(cspnas: Run) -> None:
+    said = "1 training left, and 2 baselines first: the sampler may try nothing"
+    assert said in searched(cspnas, "--study", "few", "--trials", "1", "--set", "baselines.widths=1")
+    assert "baselines first" not in searched(cspnas, "--study", "many", "--trials", "3", "--set", "baselines.widths=1")

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from small_studies import driven, small_study
 
 from cspnas.errors import InputError
 from cspnas.io.redaction import redact
+from cspnas.storage.database import Database
 from cspnas.storage.locations import StudyLocation, copy_place, existing_place, new_place
 from cspnas.storage.optuna_projection import Projection
 
@@ -156,3 +158,18 @@ def test_a_study_on_a_server_is_named_after_a_hash() -> None:
     assert StudyLocation(url, "s").target == "postgresql+psycopg://u:***@h:5/d#s"
     with pytest.raises(InputError, match="named by --study"):
         new_place("s", f"{url}#other")
+
+
+def test_whoever_has_read_a_study_keeps_no_connection(url: str) -> None:
+    own = Database(url, create=True)
+    count = sa.select(sa.func.count().label("count")).select_from(sa.text("pg_stat_activity"))
+    ours = count.where(sa.text("datname = current_database() AND backend_type = 'client backend'"))
+    assert own.rows(ours) == [{"count": 1}]
+    readers = [Database(url, read_only=True) for _ in range(3)]
+    assert [reader.studies() for reader in readers] == [[], [], []]
+    # A server's process ends a moment after its connection.
+    until = time.monotonic() + 60
+    while own.rows(ours) != [{"count": 1}] and time.monotonic() < until:
+        time.sleep(0.01)
+    assert own.rows(ours) == [{"count": 1}]
+    own.close()

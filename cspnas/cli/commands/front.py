@@ -7,6 +7,7 @@ import typer
 
 from cspnas.cli.options import Json, StudyArgument
 from cspnas.cli.output import print_csv, print_json
+from cspnas.errors import InputError
 
 
 def front(
@@ -24,6 +25,12 @@ def front(
     from cspnas.cli.front import summary_of
     from cspnas.reports.summary_table import print_failures, print_summary
 
+    if as_json and as_csv:
+        raise InputError("--json and --csv", expected="one of them", where="cspnas front", hint="leave one out")
+    if force and plot is None:
+        raise InputError(
+            "--force", expected="--plot FILE beside it", where="cspnas front", hint="nothing else is replaced"
+        )
     summary = summary_of(study, plot, force=force)
     if as_json:
         print_json(summary)
