@@ -89,7 +89,7 @@ class Driver:
         self._number = suggestions[-1]["number"] + 1 if suggestions else 0
         self._idle = since_last_training(suggestions)
         self._all_tried: str | None = None
-        self._baselines = missing_given(self.study, self.results.networks) + missing_baselines(self.study, suggestions)
+        self.baselines = missing_given(self.study, self.results.networks) + missing_baselines(self.study, suggestions)
         self._others.load()
         return suggestions
 
@@ -124,9 +124,9 @@ class Driver:
         for row in suggestions:
             self._number = row["number"] + 1
             self.outcomes[row["outcome"]] += 1
-            place = next((n for n, (source, _) in enumerate(self._baselines) if source == row["source"]), None)
+            place = next((n for n, (source, _) in enumerate(self.baselines) if source == row["source"]), None)
             if place is not None:
-                del self._baselines[place]
+                del self.baselines[place]
         for identifier, network in finished:
             work = self._open.get(identifier)
             made = work.suggestion if work else suggestion_of(self.database.suggestion_for(self.study_id, identifier))
@@ -159,7 +159,7 @@ class Driver:
     def _next(self) -> NextStep:
         now = self._clock()
         self._started = now if self._started is None else self._started
-        first = (*self._queue.next(self.results), *self._baselines)
+        first = (*self._queue.next(self.results), *self.baselines)
         state = SearchState(now - self._started, bool(self._open), first, self._idle, self._all_tried)
         return self._policy.next(self.results, state, partial(to_confirm, self.results))
 
@@ -171,18 +171,13 @@ class Driver:
                 if source.startswith(QUEUED):
                     self._queue.take(drawn.digest, self.results)
                 else:
-                    del self._baselines[0]
+                    del self.baselines[0]
                 return work
             case Confirm(network):
                 return self._start(Suggestion(self._number, CONFIRM, {}), network.row(), len(network.evaluations))
             case Explore(evenly=True):
                 return self._draw_untried()
         return self._ask()
-
-    @property
-    def baselines_left(self) -> int:
-        """Given networks and baselines that are still to be suggested."""
-        return len(self._baselines)
 
     def _again(self) -> Work | None:
         """A training that was cut short: our own, or one that its driver left."""

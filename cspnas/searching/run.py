@@ -139,13 +139,7 @@ def _drive(
         _say(f"{counted(left, 'result')} that an earlier search kept in {spool.folder}: recorded now")
     projection = Projection(database, row.name, study.space, driver.results)
     projection.update()
-    left = study.trials - driver.results.trainings
-    if 0 < left <= (first := driver.baselines_left):
-        _say(
-            f"{counted(left, 'training')} left, and {counted(first, 'baseline')} first: the sampler may try nothing; "
-            "give the search more --trials, or fewer baselines by --set baselines.widths=1",
-            "warning",
-        )
+    _check_budget(study.trials - driver.results.trainings, len(driver.baselines))
     show = on_open(Session(study, database, driver, runner.devices))
 
     try:
@@ -156,6 +150,16 @@ def _drive(
     _project(projection)  # results that were reused after the last training ended
     database.end_driver(driver_id)
     return reason
+
+
+def _check_budget(left: int, first: int) -> None:
+    """Say where no more than `first` given networks and baselines can be trained with the trainings that are `left`."""
+    if 0 < left <= first:
+        _say(
+            f"{counted(left, 'training')} left, and {counted(first, 'baseline')} first: the sampler may try nothing; "
+            "give the search more --trials, or fewer baselines by --set baselines.widths=1",
+            "warning",
+        )
 
 
 def _telling(database: Database, presence: Heartbeat, projection: Any, show: OnEvent) -> OnEvent:

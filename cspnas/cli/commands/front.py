@@ -25,12 +25,7 @@ def front(
     from cspnas.cli.front import summary_of
     from cspnas.reports.summary_table import print_failures, print_summary
 
-    if as_json and as_csv:
-        raise InputError("--json and --csv", expected="one of them", where="cspnas front", hint="leave one out")
-    if force and plot is None:
-        raise InputError(
-            "--force", expected="--plot FILE beside it", where="cspnas front", hint="nothing else is replaced"
-        )
+    _check_flags(two_forms=as_json and as_csv, nothing_to_replace=force and plot is None)
     summary = summary_of(study, plot, force=force)
     if as_json:
         print_json(summary)
@@ -40,3 +35,11 @@ def front(
         print_failures(summary)
     else:
         print_summary(summary, wide=wide)
+
+
+def _check_flags(*, two_forms: bool, nothing_to_replace: bool) -> None:
+    where = "cspnas front"
+    if two_forms:
+        raise InputError("--json and --csv", expected="one of them", where=where, hint="leave one out")
+    if nothing_to_replace:
+        raise InputError("--force", expected="--plot FILE beside it", where=where, hint="nothing else is replaced")
