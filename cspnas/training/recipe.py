@@ -24,6 +24,9 @@ TRAINING_VERSION = 2
 _DATASETS = f"{', '.join(KNOWN_SETS)}, {', '.join(FORMS[:-1])} or {FORMS[-1]}"
 
 
+ImageSide = Annotated[int, Interval(ge=1, le=4096)]
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """The learning rate rises linearly to `learning_rate` and falls to zero; SGD has Nesterov momentum .9.
@@ -44,7 +47,7 @@ class Recipe:
         str, Literal["auto", "float32", "bfloat16"], "of the arithmetic in training; auto measures which is faster"
     ] = "auto"
     image_size: Annotated[
-        int | tuple[int, int] | None,
+        ImageSide | tuple[ImageSide, ImageSide] | None,
         "pixels to which the images of a folder are brought, one number or [height, width]; needed where sizes differ",
     ] = None
     resize: Annotated[str, Literal["crop", "pad", "stretch"], "how images of other proportions are brought to it"] = (

@@ -91,6 +91,13 @@ REFUSED = {
     "unknown objective": (["search", "tiny.yaml", "--objective", "flop"], "did you mean flops?"),
     "objectives without accuracy": (["search", "tiny.yaml", "--objective", "flops"], "expected accuracy"),
     "unknown data set": (["search", "tiny.yaml", "--dataset", "cifar"], "did you mean cifar10"),
+    "images of no height": (
+        ["space", "tiny.yaml", "--set", "proxy.image_size=[0, 96]"],
+        "proxy.image_size: found [0, 96]",
+    ),
+    "images of a negative size": (["space", "tiny.yaml", "--set", "proxy.image_size=-5"], "proxy.image_size: found -5"),
+    "a data set of no size": (["data", "fashion-mnist-mini", "--image-size", "0"], "0 is not in the range"),
+    "a data set that is nowhere": (["data", "nowhere"], "found data set 'nowhere', expected one of"),
     "missing image folder": (["search", "tiny.yaml", "--dataset", "folder:none"], "no such folder"),
     "constraint on nothing": (["search", "tiny.yaml", "--constraint", "flop<=3M"], "did you mean flops?"),
     "constraint that is none": (["search", "tiny.yaml", "--constraint", "flops=3M"], "flops<=40M"),
