@@ -96,7 +96,10 @@ REFUSED = {
         "proxy.image_size: found [0, 96]",
     ),
     "images of a negative size": (["space", "tiny.yaml", "--set", "proxy.image_size=-5"], "proxy.image_size: found -5"),
-    "a data set of no size": (["data", "fashion-mnist-mini", "--image-size", "0"], "0 is not in the range"),
+    "a data set of no size": (
+        ["data", "fashion-mnist-mini", "--image-size", "0"],
+        "'--image-size': Input should be greater than or equal to 1",
+    ),
     "a data set that is nowhere": (["data", "nowhere"], "found data set 'nowhere', expected one of"),
     "missing image folder": (["search", "tiny.yaml", "--dataset", "folder:none"], "no such folder"),
     "constraint on nothing": (["search", "tiny.yaml", "--constraint", "flop<=3M"], "did you mean flops?"),
