@@ -12,6 +12,7 @@ from cspnas.documents.space_input import format_shape
 from cspnas.io.steps import steps
 from cspnas.network.deployment import DEFAULT_DEPLOYMENT
 from cspnas.objectives.objectives import exact_names, format_objective, with_unit
+from cspnas.runners.training_estimate import about
 from cspnas.study.settings import Study
 
 if TYPE_CHECKING:
@@ -29,15 +30,20 @@ def copy_space(name: str, *, force: bool) -> str:
     return f"{target}: edit it, then cspnas search {target}"
 
 
-def space_report(name: str, count: int, *, as_json: bool, settings: SpaceSettings | None = None) -> str:
-    """The statistics as text or JSON, of the space file with what flags say of it."""
+def space_report(
+    name: str, count: int, *, as_json: bool, settings: SpaceSettings | None = None, time: bool = False
+) -> str:
+    """The statistics as text or JSON, of the space file with what flags say of it; with `time` what its trainings take here,
+    which is measured.
+    """
     from cspnas.documents.space_file import find_space
     from cspnas.documents.space_settings import SpaceSettings
-    from cspnas.reports.space_statistics import statistics
+    from cspnas.reports.space_statistics import statistics, trainings
 
     with steps() as step:
         study = (settings or SpaceSettings({})).read(find_space(name), step=step)
         numbers = statistics(study, count, step)
+        numbers["training"] = trainings(study, step) if time and study.recipe.dataset else None
     return json.dumps(numbers, indent=2) if as_json else _text(study, numbers)
 
 
@@ -84,6 +90,7 @@ def _text(study: Study, numbers: dict[str, Any]) -> str:
         )
     lines += [_baseline(row) for row in numbers["baselines"]]
     lines.append(f"proxy: {json.dumps(_proxy(study))}")
+    lines += [_training(numbers["training"])] if numbers["training"] else []
     return "\n".join([*lines, *(f"warning: {warning['message']}" for warning in numbers["warnings"])])
 
 
@@ -118,6 +125,15 @@ def _ranges(study: Study, numbers: dict[str, Any]) -> list[str]:
         least, median, greatest = (format_objective(name, span[key]) for key in ("least", "median", "greatest"))
         lines.append(f"  {name:16} {least:>10} to {greatest:>10}, median {median}")
     return lines
+
+
+def _training(numbers: dict[str, Any]) -> str:
+    each = [about(numbers["seconds"][key]) for key in ("least", "median", "greatest")]
+    memory, workers = format_objective("training_memory", numbers["memory_bytes"]), numbers["workers"]
+    return (
+        f"one training here: {each[0]} (smallest network), {each[1]} (median) or {each[2]} (greatest), at most {memory}; "
+        f"all {numbers['trainings']} by {workers} worker{'s' * (workers != 1)}: {about(numbers['seconds']['all'])}"
+    )
 
 
 def _baseline(row: dict[str, Any]) -> str:

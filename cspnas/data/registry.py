@@ -51,6 +51,17 @@ def image_count(name: str, settings: ImageSettings = AS_THEY_ARE) -> int:
     return summary.training + summary.validation
 
 
+def part_counts(name: str, settings: ImageSettings = AS_THEY_ARE) -> tuple[int, int]:
+    """Images of (training, validation), all of them as training where only their sum is known without loading them.
+
+    Raises InputError as `data.load` does.
+    """
+    if name in KNOWN_SETS and name != MINI:
+        return KNOWN_SETS[name].images, 0
+    summary = known_data(name, settings)[1]
+    return summary.training, summary.validation
+
+
 def _packaged_summary() -> DataSummary:
     about = json.loads((PACKAGED / f"{MINI}.json").read_bytes())
     channels, height, width = about["shape"]

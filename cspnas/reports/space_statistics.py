@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -13,6 +14,9 @@ from cspnas.io.steps import Step, silent
 from cspnas.network.architecture import FUSIONS
 from cspnas.network.cost import CostTable, stage_costs
 from cspnas.objectives.objectives import exact_names, objective_of, with_unit
+from cspnas.runners.factory import greatest_training
+from cspnas.runners.local.devices import devices_for
+from cspnas.runners.training_estimate import training_estimate
 from cspnas.space.counting import census
 from cspnas.space.search_space import Genotype, SearchSpace
 from cspnas.study.candidates import IN_VAIN, WORK, Candidate, admitted, admitted_sample, baseline_curves, candidate
@@ -65,6 +69,31 @@ def statistics(study: Study, count: int, step: Step = silent) -> dict[str, Any]:
         "csp_lowers": csp_lowers(study.space, networks),
         "baselines": [_baseline(study, kind, found, networks) for kind, found in baseline_curves(study)],
         "warnings": [asdict(found) for found in undecided(study, networks, places)],
+    }
+
+
+def trainings(study: Study, step: Step = silent) -> dict[str, Any] | None:
+    """What the trainings of a study take on this machine's devices; None where nothing can be measured.
+
+    `seconds` of one training, and of `all` of the study's `trainings` by so many `workers`; `memory_bytes` that the greatest
+    is predicted to need.
+    """
+    devices = devices_for("auto", 0, None, partial(greatest_training, study), step)
+    estimate = training_estimate(study, admitted_sample(study), devices[: study.workers or None], step)
+    if estimate is None:
+        return None
+    least, median, greatest = estimate.seconds
+    return {
+        "seconds": {
+            "least": least,
+            "median": median,
+            "greatest": greatest,
+            "mean": estimate.mean,
+            "all": estimate.whole(study.trials),
+        },
+        "memory_bytes": estimate.memory,
+        "workers": len(devices[: study.workers or None]),
+        "trainings": study.trials,
     }
 
 

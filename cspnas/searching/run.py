@@ -16,7 +16,9 @@ from cspnas.io.quantities import counted
 from cspnas.io.standard_streams import tell
 from cspnas.io.steps import Step, silent
 from cspnas.objectives.objectives import of_device
-from cspnas.runners.protocol import RunEvent
+from cspnas.runners.protocol import TRAINER, RunEvent
+from cspnas.runners.training_estimate import TrainingEstimate, training_estimate
+from cspnas.searching.expected_time import expected_time
 from cspnas.searching.reuse import Reuse, other_study, reuser
 from cspnas.storage.database import Database
 from cspnas.storage.engine import UnreachableError, undamaged
@@ -79,6 +81,9 @@ def run_search(
         if known is None:
             summary = facts.images
         check_device(study, measured_on, facts)
+        estimate = None
+        if known is None and (options.runner, options.evaluator) == ("local", TRAINER):
+            estimate = training_estimate(study, sample, runner.devices, on_step)
         reuse = reuser(study, facts, measured_on, other, reuse_from)
         with opened(study, place, facts) as (database, row), awake_clock() as clock:
             study = replace(study, recipe=replace(study.recipe, precision=row.facts.precision))
@@ -88,15 +93,18 @@ def run_search(
             on_step(f"starting {counted(count, 'worker')} and reading the study")
             spool = Spool(place.folder / "spool", row)
             runner.start()
-            said = _saying(summary.lines(study.recipe.dataset), on_open)
+            said = _saying(summary.lines(study.recipe.dataset), estimate, on_open)
             return _drive(study, database, row, runner, reuse, said, spool, clock)
 
 
-def _saying(lines: list[str], on_open: Callable[[Session], OnEvent]) -> Callable[[Session], OnEvent]:
-    """`on_open`, and before it the `lines`: what is refused until then stays one line."""
+def _saying(
+    lines: list[str], estimate: TrainingEstimate | None, on_open: Callable[[Session], OnEvent]
+) -> Callable[[Session], OnEvent]:
+    """`on_open`, and before it the `lines` and how long the search will take: what is refused until then stays one line."""
 
     def opened(session: Session) -> OnEvent:
-        for line in lines:
+        results, workers = session.driver.results, len(session.devices)
+        for line in [*lines, *expected_time(results, session.study.trials, workers, estimate)]:
             tell(line)
         return on_open(session)
 

@@ -229,3 +229,14 @@ def test_a_stage_costs_by_itself_what_its_layers_cost() -> None:
 def test_the_admitted_sample_is_the_same_for_every_call() -> None:
     first, second = ([drawn.digest for drawn in admitted_sample(study_of("densenet"), 20)] for _ in "12")
     assert first == second
+
+
+def test_what_trainings_take_here_is_measured_where_there_are_data_and_nobody_says_no(tmp_path: Path) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text(SMALL.format(family="densenet", norm="after", size="growth_rate", limit="1M"))
+    numbers = json.loads(space_report(str(path), 10, as_json=True, time=True))["training"]
+    assert 0 < numbers["seconds"]["least"] < numbers["seconds"]["all"] and numbers["trainings"] == 40
+    assert "one training here: about " in space_report(str(path), 10, as_json=False, time=True)
+    assert json.loads(space_report(str(path), 10, as_json=True))["training"] is None
+    path.write_text(f"{path.read_text()}\ninput: {{shape: [1, 28, 28], classes: 10}}\n")
+    assert json.loads(space_report(str(path), 10, as_json=True, time=True))["training"] is None

@@ -27,6 +27,7 @@ def space(
     objective: Objectives = None,
     constraint: Constraints = None,
     set_: Set = None,
+    time: Annotated[bool, typer.Option(help="Measure how long trainings take here.")] = True,
     as_json: Json = False,
 ) -> None:
     """Describe a search space: size, ranges of the costs, where the peak of memory lies, what CSP lowers."""
@@ -41,7 +42,7 @@ def space(
     elif contains is not None:
         _contains(_named(space), contains, settings, as_json=as_json)
     else:
-        _describe(_named(space), sample, settings, as_json=as_json)
+        _describe(_named(space), sample, settings, as_json=as_json, time=time)
 
 
 def _named(space: str | None) -> str:
@@ -77,10 +78,10 @@ def _contains(space: str, network: str, settings: dict[str, Any], *, as_json: bo
     say(text if as_json else wrapped_lines(text))
 
 
-def _describe(space: str, sample: int, settings: dict[str, Any], *, as_json: bool) -> None:
+def _describe(space: str, sample: int, settings: dict[str, Any], *, as_json: bool, time: bool) -> None:
     from cspnas.cli.space import space_report
 
-    text = space_report(space, sample, as_json=as_json, settings=_read(settings))
+    text = space_report(space, sample, as_json=as_json, settings=_read(settings), time=time)
     say(text if as_json else wrapped_lines(text))
 
 

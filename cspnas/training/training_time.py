@@ -1,0 +1,99 @@
+"""How long a network's training will take on a device, from a few steps on images of noise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from cspnas.network.cost import cost_of
+from cspnas.network.graph import Graph
+from cspnas.training.batches import Batch
+from cspnas.training.latency import one_thread
+from cspnas.training.memory_check import check_fits
+from cspnas.training.module import NetworkModule, initialise
+from cspnas.training.recipe import Recipe
+from cspnas.training.train import TrainingState, faster_precision, train
+
+# At most; the first one also makes what later ones use again.
+STEPS = 8
+# Floating-point operations of one step at most, by fewer images: some tenths of a second of one core.
+STEP_FLOPS = 1.5e9
+# A training step over an inference, in operations.
+STEP_OVER_INFERENCE = 3
+LEAST_STEPS = 3
+# Seconds of steps after which no further one is made, of a few, and at all.
+ENOUGH, LONG = 0.4, 2.0
+
+
+class _EnoughError(Exception):
+    """Steps were timed."""
+
+
+class _Stopwatch:
+    """Times the steps of a training, then ends it. On a CPU what other programs take of it meanwhile does not count."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.seconds: list[float] = []
+        self._clock = time.process_time if device.type == "cpu" else time.perf_counter
+        self._last = self._clock()
+
+    def restore(self, standing: TrainingState) -> None:
+        """It begins."""
+        self._last = self._clock()
+
+    def keep(self, standing: TrainingState) -> None:
+        """A step is done."""
+        now = self._clock()
+        self.seconds.append(now - self._last)
+        self._last = now
+        spent, steps = sum(self.seconds), len(self.seconds)
+        if steps == STEPS or (steps >= LEAST_STEPS and spent > ENOUGH) or spent > LONG:
+            raise _EnoughError
+
+    def interrupted(self) -> bool:
+        """Never."""
+        return False
+
+
+class _Noise:
+    """Images of noise, as `Batches`: what an image shows changes no time."""
+
+    checksum = ""
+
+    def __init__(self, graph: Graph, batch_size: int, device: torch.device) -> None:
+        channels, height, width = graph.operations[0].shape
+        self.device, self.shape = device, (channels, height, width)
+        self.classes = graph.operations[graph.output].shape[0]
+        self.count = STEPS * batch_size
+
+    def training(self, order: Tensor, batch_size: int, first: int = 0) -> Iterator[Batch]:
+        """As `Batches.training`."""
+        images = torch.randn(batch_size, *self.shape, device=self.device)
+        labels = torch.arange(batch_size, device=self.device) % self.classes
+        for _ in range(first, STEPS):
+            yield images.contiguous(memory_format=torch.channels_last), labels
+
+    def validation(self, batch_size: int) -> Iterator[Batch]:
+        """None: the training ends before."""
+        yield from ()
+
+
+def seconds_an_image(graph: Graph, recipe: Recipe, device: torch.device) -> float:
+    """Seconds for each image of a training step, as a search's worker has them.
+
+    Raises TrainingError for a network that does not fit or cannot be trained.
+    """
+    batch_size = max(2, min(recipe.batch_size, int(STEP_FLOPS / (STEP_OVER_INFERENCE * cost_of(graph).flops))))
+    check_fits(graph, batch_size, device)
+    network, watch = NetworkModule(graph), _Stopwatch(device)
+    initialise(network, 0)
+    with one_thread(device), suppress(_EnoughError):
+        precision = faster_precision(device) if recipe.precision == "auto" else recipe.precision
+        timed = replace(recipe, batch_size=batch_size, precision=precision)
+        train(network, _Noise(graph, batch_size, device), timed, 0, keeper=watch)
+    return min(watch.seconds[1:] or watch.seconds) / batch_size
