@@ -19,6 +19,9 @@ from cspnas.network.operations import BYTES, OperationSpec, Shape
 from cspnas.network.validation import check_piece
 from cspnas.network.wiring import add_piece, wire, wire_piece
 
+# Operations of a training step over those of an inference.
+STEP_OVER_INFERENCE = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:

@@ -12,14 +12,13 @@ from cspnas.data.registry import part_counts
 from cspnas.errors import InputError, TrainingError
 from cspnas.io.machine import usable_cpus
 from cspnas.io.steps import Step, silent
+from cspnas.network.cost import STEP_OVER_INFERENCE
 from cspnas.network.wiring import wire
 from cspnas.study.candidates import Candidate
 from cspnas.study.settings import Study
 
 # Seconds of a processor for measuring, after which the networks that are left are reckoned from those before, by their FLOPs.
-LONG = 2.0
-# A training step over an inference, in operations.
-STEP_OVER_INFERENCE = 3
+LONG_MEASURING = 2.0
 UNITS = ((86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
 
 
@@ -83,7 +82,7 @@ def _seconds_an_image(study: Study, chosen: Sequence[Candidate], device: str) ->
     found: list[float] = []
     start = time.process_time()
     for one in chosen:
-        if found and time.process_time() - start > LONG:
+        if found and time.process_time() - start > LONG_MEASURING:
             found.append(found[-1] * one.costs["flops"] / chosen[len(found) - 1].costs["flops"])
         else:
             found.append(seconds_an_image(wire(one.architecture), study.recipe, torch.device(device)))

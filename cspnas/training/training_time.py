@@ -10,21 +10,19 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from cspnas.network.cost import cost_of
+from cspnas.network.cost import STEP_OVER_INFERENCE, cost_of
 from cspnas.network.graph import Graph
 from cspnas.training.batches import Batch
 from cspnas.training.latency import one_thread
 from cspnas.training.memory_check import check_fits
 from cspnas.training.module import NetworkModule, initialise
 from cspnas.training.recipe import Recipe
-from cspnas.training.train import TrainingState, faster_precision, train
+from cspnas.training.train import TrainingState, faster_precision, train_network
 
 # At most; the first one also makes what later ones use again.
-STEPS = 8
+MOST_STEPS = 8
 # Floating-point operations of one step at most, by fewer images: some tenths of a second of one core.
 STEP_FLOPS = 1.5e9
-# A training step over an inference, in operations.
-STEP_OVER_INFERENCE = 3
 LEAST_STEPS = 3
 # Seconds of steps after which no further one is made, of a few, and at all.
 ENOUGH, LONG = 0.4, 2.0
@@ -52,7 +50,7 @@ class _Stopwatch:
         self.seconds.append(now - self._last)
         self._last = now
         spent, steps = sum(self.seconds), len(self.seconds)
-        if steps == STEPS or (steps >= LEAST_STEPS and spent > ENOUGH) or spent > LONG:
+        if steps == MOST_STEPS or (steps >= LEAST_STEPS and spent > ENOUGH) or spent > LONG:
             raise _EnoughError
 
     def interrupted(self) -> bool:
@@ -69,13 +67,13 @@ class _Noise:
         channels, height, width = graph.operations[0].shape
         self.device, self.shape = device, (channels, height, width)
         self.classes = graph.operations[graph.output].shape[0]
-        self.count = STEPS * batch_size
+        self.count = MOST_STEPS * batch_size
 
     def training(self, order: Tensor, batch_size: int, first: int = 0) -> Iterator[Batch]:
         """As `Batches.training`."""
         images = torch.randn(batch_size, *self.shape, device=self.device)
         labels = torch.arange(batch_size, device=self.device) % self.classes
-        for _ in range(first, STEPS):
+        for _ in range(first, MOST_STEPS):
             yield images.contiguous(memory_format=torch.channels_last), labels
 
     def validation(self, batch_size: int) -> Iterator[Batch]:
@@ -95,5 +93,5 @@ def seconds_an_image(graph: Graph, recipe: Recipe, device: torch.device) -> floa
     with one_thread(device), suppress(_EnoughError):
         precision = faster_precision(device) if recipe.precision == "auto" else recipe.precision
         timed = replace(recipe, batch_size=batch_size, precision=precision)
-        train(network, _Noise(graph, batch_size, device), timed, 0, keeper=watch)
+        train_network(network, _Noise(graph, batch_size, device), timed, 0, keeper=watch)
     return min(watch.seconds[1:] or watch.seconds) / batch_size

@@ -16,7 +16,7 @@ from cspnas.study.candidates import admitted_sample
 from cspnas.training.batches import InMemoryBatches
 from cspnas.training.latency import one_thread
 from cspnas.training.module import NetworkModule
-from cspnas.training.train import train
+from cspnas.training.train import train_network
 
 CPU = torch.device("cpu")
 
@@ -29,7 +29,7 @@ def test_the_estimate_is_near_what_a_training_takes_of_a_processor(tmp_path: Pat
     data = InMemoryBatches(datasets.load("fashion-mnist-mini"), CPU)
     with one_thread(CPU):
         start = time.process_time()
-        train(NetworkModule(wire(greatest.architecture)), data, study.recipe, 0)
+        train_network(NetworkModule(wire(greatest.architecture)), data, study.recipe, 0)
     assert estimate is not None
     assert 1 / 3 < estimate.seconds[2] / (time.process_time() - start) < 3
     assert min(estimate.seconds) <= estimate.mean <= max(estimate.seconds)
