@@ -27,7 +27,7 @@ def space(
     objective: Objectives = None,
     constraint: Constraints = None,
     set_: Set = None,
-    time: Annotated[bool, typer.Option(help="Measure how long trainings take here.")] = True,
+    no_time: Annotated[bool, typer.Option("--no-time", help="Do not measure how long trainings take here.")] = False,
     as_json: Json = False,
 ) -> None:
     """Describe a search space: size, ranges of the costs, where the peak of memory lies, what CSP lowers."""
@@ -42,7 +42,7 @@ def space(
     elif contains is not None:
         _contains(_named(space), contains, settings, as_json=as_json)
     else:
-        _describe(_named(space), sample, settings, as_json=as_json, time=time)
+        _describe(_named(space), sample, settings, as_json=as_json, time=not no_time)
 
 
 def _named(space: str | None) -> str:
