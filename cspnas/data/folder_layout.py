@@ -9,7 +9,7 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from cspnas.data.image_files import ENDINGS
+from cspnas.data.image_files import ENDINGS, may_be_image
 from cspnas.errors import InputError
 
 # The first name of each split has always been one; it is no class even where it holds images beside class folders.
@@ -19,7 +19,20 @@ SPLITS = {
     "test": ("test", "testing"),
 }
 NEVER_A_CLASS = frozenset({"train", "val", "validation", "test"})
-HIDDEN = frozenset({"__macosx", "thumbs.db", "desktop.ini", "$recycle.bin"})
+HIDDEN = frozenset(
+    {
+        "__macosx",
+        "thumbs.db",
+        "desktop.ini",
+        "$recycle.bin",
+        "@eadir",
+        "#recycle",
+        "lost+found",
+        "system volume information",
+    }
+)
+# Files without an image's ending that are opened to see whether a folder holds images.
+OPENED = 20
 LAYOUT = "PATH/CLASS/*.png, or PATH/train/CLASS/*.png with PATH/validation and PATH/test beside it"
 
 
@@ -71,11 +84,27 @@ def class_folders(folder: Path, splits: Layout | None = None) -> list[ClassFolde
     classes = [ClassFolder(name, tuple(folders)) for name, folders in found.items()]
     for one in classes:
         _check_holds_images(one, folder)
+    if splits is not None:
+        _check_no_splits(classes, folder)
     return classes
 
 
+def _check_no_splits(classes: list[ClassFolder], folder: Path) -> None:
+    """Raises InputError where all classes hold the same folders of images: those are the classes, whatever lies beside."""
+    inside = [
+        {child.name for part in one.folders for child in _folders(part) if _holds_images(child)} for one in classes
+    ]
+    if len(inside) > 1 and len(inside[0]) > 1 and all(names == inside[0] for names in inside):
+        raise InputError(
+            f"the same folders ({', '.join(sorted(inside[0])[:3])}) in {' and '.join(one.name for one in classes[:3])}",
+            expected=LAYOUT,
+            where=str(folder),
+            hint="name the splits train, validation and test",
+        )
+
+
 def _check_holds_images(one: ClassFolder, folder: Path) -> None:
-    if any(file.is_file() for part in one.folders for file in part.iterdir() if not is_hidden(file)):
+    if any(_holds_images(part) for part in one.folders):
         return
     inside = [child.name for part in one.folders for child in _folders(part) if any(_files_below(child))]
     if inside:
@@ -108,11 +137,15 @@ def _split_of(folder: Path) -> str | None:
     """The split that a folder is, by its name; a class may be called `training`, and then holds images."""
     name = folder.name.casefold()
     split = next((split for split, names in SPLITS.items() if name in names), None)
-    return split if name in NEVER_A_CLASS or not _holds_images(folder) else None
+    if name in NEVER_A_CLASS or not _holds_images(folder):
+        return split
+    return split if any(_holds_images(child) for child in _folders(folder)) else None
 
 
 def _holds_images(folder: Path) -> bool:
-    return any(file.suffix.lower() in ENDINGS and file.is_file() for file in folder.iterdir() if not is_hidden(file))
+    files = [file for file in folder.iterdir() if not is_hidden(file) and file.is_file()]
+    others = [file for file in files if file.suffix.lower() not in ENDINGS]
+    return len(others) < len(files) or any(map(may_be_image, sorted(others)[:OPENED]))
 
 
 def _only(path: Path, found: list[Path]) -> Path | None:
@@ -134,7 +167,9 @@ def _class_name(folder: Path) -> str:
 
 def _files_below(folder: Path) -> list[Path]:
     """Visible entries that are no folders, at every depth."""
-    found, seen, pending = list[Path](), set[tuple[int, int]](), [folder]
+    # A link upwards leads to other classes, and round again.
+    found, pending = list[Path](), [folder]
+    seen = {(above.stat().st_dev, above.stat().st_ino) for above in folder.resolve().parents}
     while pending:
         here = pending.pop()
         status = here.stat()

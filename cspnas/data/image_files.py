@@ -26,7 +26,10 @@ METADATA_ERRORS = (*IMAGE_ERRORS, TypeError, KeyError, AttributeError)
 # Formats that their first bytes tell, and that Pillow decodes by itself, without starting another program. JPEG is MPO, too.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF")
 # A file of another ending is read where its first bytes tell one of FORMATS; a file of one of these has to be an image.
-ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".gif", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
+ENDINGS = frozenset(
+    {".png", ".jpg", ".jpeg", ".jfif", ".gif", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp", ".avif"}
+)
+TEXTS = frozenset({".txt", ".csv", ".tsv", ".json", ".md", ".xml", ".html", ".yaml", ".yml", ".log", ".py", ".ini"})
 # Of 16 bits, whose upper eight are taken.
 DEEP_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 GREY_MODES = frozenset({"1", "L", "LA", "La"}) | DEEP_MODES
@@ -83,7 +86,20 @@ def read_header(file: Path) -> ImageHeader | Skipped:
             raise _unreadable(file, size) from None
         return Skipped(ending or "no ending")
     except (*IMAGE_ERRORS, Image.DecompressionBombError) as error:
+        # A text may begin as an image does.
+        if ending in TEXTS:
+            return Skipped(ending)
         raise _unreadable(file, str(error)) from None
+
+
+def may_be_image(file: Path) -> bool:
+    """Whether a file is read as an image, or refused as a damaged one."""
+    if file.suffix.lower() in ENDINGS:
+        return file.is_file()
+    try:
+        return isinstance(read_header(file), ImageHeader)
+    except InputError:
+        return True
 
 
 def read_pixels(
@@ -123,7 +139,7 @@ def uses_greys_only(file: Path) -> bool:
     """Whether a picture with a palette has no pixel of another colour than a grey. Decodes it."""
     try:
         with _opened(file) as image:
-            used = image.convert("RGB").getcolors(256) or [(0, (0, 1, 2))]
+            used = _on_white(image).convert("RGB").getcolors(256) or [(0, (0, 1, 2))]
     except IMAGE_ERRORS as error:
         raise _unreadable(file, str(error)) from None
     return all(len(set(colour)) == 1 for _, colour in used if isinstance(colour, tuple))
@@ -141,7 +157,8 @@ def _opened(file: Path) -> Iterator[Image]:
     with warnings.catch_warnings():
         # Pillow warns of odd metadata, on which no pixel depends, and of many pixels, which have a bound of ours.
         warnings.simplefilter("ignore")
-        with Image.open(file, formats=FORMATS) as image:
+        # By a stream: of a path Pillow maps an uncompressed TIFF into memory, with the sides of a turned one confused.
+        with file.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
             yield image
 
 
@@ -167,6 +184,9 @@ def _header(file: Path, image: Image) -> ImageHeader:
 
 def _orientation(image: Image) -> int:
     """How the camera was held, 1 to 8 as EXIF counts; 1, upright, where nothing or nonsense is said."""
+    # Pillow turns these itself, and says the size of what it turned.
+    if image.format == "TIFF":
+        return 1
     # Pillow would decode a whole PNG to look for the tag behind its pixels.
     if image.format == "PNG" and not {"exif", "Raw profile type exif"} & image.info.keys():
         return 1
@@ -189,7 +209,13 @@ def _on_white(image: Image) -> Image:
 def _eight_bits(image: Image) -> Image:
     from PIL.Image import fromarray
 
-    return fromarray((np.asarray(image) >> 8).astype(np.uint8)) if image.mode in DEEP_MODES else image
+    if image.mode not in DEEP_MODES:
+        return image
+    pixels, transparent = np.asarray(image), image.info.get("transparency")
+    upper = (pixels >> 8).astype(np.uint8)
+    if isinstance(transparent, int):
+        upper[pixels == transparent] = 255
+    return fromarray(upper)
 
 
 def _resized(image: Image, size: tuple[int, int], resize: Resize) -> Image:

@@ -140,10 +140,12 @@ def _hold_out(files: list[ImageFile], names: tuple[str, ...], path: Path) -> tup
 
 def check_enough(labels: np.ndarray[Any, np.dtype[np.int64]], names: tuple[str, ...], path: Path) -> None:
     """Raises InputError where a class has one image, of which none can be held out for validation."""
-    lonely = [name for label, name in enumerate(names) if (labels == label).sum() == 1]
-    if lonely:
-        hint = "add images, or name some for validation"
-        raise InputError(f"one image in the class {lonely[0]!r}", expected="two or more", where=str(path), hint=hint)
+    for label, name in enumerate(names):
+        count = int((labels == label).sum())
+        if count < 2:
+            found = f"{'one' if count else 'no readable'} image in the class {name!r}"
+            hint = "add images, or name some for validation"
+            raise InputError(found, expected="two or more", where=str(path), hint=hint)
 
 
 def _form(train: list[ImageFile], validation: list[ImageFile], settings: ImageSettings) -> ImageForm:

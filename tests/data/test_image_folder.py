@@ -13,11 +13,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from image_folders import draw, draw_classes, draw_noise, noise
 from PIL import Image, ImageOps
 
 from cspnas.data import datasets as data
 from cspnas.data import preparation, preparing_worker
+from cspnas.data.image_settings import ImageSettings
 from cspnas.errors import InputError
 
 
@@ -285,3 +287,106 @@ def test_an_image_of_more_pixels_than_can_be_trusted_is_refused_by_its_header(tm
         head = b"IHDR" + struct.pack(">II", width, width) + content[24:29]
         huge.write_bytes(content[:12] + head + struct.pack(">I", zlib.crc32(head)) + content[33:])
         assert found in refused(tmp_path)
+
+
+# What lies beside images, and pictures that are stored in other ways
+
+
+@pytest.mark.parametrize("beside", ["_classes.csv", "preview.png", None])
+@pytest.mark.parametrize("names", [("Train_Images", "Test_Images"), ("part1", "part2")])
+def test_folders_that_hold_the_same_classes_are_splits_and_no_classes(
+    tmp_path: Path, names: tuple[str, str], beside: str | None
+) -> None:
+    for name in names:
+        draw_classes(tmp_path / name, 3)
+        if beside == "preview.png":
+            draw(tmp_path / name / beside)
+        elif beside:
+            (tmp_path / name / beside).write_text("cat,dog")
+    assert "PATH/train/CLASS" in refused(tmp_path)
+
+
+def test_a_split_with_a_picture_beside_its_classes_is_a_split(tmp_path: Path) -> None:
+    for name, count in (("Training", 6), ("Testing", 2)):
+        draw_classes(tmp_path / name, count)
+        draw(tmp_path / name / "preview.png")
+    found = load(tmp_path)
+    assert found.class_names == ("cat", "dog")
+    assert len(found.train.labels) + len(found.validation.labels) == 12
+
+
+def test_a_class_may_be_called_as_a_split_is_whatever_its_files_end_with(tmp_path: Path) -> None:
+    for index, name in enumerate(("training", "resting")):
+        for n in range(3):
+            draw(tmp_path / name / f"{n}.png", value=90 * index + n)
+            (tmp_path / name / f"{n}.png").rename(tmp_path / name / f"image{n}")
+    assert load(tmp_path).class_names == ("resting", "training")
+
+
+def test_a_link_upwards_leads_nowhere(tmp_path: Path) -> None:
+    draw_classes(tmp_path, 4)
+    plain = load(tmp_path)
+    (tmp_path / "cat" / "up").symlink_to("..")
+    (tmp_path / "dog" / "above").symlink_to(tmp_path.parent)
+    assert load(tmp_path).checksum == plain.checksum
+
+
+@pytest.mark.parametrize("name", ["@eaDir", "#recycle", "lost+found"])
+def test_what_storage_devices_leave_behind_is_no_data(tmp_path: Path, name: str) -> None:
+    draw_classes(tmp_path, 4)
+    plain = load(tmp_path)
+    draw(tmp_path / "cat" / name / "thumb.png", value=200)
+    assert load(tmp_path).checksum == plain.checksum
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("notes.txt", "P3 is the third patient"), ("bmi.csv", "BMI,age,sex\n1,2,3")]
+)
+def test_a_text_that_begins_as_an_image_does_is_skipped(tmp_path: Path, name: str, text: str) -> None:
+    draw_classes(tmp_path, 4)
+    (tmp_path / "cat" / name).write_text(text)
+    assert load(tmp_path).skipped == {name[-4:]: 1}
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_deflate"])
+@pytest.mark.parametrize("orientation", [1, 3, 5, 6, 8])
+@pytest.mark.parametrize("width", [8, 12])
+def test_a_tiff_is_turned_once(tmp_path: Path, compression: str | None, orientation: int, width: int) -> None:
+    options = {"compression": compression} if compression else {}
+    for label, name in enumerate(("cat", "dog")):
+        for n in range(2):
+            file = tmp_path / name / f"{n}.tif"
+            file.parent.mkdir(exist_ok=True)
+            noise(4 * label + n, 8, width).save(file, tiffinfo={0x112: orientation}, **options)
+    stored = noise(0, 8, width)
+    stored.getexif()[0x112] = orientation
+    upright = np.asarray(ImageOps.exif_transpose(stored))
+    found = load(tmp_path)
+    images = torch.cat([found.train.images, found.validation.images]).numpy()
+    assert found.input_shape == (1, *upright.shape)
+    assert any(np.array_equal(image[0], upright) for image in images)
+
+
+def test_of_16_bits_what_is_transparent_is_white(tmp_path: Path) -> None:
+    draw_classes(tmp_path)
+    deep = Image.fromarray(np.array([[0, 40000] * 4] * 6, np.uint16))
+    deep.save(tmp_path / "cat" / "deep.png", transparency=0)
+    found = load(tmp_path)
+    images = torch.cat([found.train.images, found.validation.images])
+    assert any(set(image.unique().tolist()) == {156, 255} for image in images)
+
+
+def test_a_palette_whose_only_colour_is_transparent_is_grey(tmp_path: Path) -> None:
+    draw_classes(tmp_path, 3)
+    image = Image.new("P", (8, 6), 1)
+    image.putpalette([255, 0, 255, 90, 90, 90])
+    image.putpixel((0, 0), 0)
+    image.save(tmp_path / "cat" / "p.png", transparency=0)
+    assert load(tmp_path).input_shape[0] == 1
+
+
+def test_a_class_without_any_readable_image_is_said_to_have_none(tmp_path: Path) -> None:
+    for file in (draw_classes(tmp_path, 3) / "cat").iterdir():
+        file.write_bytes(b"xx")
+    with pytest.raises(InputError, match="no readable image in the class 'cat'"):
+        data.load(f"folder:{tmp_path}", ImageSettings(skip_unreadable=True))
