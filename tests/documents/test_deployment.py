@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from small_studies import small_study
 
-from cspnas.cli.cost import CostRequest, report
+from cspnas.cli.cost import CostRequest, cost_report
 from cspnas.errors import InputError
 from cspnas.study.candidates import admitted_sample, candidate
 
@@ -52,8 +52,8 @@ def test_what_is_no_deployment_is_refused_in_one_line(tmp_path: Path, key: str, 
 def test_what_the_command_says_of_a_deployment_comes_before_what_the_file_says(tmp_path: Path) -> None:
     path = tmp_path / "one.yaml"
     path.write_text((Path(__file__).parents[2] / "architectures" / "peleenet.yaml").read_text())
-    plain = report(path, CostRequest(), as_json=False)[0]
+    plain = cost_report(path, CostRequest(), as_json=False)[0]
     path.write_text(f"{path.read_text()}\ndeployment: {{precision: int8, batch: 8}}\n")
-    there = report(path, CostRequest(), as_json=False)[0]
-    assert report(path, CostRequest(precision="float32", batch=1), as_json=False)[0] == plain != there
+    there = cost_report(path, CostRequest(), as_json=False)[0]
+    assert cost_report(path, CostRequest(precision="float32", batch=1), as_json=False)[0] == plain != there
     assert "int8, batch 8" in there and "of 8 images" in there
