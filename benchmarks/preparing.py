@@ -42,8 +42,8 @@ RECIPE = Recipe(epochs=1, batch_size=64, precision="float32")
 
 def network_of(shape: tuple[int, int, int]) -> Architecture:
     """About 10 MMACs at 96 x 96."""
-    stages = (Stage(3, 8, 8, 32, False), Stage(3, 12, 12, 64, False))
-    return Architecture("densenet", shape, CLASSES, Stem(12, stride=2), stages)
+    stages = (Stage(3, 10, 10, 32, False), Stage(3, 14, 14, 64, False))
+    return Architecture("densenet", shape, CLASSES, Stem(12, stride=4), stages)
 
 
 def photographs(folder: Path, count: int) -> None:
