@@ -78,7 +78,10 @@ def finder(other: Other, objectives: Collection[str], measured_on: str | None) -
 
 def _without_path(study: StudyRecord) -> str | None:
     """A study's recipe digest as it is made now, where its own still counts the path of its folder of images."""
-    recipe = study.settings.part("proxy") | {"precision": study.facts.precision}
+    precision = study.facts.values.get("precision")
+    if precision is None:
+        return None
+    recipe = study.settings.part("proxy") | {"precision": precision}
     checksum = study.facts.data.get("checksum", "")
     old = recipe_digest(recipe, checksum, with_path=True) == study.facts.recipe_digest
     return recipe_digest(recipe, checksum) if old else None
