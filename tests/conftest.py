@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,11 @@ from servers import Server, server, urls_on
 pytest_plugins = ["driven"]  # the fixture `start`
 
 torch.set_num_threads(1)
+
+# Commands that a test interrupts hear it, though the tests run in the background or under nohup.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, handler)
 
 # The same examples in every run, so that a failure is of the change at hand; HYPOTHESIS_PROFILE=explore draws new ones.
 settings.register_profile("repeat", derandomize=True)
