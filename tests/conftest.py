@@ -65,8 +65,10 @@ def disposed_engines() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Prepared images of tests are kept among the tests' own files."""
-    monkeypatch.setenv("CSPNAS_DATA", str(tmp_path_factory.getbasetemp() / "data"))
+    """Prepared images are kept among the tests' own files, for all processes that run tests."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    monkeypatch.setenv("CSPNAS_DATA", str(shared / "data"))
 
 
 @pytest.fixture(scope="session")

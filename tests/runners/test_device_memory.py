@@ -73,8 +73,8 @@ def test_the_images_count_in_each_worker_of_a_gpu(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("name", [NAME, MINI])
-def test_the_images_of_a_data_set_known_by_name_are_counted_right(name: str, tmp_path: Path) -> None:
-    found = load(name, root=tmp_path)
+def test_the_images_of_a_data_set_known_by_name_are_counted_right(name: str) -> None:
+    found = load(name)
     assert image_count(name) == len(found.train.labels) + len(found.validation.labels)
 
 
