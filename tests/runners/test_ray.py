@@ -126,7 +126,8 @@ def test_one_worker_trains_what_the_local_runner_trains(start: Callable[..., Sea
     ]
     assert seen[0] == seen[1] and len(seen[0]) == 4
     assert len({row["result"]["node"] for row in _rows(tmp_path, "through-ray")}) == 1
-    lines = errors.splitlines()
+    data, *lines = errors.splitlines()
+    assert data.startswith("data set fashion-mnist-mini: 14,000 images")
     assert lines[0].startswith("4 trainings, 1 worker on ray:cpu") and lines[-1].startswith("done: ")
     assert [line.split("]")[0] for line in lines[1:-1]] == [f"[{number}/4" for number in range(1, 5)]
     assert "ray" not in output.replace("through-ray", "").lower()
