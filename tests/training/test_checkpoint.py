@@ -22,6 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 from small_networks import architecture, data
 
+import cspnas
 from cspnas.io.atomic_write import remove, temporary_name
 from cspnas.network.wiring import wire
 from cspnas.training import checkpoint
@@ -255,10 +256,10 @@ def test_a_training_goes_on_in_the_precision_that_it_began_with(
 
     kept, notes = tmp_path / "kept", list[str]()
     with pytest.raises(CutError):
-        train_network(path, epochs=2, device="cpu", checkpoint=kept, checkpoint_seconds=0.0, on_epoch=cut)
+        cspnas.train(path, epochs=2, device="cpu", checkpoint=kept, checkpoint_seconds=0.0, on_epoch=cut)
     other = {"float32": "bfloat16", "bfloat16": "float32"}[begun]
     monkeypatch.setattr("cspnas.training.train.faster_precision", lambda device: other)
-    done = train_network(path, epochs=2, device="cpu", checkpoint=kept, on_note=notes.append)
+    done = cspnas.train(path, epochs=2, device="cpu", checkpoint=kept, on_note=notes.append)
     assert any("going on from epoch" in note for note in notes)
     assert done.report["recipe"]["precision"] == begun
 

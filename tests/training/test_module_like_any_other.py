@@ -176,6 +176,7 @@ def test_a_copy_with_a_new_head_leaves_the_original_as_it_was() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor, torch.quantize_per_channel:UserWarning")
 def test_dynamic_quantisation_runs_the_quantised_head() -> None:
     network = small()
     features: list[Tensor] = []
@@ -364,7 +365,8 @@ TRACERS: dict[str, Callable[[NetworkModule], Any]] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:.torch.jit.trace. is deprecated:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit.trace:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit.trace:DeprecationWarning")
 @pytest.mark.parametrize("tracer", TRACERS)
 def test_what_is_traced_is_the_changed_network(tracer: str) -> None:
     network = altered()
