@@ -177,7 +177,7 @@ def test_results_wait_for_a_stopped_server_on_disk_whatever_becomes_of_their_sea
     count = len(outage.results())
     outage.server.start()
     errors = end(studied.start("--workers", "2"))
-    assert f"note: {count} results that an earlier search kept" in errors
+    assert f"note: {count} result{'s' * (count > 1)} that an earlier search kept" in errors
     assert not outage.results()
     accuracies = {row[0]: row[1] for row in studied.query("SELECT digest || seed, accuracy FROM cspnas_evaluations")}
     for entry in kept:
