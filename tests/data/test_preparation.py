@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def mixed(tmp_path: Path) -> Path:
             for n, (width, height) in enumerate(SIZES * count):
                 file = tmp_path / "mixed" / part / name / f"{n:02}.png"
                 file.parent.mkdir(parents=True, exist_ok=True)
-                noise(hash((part, name, n)) % 10_000, height, width, 3).save(file)
+                noise(crc32(f"{part} {name} {n}".encode()), height, width, 3).save(file)
     return tmp_path / "mixed"
 
 
