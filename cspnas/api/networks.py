@@ -51,7 +51,8 @@ def build(architecture: Described, *, seed: int = 0, classes: int | None = None)
     Weights for other classes, from those of an exported network that `cspnas train` wrote:
 
     >>> network = build("best.yaml", classes=3)
-    >>> weights = load_file("best.safetensors")  # of safetensors.torch
+    >>> from safetensors.torch import load_file
+    >>> weights = load_file("best.safetensors")
     >>> body = {name: tensor for name, tensor in weights.items() if not name.startswith("head.")}
     >>> network.load_state_dict(body, strict=False).missing_keys
     ['head.linear.weight', 'head.linear.bias']

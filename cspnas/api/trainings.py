@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from cspnas.training.module import NetworkModule
     from cspnas.training.train import Epoch
 
-SMALL = 100_000_000  # FLOPs of one image
+# FLOPs of one image.
+SMALL = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)

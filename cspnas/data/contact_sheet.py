@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
     from cspnas.data.datasets import DataSet
 
-SHEET_IMAGES = 8  # of each class
-SHEET_CLASSES = 100  # the first ones of more
+# Images of each class.
+SHEET_IMAGES = 8
+# Of more classes the first ones are shown.
+SHEET_CLASSES = 100
 # In pixels.
 CELL_PIXELS, GAP_PIXELS, CAPTION_PIXELS = 96, 4, 18
 CAPTION_CHARACTERS = 100

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # tensors have no truth value for ==
+# Two are equal where they are the same: tensors have no truth value for ==.
+@dataclass(frozen=True, slots=True, eq=False)
 class Split:
     """Images uint8 (N, C, H, W) and their labels int64 (N,)."""
 
@@ -48,7 +49,8 @@ class Split:
     labels: torch.Tensor
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # tensors have no truth value for ==
+# Two are equal where they are the same: tensors have no truth value for ==.
+@dataclass(frozen=True, slots=True, eq=False)
 class DataSet:
     """What a search sees. `mean` and `std` are of the training pixels scaled to [0, 1], one a channel.
 

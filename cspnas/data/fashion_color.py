@@ -33,7 +33,8 @@ COSINES, SINES = (
     for turn in (cos, sin)
 )
 ROWS, COLUMNS = np.mgrid[0:SIDE, 0:SIDE].astype(np.int64)
-NOISE = 10  # the greatest change of a channel by the camera's noise, of 255
+# The greatest change of a channel by the camera's noise, of 255.
+NOISE = 10
 
 
 def colored(part: str, garments: LabelledImages) -> LabelledImages:

@@ -36,7 +36,8 @@ GREY_MODES = frozenset({"1", "L", "LA", "La"}) | DEEP_MODES
 PALETTE_MODES = frozenset({"P", "PA"})
 # How many times the size that is asked for a JPEG is decoded to at least: the antialiasing has enough to go by.
 DRAFTED = 1.5
-ORIENTATION = 0x0112  # the EXIF tag
+# The EXIF tag that tells which way up a picture is.
+ORIENTATION = 0x0112
 # EXIF orientation to the name in PIL.Image.Transpose of what turns the picture upright.
 TURNS = {
     2: "FLIP_LEFT_RIGHT",

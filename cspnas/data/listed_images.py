@@ -24,7 +24,8 @@ from cspnas.data.public_datasets import LabelledImages, held_out
 from cspnas.errors import InputError
 from cspnas.io.quantities import counted
 
-LISTED = 10  # unreadable images that an error names
+# Unreadable images that an error names.
+LISTED = 10
 Unreadable = list[tuple[str, str]]
 """Files and why each cannot be read."""
 

@@ -31,8 +31,10 @@ from cspnas.io.machine import usable_cpus
 from cspnas.io.quantities import format_quantity
 from cspnas.io.steps import Step
 
-ALONE = 256  # at most so many images are prepared in this process: others take a second to start
-ROOM = 4096  # bytes of the header for what is known only when all pixels are there
+# At most so many images are prepared in this process: others take a second to start.
+ALONE = 256
+# Bytes of the header for what is known only when all pixels are there.
+ROOM = 4096
 
 
 def write_prepared(images: ListedImages, resize: Resize, target: Path, step: Step) -> Unreadable:

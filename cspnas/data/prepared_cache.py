@@ -24,7 +24,8 @@ from cspnas.data.prepared_file import PARTS, PreparedFile, open_prepared
 from cspnas.errors import InputError
 from cspnas.io.steps import Step, silent
 
-VERSION = 1  # raised when other pixels come of the same files
+# Raised when other pixels come of the same files.
+VERSION = 1
 
 
 def prepared_images(

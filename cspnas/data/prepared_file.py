@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 PARTS = ("train", "validation")
-LENGTH_BYTES = 8  # of the header's length, little-endian, at the beginning of the file
+# Of the header's length, little-endian, at the beginning of the file.
+LENGTH_BYTES = 8
 LABEL_BYTES = 8
 # The largest header that is read; class names are most of it.
 MOST_HEADER_BYTES = 1 << 24

@@ -14,7 +14,8 @@ from cspnas.data.image_files import image_fault, read_pixels
 from cspnas.data.image_settings import Resize
 from cspnas.errors import InputError
 
-TOLD_EVERY = 16  # images
+# Images from one telling of the progress to the next.
+TOLD_EVERY = 16
 
 
 @dataclass(frozen=True, slots=True)

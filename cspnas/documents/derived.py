@@ -19,7 +19,8 @@ class DocumentModel(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-_MODELS: dict[Any, type[DocumentModel]] = {}  # of dataclasses that stand in others
+# Of dataclasses that stand in others.
+_MODELS: dict[Any, type[DocumentModel]] = {}
 
 
 def model_of(

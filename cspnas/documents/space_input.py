@@ -11,7 +11,8 @@ from cspnas.documents.schema import InputDocument, SpaceDocument
 from cspnas.errors import InputError
 from cspnas.training.recipe import Recipe
 
-InputForm = tuple[tuple[int, int, int], int]  # input shape, classes
+# Input shape (C, H, W), classes.
+InputForm = tuple[tuple[int, int, int], int]
 FolderForm = Callable[[str, ImageSettings], InputForm]
 # No image is so narrow, and no key of ours counts channels last.
 NARROWEST = 4

@@ -17,8 +17,10 @@ from cspnas.study.network_record import NetworkRecord
 PICKS = ("knee", "most-accurate", "smallest")
 # Natural guesses that are spelled like none of them.
 GUESSES = {"best": PICKS[1], "accuracy": PICKS[1], "top": PICKS[1], "flops": PICKS[2], "cheapest": PICKS[2]}
-LEAST_DIGITS = 4  # of a digest's beginning
-NETWORKS_NAMED = 5  # networks that an error line names
+# Of a digest's beginning.
+LEAST_DIGITS = 4
+# Networks that an error line names.
+NETWORKS_NAMED = 5
 SEE_FRONT = "see cspnas front STUDY --json"
 
 

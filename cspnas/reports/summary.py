@@ -84,7 +84,8 @@ def _with_fields(summary: type[Summary], *more: tuple[str, str]) -> type[Summary
     def reduced(made: Summary) -> tuple[object, ...]:
         return _restored, (summary, *(getattr(made, field.name) for field in fields(made)))
 
-    pickled = {"__reduce__": reduced}  # no module holds the class
+    # No module holds the class.
+    pickled = {"__reduce__": reduced}
     return make_dataclass(summary.__name__, more, bases=(summary,), namespace=pickled, frozen=True, slots=True)
 
 

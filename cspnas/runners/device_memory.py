@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from cspnas.errors import InputError
 from cspnas.objectives.objectives import format_objective
 
-KEPT = 0.9  # of what is free: the rest stays for others
-MEMORY_SLACK = 1.25  # of the predicted tensors: an allocator's fragments, workspaces of single kernels
+# Of what is free: the rest stays for others.
+KEPT = 0.9
+# Of the predicted tensors: an allocator's fragments, workspaces of single kernels.
+MEMORY_SLACK = 1.25
 
 
 @dataclass(frozen=True, slots=True)

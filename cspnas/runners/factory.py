@@ -16,7 +16,8 @@ from cspnas.runners.runner import Runner
 from cspnas.study.candidates import admitted_sample
 from cspnas.study.settings import Study
 
-DRAWN = 200  # networks, to say how much memory a training takes at most
+# Networks that tell how much memory a training takes at most.
+DRAWN = 200
 
 
 @contextmanager

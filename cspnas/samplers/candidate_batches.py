@@ -21,10 +21,14 @@ from cspnas.study.network_record import NetworkRecord
 from cspnas.study.results import StudyResults
 from cspnas.study.settings import Study
 
-MUTATIONS = 500  # of the front's networks, costed for each block, and when the front has changed
-LEAST_SCALED = 100  # candidates that tell the scale of a feature
-MOST_BATCHES = 3  # of the pool, at random: with all ten no better (docs/LOG.md), and slower
-KERNEL_ENTRIES = 2_000_000  # candidates times trainings at once: about half a second of one core
+# Of the front's networks, costed for each block, and when the front has changed.
+MUTATIONS = 500
+# Candidates that tell the scale of a feature.
+LEAST_SCALED = 100
+# Of the pool, at random: with all ten no better (docs/LOG.md), and slower.
+MOST_BATCHES = 3
+# Candidates times trainings at once: about half a second of one core.
+KERNEL_ENTRIES = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +50,10 @@ class CandidateSource:
             found += pool.batch(number).features
             number += 1
         self._scaling = Scaling(found) if found else None
-        self._points: dict[int, Points] = {}  # of the pool's batches
-        self._seen: dict[str, list[float]] = {}  # features of networks
+        # Of the pool's batches.
+        self._points: dict[int, Points] = {}
+        # Features of networks by digest.
+        self._seen: dict[str, list[float]] = {}
         self._last: tuple[Any, CandidateBatch] | None = None
 
     def __bool__(self) -> bool:

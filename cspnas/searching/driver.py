@@ -35,8 +35,6 @@ from cspnas.study.study_record import StudyRecord
 from cspnas.study.suggestion import CONFIRM, Suggestion
 from cspnas.training.payload import ResultPayload
 
-ANY_IMAGES = 60_000  # in a study that does not say how many it trains on
-
 
 class Driver:
     """Drives one study, with others where the database is shared. `reuse` finds results of another study by its key.
@@ -59,22 +57,23 @@ class Driver:
         self.study_id = row.id
         self.recipe_digest = row.facts.recipe_digest
         self._reuse, self._clock = reuse, clock
-        self._started: float | None = None  # the first suggestion, however long it took to read the study
+        # The first suggestion, however long it took to read the study.
+        self._started: float | None = None
         self._queue = QueuedTrials(study, database, row.name)
         self._policy = SearchPolicy(study.trials, study.confirm_share, study.time_limit)
-        self._images: int = row.facts.values.get("training_images", ANY_IMAGES)
+        self._images = row.facts.training_images
         # By evaluation: handed out or to be tried again, with no end yet: the try that may end it.
         self._open: dict[int, Work] = {}
         self._restarts: list[Work] = []
         self._bad_data = DataFaults(study.recipe.dataset)
         self._data_checksum: str | None = row.facts.values.get("data", {}).get("checksum")
-        with database.step(self.study_id) as shared:  # nobody writes while it is read
+        with database.step(self.study_id) as shared:
             # The data were read just now, and are mended.
             database.reopen(self.study_id, FailureKind.BAD_DATA, driver_id)
             self.results = load_results(database, row)
             self._others = OtherDrivers(study, database, self.results, driver_id)
             suggestions = self._load()
-            if not shared:  # nobody else is there; what others leave behind is looked for in every step
+            if not shared:
                 self._restarts = cut_short(study, self.results, suggestions)
         self._stale = False
 
@@ -226,9 +225,9 @@ class Driver:
         evaluation = begun_row(key, self.study_id, repeat, self.driver_id, self._reuse(key))
         reused = evaluation["state"] != State.IN_FLIGHT
         network = self.results.add(architecture, evaluation, suggestion.source, suggestion.genotype)
-        front = self.results.snapshot() if reused else None
+        outcome, front = (Outcome.REUSED, self.results.snapshot()) if reused else (Outcome.TRAINING, None)
         parts = {"architecture": architecture, "evaluation": evaluation, "front": front}
-        identifier = self._record(suggestion, Outcome.REUSED if reused else Outcome.TRAINING, network.digest, parts)
+        identifier = self._record(suggestion, outcome, network.digest, parts)
         assert identifier is not None
         self.results.recorded(network.digest, identifier)
         if not reused:

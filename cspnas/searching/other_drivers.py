@@ -25,8 +25,9 @@ class OtherDrivers:
 
     def __init__(self, study: Study, database: Database, results: StudyResults, driver_id: int) -> None:
         self._study, self._database, self._results, self._driver_id = study, database, results, driver_id
-        self._last = 0  # the newest evaluation's id
-        self._flying: dict[int, Row] = {}  # what the tables say is under way, by id
+        # The newest evaluation's id; what the tables say is under way, by id.
+        self._last = 0
+        self._flying: dict[int, Row] = {}
 
     def load(self) -> None:
         """The results were read anew just now."""
@@ -56,7 +57,7 @@ class OtherDrivers:
         digest = row["digest"]
         known = self._results.networks.get(digest)
         if known is not None and any(one.id == row["id"] for one in known.evaluations):
-            return  # our own
+            return
         architecture = {"digest": digest, "document": row.pop("document"), "costs": row.pop("costs")}
         made = first[row["id"]]
         self._results.add(architecture, row, made["source"], made["genotype"])

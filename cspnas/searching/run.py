@@ -155,7 +155,8 @@ def _drive(
         reason = run_loop(runner, source, _telling(database, presence, projection, show), clock)
     finally:
         presence.end()
-    _project(projection)  # results that were reused after the last training ended
+    # Results that were reused after the last training ended.
+    _project(projection)
     database.end_driver(driver_id)
     return reason
 

@@ -16,11 +16,12 @@ from cspnas.study.settings import Study
 from cspnas.study.states import Outcome
 from cspnas.study.suggestion import CONFIRM, Suggestion
 
+# These say something about the network itself.
 TEACHING_FAILURES = (
     FailureKind.DIVERGED,
     FailureKind.OUT_OF_MEMORY,
     FailureKind.TIMEOUT,
-)  # these say something about the network itself
+)
 
 
 class SamplerFeedback:
@@ -28,7 +29,8 @@ class SamplerFeedback:
 
     def __init__(self, study: Study, sampler: Sampler, results: StudyResults) -> None:
         self.study, self.sampler, self.results = study, sampler, results
-        self.known: set[int | None] = set()  # evaluations whose suggestion was told, or will be when they end
+        # Evaluations whose suggestion was told, or will be when they end.
+        self.known: set[int | None] = set()
 
     def nothing(self, suggestion: Suggestion) -> None:
         """It taught nothing."""

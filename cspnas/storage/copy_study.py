@@ -39,7 +39,8 @@ _TABLES: tuple[tuple[sa.Table, dict[str, sa.Table]], ...] = (
     (fronts_table, {"study_id": studies_table, "evaluation_id": evaluations_table}),
     (late_table, {"evaluation_id": evaluations_table, "driver_id": drivers_table}),
 )
-ROWS_PER_CHUNK = 500  # rows an insert
+# Rows of one insert.
+ROWS_PER_CHUNK = 500
 
 
 def copy_study(source: StudyLocation, target: StudyLocation, step: Step = silent) -> tuple[str, int]:

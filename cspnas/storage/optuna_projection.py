@@ -50,7 +50,8 @@ from cspnas.storage.optuna_rows import (
 from cspnas.study.network_record import NetworkRecord
 from cspnas.study.results import StudyResults
 
-STEP_ON_OPTUNA = -1  # less the study's id: a turn of its own, so that suggestions need not wait for it
+# Less the study's id: a turn of its own, so that suggestions need not wait for it.
+STEP_ON_OPTUNA = -1
 
 
 class Shown(NamedTuple):
@@ -92,7 +93,8 @@ class Projection:
 
     def _opened(self, name: str) -> int:
         """The id of Optuna's study, made where it is missing. Raises StorageError for one of other directions."""
-        with self._database.opening() if self._database.shared else nullcontext():  # Optuna makes its tables, too
+        # Optuna makes its tables, too.
+        with self._database.opening() if self._database.shared else nullcontext():
             storage = RDBStorage(self._database.dialect_url, engine_kwargs=self._database.engine_options())
             try:
                 return self._checked(storage, name)

@@ -143,7 +143,8 @@ def check_file(path: Path, hint: str = "choose another --storage") -> None:
     if not stat.S_ISREG(found.st_mode):
         kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a device or a pipe"
         raise InputError(kind, expected="a database file", where=str(path), hint=hint)
-    if found.st_nlink > 1:  # each name would have a lock and a journal of its own
+    # Each name would have a lock and a journal of its own.
+    if found.st_nlink > 1:
         raise InputError(
             f"a file with {found.st_nlink} names (hard links)",
             expected="one",

@@ -20,7 +20,7 @@ from cspnas.study.network_record import NetworkRecord
 from cspnas.study.row_validation import check_costs, check_genotype, check_training, damaged
 from cspnas.study.states import State
 
-BASELINE_KINDS = ("plain", "csp")  # kinds of curves
+BASELINE_KINDS = ("plain", "csp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,16 @@ class StudyResults:
         """Take it all from the tables' rows; whatever was known is forgotten."""
         self._place = rows.place
         self.networks: dict[str, NetworkRecord] = {}
-        self.genotypes: dict[str, Genotype] = {}  # what first gave each network
-        self.changed: list[str] = []  # networks with results that nobody has taken note of; for the projection
-        self.bad_data: set[int] = set()  # evaluations that failed of them: trained again when they are mended
-        self._counts: Counter[tuple[bool, str]] = Counter()  # (a network's first evaluation?, state) -> evaluations
+        self.genotypes: dict[str, Genotype] = {}
+        # Networks with results that nobody has taken note of; for the projection.
+        self.changed: list[str] = []
+        # Evaluations that bad data failed: they are trained again when the data are mended.
+        self.bad_data: set[int] = set()
+        # (a network's first evaluation?, state) -> evaluations.
+        self._counts: Counter[tuple[bool, str]] = Counter()
         self._baselines: list[NetworkRecord] = []
-        self._again: dict[str, NetworkRecord] = {}  # begun more than once, by digest; baselines apart
+        # Begun more than once, by digest; baselines apart.
+        self._again: dict[str, NetworkRecord] = {}
         first = {row["digest"]: row for row in rows.first_suggestions}
         for row in rows.evaluations:
             architecture = {"digest": row["digest"], "document": row.pop("document"), "costs": row.pop("costs")}
@@ -233,12 +237,8 @@ class StudyResults:
         if points == self._last_front:
             return None
         self._last_front = points
-        return {
-            "study_id": self.study_id,
-            "trainings": self.finished,
-            "hypervolume": self.hypervolume(),
-            "points": points,
-        }
+        counts = {"trainings": self.finished, "hypervolume": self.hypervolume()}
+        return {"study_id": self.study_id, **counts, "points": points}
 
     # Both sides of the verdict -------------------------------------------------------------------------------------
 

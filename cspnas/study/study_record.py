@@ -82,6 +82,11 @@ class StudyFacts:
         return str(self.data["checksum"])
 
     @property
+    def training_images(self) -> int:
+        """How many a training reads in an epoch; studies of before do not say it."""
+        return int(self.values.get("training_images", 60_000))
+
+    @property
     def images(self) -> DataSummary:
         """What was read of the data set; studies of before do not have it."""
         return DataSummary.from_json(self.data["images"], self.data["class_names"])

@@ -8,7 +8,8 @@ from typing import Any
 
 from cspnas.space.search_space import Genotype
 
-CONFIRM = "confirm"  # the source of what trains a known network with a new seed
+# The source of what trains a known network with a new seed.
+CONFIRM = "confirm"
 
 
 @dataclass(frozen=True, slots=True)

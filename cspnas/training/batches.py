@@ -13,7 +13,8 @@ from cspnas.data.datasets import DataSet, Split
 
 # A page that is read brings its neighbours: of images in random order, six times their bytes were mapped.
 RELEASED_BYTES = 1 << 25
-Batch = tuple[Tensor, Tensor]  # images float32 (N, C, H, W), channels_last; labels int64 (N,)
+# Images float32 (N, C, H, W), channels_last; labels int64 (N,).
+Batch = tuple[Tensor, Tensor]
 
 
 class Batches(Protocol):

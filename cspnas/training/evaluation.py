@@ -49,7 +49,8 @@ class Evaluator:
         except TrainingError as error:
             result["failure"] = {"kind": error.kind, "message": str(error)}
         except Exception as error:  # noqa: BLE001 (the worker lives on; the last lines say where)
-            traceback.print_exception(error)  # into the worker's log
+            # Into the worker's log.
+            traceback.print_exception(error)
             lines = "".join(traceback.format_exception(error)[-3:])[-2000:]
             enough = not is_out_of_memory(error)
             result["failure"] = (
@@ -58,7 +59,8 @@ class Evaluator:
                 else {"kind": FailureKind.OUT_OF_MEMORY, "message": str(error)}
             )
         if self.device.type == "cuda":
-            torch.cuda.empty_cache()  # a training that is tried again alone needs what idle neighbours hold
+            # A training that is tried again alone needs what idle neighbours hold.
+            torch.cuda.empty_cache()
         return result | {"seconds": time.monotonic() - start, "micro_batch": work.get("micro_batch")}
 
     def _train(self, work: UnitOfWork, progress: Callable[[Epoch], None]) -> ResultPayload:

@@ -20,8 +20,10 @@ from cspnas.training.batches import Batch, Batches
 from cspnas.training.optimization import averaged, learning_rate, optimizer_of
 from cspnas.training.recipe import Recipe
 
-DIVERGED = 1000  # times the loss of a uniform guess
-VALIDATED_AT_ONCE = 500  # images
+# Times the loss of a uniform guess.
+DIVERGED = 1000
+# Images.
+VALIDATED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,8 @@ def train_network(
     Raises TrainingError `diverged` at the first loss that is not finite, and after an epoch whose mean loss is more than
     `DIVERGED` times that of a uniform guess, log(classes): what is that far off ends at chance level if it goes on.
     """
-    generator = torch.Generator().manual_seed(seed)  # on the CPU, so that every device sees the same order
+    # On the CPU, so that every device sees the same order.
+    generator = torch.Generator().manual_seed(seed)
     network.to(data.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     standing = TrainingState(network, optimizer_of(network, recipe), generator, averaged(network, recipe))
     if keeper is not None:

@@ -15,7 +15,8 @@ from cspnas.runners.local.gpu_probe import probe
 
 MOST_PER_CORE = 4
 MOST_PER_GPU = 64
-AMPLE = 2 << 30  # bytes, more than a worker's process takes
+# Bytes, more than a worker's process takes.
+AMPLE = 2 << 30
 
 
 def devices_for(
@@ -69,7 +70,8 @@ def _cpu_workers(workers: int, training: Callable[[], int]) -> int:
         )
     wanted = workers or cores
     if DeviceBudget("this machine", free_memory(), AMPLE, training(), cores).by_memory >= wanted:
-        return wanted  # torch, which takes longer to import than all else of a start, would only say that more fit
+        # torch, which takes longer to import than all else of a start, would only say that more fit.
+        return wanted
     import torch  # noqa: F401 (a worker holds it too: it counts in what this process holds)
 
     budget = DeviceBudget("this machine", free_memory(), own_memory(), training(), cores)

@@ -11,7 +11,8 @@ from cspnas.runners.ray.cluster import Node
 from cspnas.study.candidates import admitted_sample
 from cspnas.study.settings import Study
 
-CONTEXT_BYTES = 1 << 30  # what a process takes of a GPU beside tensors: CUDA's context, libraries' workspaces
+# What a process takes of a GPU beside tensors: CUDA's context, libraries' workspaces.
+CONTEXT_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ def slots_of(nodes: list[Node], study: Study, device: str, per_gpu: int | None) 
         count = sum(node.cpus for node in nodes)
         return Slots(min(study.workers or count, count), "cpu", 0.0, tuple(node.identifier for node in nodes))
     budget = _budget(with_gpu, study)
-    if per_gpu and budget.free:  # else its memory is not known
+    # Where nothing is free, the memory is not known.
+    if per_gpu and budget.free:
         check_budget(per_gpu, budget, "--per-gpu")
     together = per_gpu or budget.together
     count = sum(min(node.cpus, node.gpus * together) for node in with_gpu)
