@@ -14,6 +14,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "export": (
         "cspnas export densenet --pick knee -o best.yaml",
         "cspnas export densenet --where 'flops<=20M' --pick most-accurate -o best.yaml",
+        "cspnas export best.yaml --format onnx --weights best.safetensors -o best.onnx",
     ),
     "cost": (
         "cspnas cost csdarknet53 --layers",

@@ -1,16 +1,32 @@
-"""Taking an architecture away from a study: a document that carries all that is needed to use it."""
+"""An architecture file: a document that carries all that is needed to build and train a network of a study."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cspnas.data.own_data import located
+from cspnas.documents.architecture_file import architecture_yaml, read_architecture
+from cspnas.export.network_to_export import NetworkToExport
+from cspnas.network.wiring import wire
 from cspnas.objectives.objectives import measured_names, objective_of
 from cspnas.storage.engine import undamaged
 from cspnas.storage.open_study import OpenStudy
 from cspnas.study.network_record import NetworkRecord
+
+
+class YamlWriter:
+    """`--format yaml`."""
+
+    def contents(self, source: NetworkToExport) -> dict[str, bytes]:
+        """The file, with all that its source says beside the network."""
+        return {"": architecture_yaml(source.architecture, dict(source.document)).encode()}
+
+    def checked(self, path: Path, source: NetworkToExport) -> str:
+        """The file read again: its digest holds what its layers give."""
+        return f"read again: network {wire(read_architecture(path).architecture).digest()[:12]}"
 
 
 def take_away(opened: OpenStudy, network: NetworkRecord) -> dict[str, Any]:

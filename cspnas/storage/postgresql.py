@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cspnas.errors import InputError
+from cspnas.io.extras import how_to_get
 
 # The first of an advisory lock's two keys: what it is for. The second is a driver's or a study's id.
 # "CSP0", "CSPS", "CSPD".
@@ -54,7 +55,7 @@ def new_engine(url: sa.URL, **options: Any) -> sa.Engine:
         raise InputError(
             "no psycopg in this environment",
             expected="the driver of PostgreSQL",
-            hint="in the checkout of cspnas: .venv/bin/pip install -c constraints.txt -e '.[postgres]'",
+            hint=how_to_get("postgres"),
         ) from None
 
 

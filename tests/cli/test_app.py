@@ -118,7 +118,7 @@ REFUSED = {
     "unknown pick": (["export", "tiny", "-o", "new.yaml", "--pick", "best"], "most-accurate"),
     "two choices": (["export", "tiny", "-o", "new.yaml", "--trial", "1", "--pick", "knee"], "--pick and --trial"),
     "digest too short": (["export", "tiny", "-o", "new.yaml", "--digest", "abc"], "hexadecimal"),
-    "unknown format": (["export", "tiny", "-o", "new.yaml", "--format", "onnx"], "yaml"),
+    "unknown format": (["export", "tiny", "-o", "new.yaml", "--format", "onx"], "onnx"),
     "cost of nothing": (["cost", "none.yaml"], "none.yaml"),
     "cost of a space": (["cost", "tiny.yaml"], "architecture/1"),
     "training of nothing": (["train", "none.yaml"], "none.yaml"),

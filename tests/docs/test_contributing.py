@@ -21,7 +21,7 @@ ADDED = {
     "Add a family": [("word", "resnext")],
     "Add a data set": [("word", "cifar100")],
     "Add an objective": [("word", "evenness"), ("name", "evenness"), ("word", "latency"), ("name", "latency")],
-    "Add an export format": [("text", "yaml")],
+    "Add an export format": [("word", "onnx")],
     "Add a sampler": [("word", "gp")],
     "Add a runner": [("word", "ray"), ("import", "cspnas.runners.ray")],
     "Add a gene": [("word", "taps"), ("name", "taps")],

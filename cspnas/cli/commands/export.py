@@ -5,12 +5,18 @@ from typing import Annotated
 
 import typer
 
-from cspnas.cli.options import StudyArgument, one_of
+from cspnas.cli.options import one_of
 from cspnas.io.standard_streams import say
 
 
 def export(
-    study: StudyArgument,
+    network: Annotated[
+        str,
+        typer.Argument(
+            metavar="STUDY|FILE",
+            help="A study, of which one network is taken; an architecture file or a reference's name.",
+        ),
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")],
     choice: Annotated[
         str | None, typer.Option("--pick", help="knee (if not given), most-accurate or smallest (least FLOPs).")
@@ -24,13 +30,20 @@ def export(
     digest: Annotated[
         str | None, typer.Option(help="Instead the network whose digest begins so: 4 hex digits or more.")
     ] = None,
-    form: Annotated[str, typer.Option("--format", help="yaml.")] = "yaml",
-    force: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
+    form: Annotated[str, typer.Option("--format", help="yaml (if not given), onnx.")] = "yaml",
+    weights: Annotated[
+        Path | None, typer.Option(help="What cspnas train wrote; untrained weights if not given.")
+    ] = None,
+    normalise: Annotated[
+        bool, typer.Option("--normalise", help="The network reads pixels, 0 to 255, and normalises them itself.")
+    ] = False,
+    force: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
 ) -> None:
-    """Write an architecture with all that is needed to build and train it."""
+    """Write a network for other programs, or as a file with all that is needed to build and train it."""
     from cspnas.cli import export as work
     from cspnas.export.choice import Choice
+    from cspnas.export.formats import EXPORT_FORMATS
 
     wanted = Choice(choice, tuple(where or ()), trial, digest)
-    one_of(form, ("yaml",), "--format")
-    say(work.export_network(study, wanted, output, force=force))
+    one_of(form, tuple(EXPORT_FORMATS), "--format")
+    say(work.export_network(network, wanted, output, form=form, weights=weights, normalise=normalise, force=force))

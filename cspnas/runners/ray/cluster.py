@@ -12,11 +12,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from cspnas.errors import CspnasError, InputError
+from cspnas.io.extras import check_extra
 from cspnas.io.machine import usable_cpus
 from cspnas.io.steps import Step, silent
 from cspnas.runners.ray.address import reach
@@ -60,10 +60,8 @@ def cluster(address: str, workers: int, step: Step = silent) -> Iterator[list[No
 def quiet_ray() -> Any:
     """Ray, quiet and without telemetry. Raises InputError where it is not installed."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    missing = [name for name in ("ray", "pandas", "pyarrow", "tensorboardX") if find_spec(name) is None]
-    if missing:
-        hint = "in the checkout of cspnas: .venv/bin/pip install -c constraints.txt -e '.[ray]'"
-        raise InputError(f"no {missing[0]}", expected="Ray with Ray Tune", where="--runner ray", hint=hint)
+    modules = ("ray", "pandas", "pyarrow", "tensorboardX")
+    check_extra("ray", modules, purpose="Ray with Ray Tune", where="--runner ray")
     import ray
 
     logging.getLogger("ray").setLevel(logging.CRITICAL)
