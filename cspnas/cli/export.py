@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -35,7 +36,7 @@ class _Read:
     """The network that a user named: `said` of it, `origin` of it in errors, the files that it is read from."""
 
     architecture: Architecture
-    document: dict[str, Any]
+    document: Mapping[str, Any]
     said: str
     origin: str
     files: list[Path]

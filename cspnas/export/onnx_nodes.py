@@ -50,7 +50,7 @@ class Nodes:
         return self.add("Div", [centred, self.constant("pixel_std", scale, np.float32)], "normalised")
 
 
-def _window(op: Operation) -> dict[str, Any]:
+def _window(op: Operation) -> dict[str, list[int]]:
     return {"kernel_shape": [op["kernel"]] * 2, "strides": [op["stride"]] * 2, "pads": [op["padding"]] * 4}
 
 
