@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from shutil import get_terminal_size
 from typing import Any
 
 import typer
@@ -28,6 +29,8 @@ from cspnas.errors import CspnasError, InputError, one_line
 
 # Of an argument: twice the longest path.
 MOST_ARGUMENT_CHARACTERS = 10_000
+# Of a terminal: with fewer, `--help` has no panels.
+PANEL_COLUMNS = 80
 
 app = typer.Typer(
     add_completion=False,
@@ -73,6 +76,8 @@ def main() -> None:
     raise_on_signals()
     try:
         _check_lengths(sys.argv[1:])
+        # The panels cut what is longer than their column.
+        app.rich_markup_mode = "rich" if get_terminal_size().columns >= PANEL_COLUMNS else None
         failpoints.arm(os.environ.get(failpoints.VARIABLE))
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
         streams.flush()

@@ -54,7 +54,7 @@ Constraints = Annotated[
 ]
 Storage = Annotated[
     str | None,
-    typer.Option(help="sqlite:///PATH or postgresql+psycopg://USER@HOST/DB; studies/NAME.db if not given."),
+    typer.Option(help="sqlite:///PATH or postgresql://HOST/DB; studies/NAME.db if not given."),
 ]
 Address = Annotated[
     str | None, typer.Option(help="Ray cluster: local (one of its own), auto, HOST:PORT or ray://HOST:PORT.")

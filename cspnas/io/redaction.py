@@ -10,9 +10,15 @@ _USER = re.compile(
 )
 # What nobody quoted: / and # in the password, spaces in user and password; no further than to the next URL.
 _UNQUOTED = re.compile(r"((?<!\w)postgres\w*+(?:\+\w+)?://[^/@:?#]*):(?:(?!://)[^@])*@(?:\S*@|[^@/]*@)*")
-_OPTION = re.compile(r"(?i)\b((?:ssl)?password|passwd)=[^\s&#'\"]+")
+_KEY = r"((?:ssl)?password|passwd)=(?!\*\*\*(?:[\s&#'\":;,.)]|$))"
+# In a URL a value may hold spaces and quotes: it ends at the next option, at the name of a study, or with the URL.
+_END = r"(?:['\"](?=[\s.,;:)]|$)|$)"
+_QUOTED = r"'[^']*'|\"[^\"]*\""
+_IN_URL = re.compile(rf"(?i)(?<=[?&]){_KEY}(?:{_QUOTED}|[^&]*?)(?=&|#[\w. -]*{_END}|{_END})")
+_OPTION = re.compile(rf"(?i)\b{_KEY}(?:{_QUOTED}|[^\s&#'\"]+)")
 
 
 def redact(text: str) -> str:
     """`text` with `***` in the place of every password of a URL, and of every password=... option."""
-    return _OPTION.sub(r"\1=***", _UNQUOTED.sub(r"\1:***@", _USER.sub(r"\1:***@", text)))
+    text = _UNQUOTED.sub(r"\1:***@", _USER.sub(r"\1:***@", text))
+    return _OPTION.sub(r"\1=***", _IN_URL.sub(r"\1=***", text))

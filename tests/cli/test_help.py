@@ -18,15 +18,30 @@ GROUP: Any = typer.main.get_command(cli.app)
 COMMANDS = [(), *((name,) for name in GROUP.commands), ("studies", "copy")]
 
 
-def printed(words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
-    """Of `cspnas WORDS` on a terminal of 80 columns."""
-    monkeypatch.setenv("COLUMNS", "80")
+def printed(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int = 80
+) -> str:
+    """Of `cspnas WORDS` on a terminal of so many columns."""
+    monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr(sys, "argv", ["cspnas", *words])
     with pytest.raises(SystemExit) as end:
         cli.main()
     captured = capsys.readouterr()
     assert (end.value.code, captured.err) == (0, "")
     return captured.out
+
+
+@pytest.mark.parametrize("columns", [50, 60, 79, 80])
+def test_no_help_is_cut_on_a_narrow_terminal(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long words such as the URLs of --storage and --address break over two lines where they must."""
+    for command in COMMANDS:
+        text = printed((*command, "--help"), capsys, monkeypatch, columns)
+        assert "\N{HORIZONTAL ELLIPSIS}" not in text
+        if command == ("search",):
+            said = re.sub(r"[\s\N{BOX DRAWINGS LIGHT VERTICAL}]", "", text)
+            assert "postgresql://HOST/DB;" in said and "ray://HOST:PORT." in said
 
 
 def examples(text: str) -> list[str]:
