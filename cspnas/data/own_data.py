@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,11 +60,13 @@ def name_of_path(text: str) -> str:
 
 
 def unknown(name: str, known: Collection[str], where: str = "") -> InputError:
-    """The error for a data set `name` that is none of `known`, nor of the user's own."""
+    """The error for a data set `name` that is none of `known`, nor of the user's own; it may be meant as a path."""
     meant = name_of_path(name)
+    as_path = os.sep in name or name.endswith((".npz", ".csv"))
+    found = f"no folder, .npz or .csv file {name!r}" if as_path and meant == name else f"data set {name!r}"
     hint = f"did you mean {meant}?" if meant != name else nearest(name.lower(), [*known, *FORMS])
     expected = f"one of {', '.join(known)}, {', '.join(FORMS[:-1])} or {FORMS[-1]}"
-    return InputError(f"data set {name!r}", expected=expected, where=where, hint=hint)
+    return InputError(found, expected=expected, where=where, hint=hint)
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from cspnas.io.did_you_mean import nearest
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 Schema = dict[str, Any]
+# Keys that describe the networks together: what one says may be wrong only beside another.
+_OF_NETWORK = {"family", "activation", "norm", "stem", "stages", "input"}
 _TYPES = {"boolean": "true or false", "string": "text", "object": "a mapping of keys"}
 
 
@@ -53,6 +55,14 @@ def where(name: str, path: tuple[Any, ...], lines: Lines, sources: dict[str, str
     line = next((lines[path[:end]] for end in range(len(path), -1, -1) if path[:end] in lines), 1)
     shown = path[:-1] if path not in lines and path and isinstance(path[-1], int) else path
     return f"{name}:{line} {dotted(shown)}".strip()
+
+
+def where_together(name: str, path: tuple[Any, ...], lines: Lines, sources: dict[str, str]) -> str:
+    """As `where`, for what may be wrong only beside other keys: after a place in the file, the flags that set those."""
+    place = where(name, path, lines, sources)
+    others = [flag for key, flag in sources.items() if key.partition(".")[0] in _OF_NETWORK]
+    alone = place in others or not others or (path and path[0] not in _OF_NETWORK - {"input"})
+    return place if alone else f"{place} with {', '.join(others)}"
 
 
 def short(value: Any) -> str:
@@ -132,11 +142,11 @@ def validated(model: type[AnyModel], data: Any, name: str, lines: Lines, flags: 
 
 def placed(error: ArchitectureError, name: str, lines: Lines, flags: dict[str, str]) -> InputError:
     """`error` (its place is a part of the network, `stage2.pool`, or a key) with the place in the file."""
-    match = re.match(r"(stage|stem)(\d*)", error.where)
-    path: tuple[Any, ...] = ()
-    if (error.where,) in lines:
-        path = (error.where,)
-    elif match:
-        path = ("stages", int(match[2]) - 1) if match[2] else ("stem",)
-    place = f"{where(name, path, lines, flags)} ({error.where})"
+    part, *rest = error.where.split(".")
+    path: tuple[Any, ...] = (part,) if (part,) in lines or part == "stem" else ()
+    if match := re.fullmatch(r"stage(\d+)", part):
+        path = ("stages", int(match[1]) - 1)
+    inside = ((*path, *between, *rest) for between in ((), (0,), ("csp",)))
+    path = next((longer for longer in inside if longer in lines), path)
+    place = where_together(name, path, lines, flags) + (f" ({error.where})" if error.where != dotted(path) else "")
     return InputError(error.found, expected=error.expected, where=place, hint=error.hint)

@@ -12,7 +12,7 @@ from typing import Any
 from cspnas.documents.derived import DocumentModel
 from cspnas.documents.packaged_files import find, shipped
 from cspnas.documents.schema import SEARCH, SpaceDocument
-from cspnas.documents.schema_errors import placed, short, validated, where
+from cspnas.documents.schema_errors import placed, short, validated, where, where_together
 from cspnas.documents.space_input import FolderForm, input_form
 from cspnas.documents.yaml_source import Lines, parse_yaml, read_yaml
 from cspnas.errors import ArchitectureError, InputError
@@ -116,7 +116,7 @@ class _Reading:
 
     def at(self, *path: Any) -> str:
         """Where a key stands."""
-        return where(self.name, path, self.lines, self.flags)
+        return where_together(self.name, path, self.lines, self.flags)
 
     def study(self, space_name: str) -> Study:
         document = self.document
@@ -239,7 +239,7 @@ class _Reading:
                 if len(space.stems) == 1:
                     raise placed(error, self.name, self.lines, self.flags) from None
                 found = f"{error.found} ({error.where.split('.')[0]} of a network with stem {stem.label})"
-                place = self.at("stem", number)
+                place = self.at("stem", number, *error.where.split(".")[1:] * error.where.startswith("stem"))
                 raise InputError(found, expected=error.expected, where=place, hint=error.hint) from None
             return None
         return reason

@@ -83,7 +83,9 @@ def _check_idle(value: Architecture | Stem | Stage | Csp, names: tuple[str, ...]
         found, default = getattr(value, name), _DEFAULTS[type(value)][name]
         if found != default:
             raise ArchitectureError(
-                f"{name} {found} {there}, where it has no effect", where=where, hint=f"leave {name} out"
+                f"{name} {found} {there}, where it has no effect",
+                where=where if where == name else f"{where}.{name}",
+                hint=f"leave {name} out",
             )
 
 

@@ -71,3 +71,36 @@ def test_what_is_expected_of_a_time_names_its_unit() -> None:
     with pytest.raises(InputError) as caught:
         read_space(SHIPPED["densenet"], {"search.timeout": "15m"})
     assert "search.timeout: found '15m', expected seconds, a number of at least 0" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "place"),
+    [
+        ({"family": "resnet"}, r"densenet.yaml:\d+ stages.0.growth_rate with --set family: found key"),
+        ({"stem.channels": 1}, r"densenet.yaml:\d+ stages.0.split_ratio with --set stem.channels: found"),
+        ({"stem.kind": "pelee", "stem.stride": 4}, r"^--set stem.stride: stride 4 in a stem of kind pelee"),
+        ({"search.sampler": "none", "stem.channels": 4}, r"^--set search.sampler: found"),
+    ],
+)
+def test_what_flags_made_wrong_in_another_place_names_them(overrides: dict[str, Any], place: str) -> None:
+    with pytest.raises(InputError, match=place):
+        read_space(SHIPPED["densenet"], overrides)
+
+
+@pytest.mark.parametrize(
+    ("stem", "place"),
+    [
+        ("{kind: pelee, stride: 4}", "x.yaml:2 stem.stride: "),
+        ("\n- kind: pelee\n  channels: 8\n  stride: 4", "x.yaml:5 stem.0.stride (stem.stride): "),
+        ("[{channels: 8}, {kind: pelee, channels: 8, hidden: [4]}]", "x.yaml:2 stem.1.hidden: "),
+        ("\n- channels: 8\n- kind: conv\n  fuse: false\n  channels: 9", "x.yaml:5 stem.1.fuse: "),
+    ],
+)
+def test_a_key_that_a_stem_of_its_kind_does_not_read_is_named_with_its_line(
+    tmp_path: Path, stem: str, place: str
+) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(f"family: densenet\nstem: {stem}\nstages: [{{growth_rate: 8, depth: 1}}]\n")
+    with pytest.raises(InputError, match="where it has no effect") as caught:
+        read_space(path)
+    assert place in str(caught.value)
