@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cspnas.api.arguments import expect
-from cspnas.errors import CspnasError, InputError, TrainingError
+from cspnas.api.training_job import Job, prepare, to_stderr
+from cspnas.errors import CspnasError, TrainingError
 from cspnas.io.machine import usable_cpus
-from cspnas.io.standard_streams import tell
 from cspnas.io.steps import Step, silent
-from cspnas.training.recipe import Recipe, recipe_changes
+from cspnas.reports.tensorboard_log import TensorBoardLog, checked_log_folder
+from cspnas.training.recipe import Recipe, recipe_changes, stated_keys
 
 if TYPE_CHECKING:
-    import torch
-
-    from cspnas.data.datasets import DataSet, Split
-    from cspnas.documents.architecture_file import ArchitectureFile
+    from cspnas.data.datasets import Split
     from cspnas.training.batches import InMemoryBatches
     from cspnas.training.module import NetworkModule
-    from cspnas.training.train import Epoch
+    from cspnas.training.train import Epoch, TrainingState
 
 # FLOPs of one image.
 SMALL = 100_000_000
@@ -43,26 +41,6 @@ class TrainedNetwork:
     report: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """All that a training needs, opened and checked before it starts; `test` None: the data set has no test part.
-    `measured_precision`: the recipe left its precision to a measurement.
-    """
-
-    file: ArchitectureFile
-    recipe: Recipe
-    seed: int
-    device: torch.device
-    data: DataSet
-    test: Split | None
-    measured_precision: bool = False
-
-
-def to_stderr(text: str) -> None:
-    """Say a line."""
-    tell(text)
-
-
 def train(
     architecture: str | Path,
     *,
@@ -73,6 +51,7 @@ def train(
     device: str = "auto",
     checkpoint: str | Path | None = None,
     checkpoint_seconds: float = 60.0,
+    tensorboard: str | Path | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     on_step: Step = silent,
     on_note: Callable[[str], None] = to_stderr,
@@ -82,7 +61,8 @@ def train(
     `architecture` is a file (as `cspnas export` writes it, with its recipe) or a reference's name. `recipe` names changes of
     that recipe: `full` is a long training with all that helps one. `dataset` and `epochs` replace those of the recipe;
     `device` is `auto`, `cpu` or `cuda:N`. The same `seed` on the same machine gives the same weights. With `checkpoint`, a
-    training that was killed goes on from that file, written every `checkpoint_seconds`.
+    training that was killed goes on from that file, written every `checkpoint_seconds`. `tensorboard` is a folder for the
+    learning curves, one for each training.
     `on_epoch` hears each epoch's loss and validation accuracy, `on_note` what the user should know, a line each.
 
     Raises InputError before the training for wrong files, data and devices; CspnasError where the training fails.
@@ -98,104 +78,11 @@ def train(
     )
     expect("cspnas.train", device=(device, str), checkpoint_seconds=(checkpoint_seconds, float, 0))
     checkpoint = None if checkpoint is None else Path(checkpoint)
+    log_folder = None if tensorboard is None else checked_log_folder(tensorboard)
     file = read_architecture(find_architecture(str(architecture)))
     changes = recipe_changes(recipe, dataset=dataset, epochs=epochs)
     job = prepare(file, changes, seed=seed, device=device, on_step=on_step, on_note=on_note)
-    return run_training(job, checkpoint, checkpoint_seconds, on_epoch, on_note)
-
-
-def prepare(
-    file: ArchitectureFile,
-    changes: Mapping[str, Any],
-    *,
-    seed: int,
-    device: str,
-    on_step: Step = silent,
-    on_note: Callable[[str], None] = to_stderr,
-) -> Job:
-    """Read and check all that the training of a file needs, with `changes` of its recipe; errors are those of `train`."""
-    # before torch is imported
-    _check_flops(file)
-    recipe = Recipe(**{**(file.document.get("recipe") or {}), **changes})
-    return _job(file, recipe, device, seed, on_step, on_note)
-
-
-def _job(
-    file: ArchitectureFile, recipe: Recipe, device_name: str, seed: int, step: Step, say: Callable[[str], None]
-) -> Job:
-    step(f"reading the data set {recipe.dataset}")
-    import torch
-
-    from cspnas.data import datasets
-    from cspnas.runners.local.devices import gpus_for
-    from cspnas.training.train import faster_precision
-
-    gpus = gpus_for(device_name)
-    device = torch.device("cuda", gpus[0]) if gpus else torch.device("cpu")
-    _check_size(file, recipe, device)
-    data = datasets.load(recipe.dataset, recipe.images, step=step)
-    _check_form(file, data)
-    test = datasets.load_test(recipe.dataset, recipe.images) if datasets.has_test(recipe.dataset) else None
-    measured = recipe.precision == "auto"
-    if measured:
-        step("measuring which precision is faster")
-        recipe = replace(recipe, precision=faster_precision(device))
-    for note in _notes(file, recipe, data, test):
-        say(note)
-    return Job(file, recipe, seed, device, data, test, measured)
-
-
-def _check_size(file: ArchitectureFile, recipe: Recipe, device: torch.device) -> None:
-    from cspnas.network.wiring import wire
-    from cspnas.training.memory_check import check_fits
-
-    try:
-        check_fits(wire(file.architecture), recipe.batch_size, device)
-    except TrainingError as error:
-        hint = "lower recipe.batch_size in the file, or take a smaller network"
-        raise InputError(str(error), expected="a network that fits", where=str(file.path), hint=hint) from None
-
-
-def _check_flops(file: ArchitectureFile) -> None:
-    from cspnas.network.cost import cost_of
-    from cspnas.network.wiring import wire
-    from cspnas.objectives.objectives import DEFAULT_LIMIT, format_objective
-
-    flops = cost_of(wire(file.architecture)).flops
-    if flops > DEFAULT_LIMIT.bound:
-        raise InputError(
-            f"a network of {format_objective('flops', flops)} FLOPs",
-            expected=f"at most {format_objective('flops', DEFAULT_LIMIT.bound)}",
-            where=str(file.path),
-            hint="take a smaller network, or smaller images",
-        )
-
-
-def _check_form(file: ArchitectureFile, data: DataSet) -> None:
-    architecture = file.architecture
-    if data.input_shape != architecture.input_shape or data.classes != architecture.classes:
-        hint = "choose the data set that it was made for with --dataset"
-        if data.input_shape == architecture.input_shape:
-            hint += f", or set classes: {data.classes} in a copy of the file and remove its digest line"
-        raise InputError(
-            f"images {data.input_shape} of {data.classes} classes in {data.name}",
-            expected=f"{architecture.input_shape} and {architecture.classes} classes, as in the architecture",
-            where=str(file.path),
-            hint=hint,
-        )
-
-
-def _notes(file: ArchitectureFile, recipe: Recipe, data: DataSet, test: Split | None) -> Iterator[str]:
-    """What the user should know before the training, a line each."""
-    searched = file.document.get("data") or {}
-    if searched.get("checksum") not in (None, data.checksum):
-        yield (
-            f"note: {recipe.dataset} is not the data of {searched.get('dataset')} that {file.path} was searched on "
-            f"(checksum {data.checksum[:12]}, there {str(searched['checksum'])[:12]}): accuracies do not compare"
-        )
-    if test is None:
-        yield f"note: {recipe.dataset} has no folder test: the test accuracy will be null, weights are written all the same"
-    yield from data.summary.lines(recipe.dataset)
+    return run_training(job, checkpoint, checkpoint_seconds, on_epoch, on_note, log_folder=log_folder)
 
 
 def run_training(
@@ -204,16 +91,18 @@ def run_training(
     checkpoint_seconds: float,
     on_epoch: Callable[[Epoch], None],
     on_note: Callable[[str], None] = to_stderr,
+    *,
+    on_batch: Callable[[TrainingState], None] = lambda standing: None,
+    log_folder: Path | None = None,
 ) -> TrainedNetwork:
-    """Train what was prepared; arguments and errors are those of `train`."""
+    """Train what was prepared; arguments and errors are those of `train`. `on_batch` hears of every step."""
     import torch
 
     from cspnas.network.wiring import wire
     from cspnas.training.batches import InMemoryBatches
     from cspnas.training.checkpoint import Checkpointer, kept_when_interrupted
-    from cspnas.training.evaluation import versions
     from cspnas.training.module import NetworkModule, initialise
-    from cspnas.training.train import train_network
+    from cspnas.training.train import steps_of, train_network
 
     network = NetworkModule(wire(job.file.architecture))
     initialise(network, job.seed)
@@ -224,24 +113,39 @@ def run_training(
         keeper = Checkpointer(checkpoint, key, on_note, seconds=checkpoint_seconds)
     threads = (keeper.threads if keeper else None) or _threads(network)
     torch.set_num_threads(threads)
+    log = TensorBoardLog(log_folder, recipe, steps_of(placed, recipe), placed.count, on_note)
+
+    def hear(epoch: Epoch) -> None:
+        on_epoch(epoch)
+        log.epoch(epoch)
+
     with _failing_in_one_line(job.file.path):
         with kept_when_interrupted(keeper):
-            trained = train_network(network, placed, recipe, job.seed, on_epoch, keeper=keeper)
+            trained = train_network(network, placed, recipe, job.seed, hear, on_batch=on_batch, keeper=keeper)
         accuracy, images = _tested(network, placed, recipe, job.test)
-    report = {
-        "architecture": job.file.document | {"measured": None},
-        "recipe": asdict(recipe),
-        "seed": job.seed,
+    log.end(stated_keys(recipe), {"validation_accuracy": trained.accuracy, "test_accuracy": accuracy})
+    results = {
         "validation_accuracy": trained.accuracy,
         "test_accuracy": accuracy,
         "test_images": images,
         "curve": [asdict(epoch) for epoch in trained.curve],
+    }
+    report = _made_by(job, recipe) | results | {"threads": threads}
+    return TrainedNetwork(network, trained.accuracy, accuracy, images, trained.curve, report)
+
+
+def _made_by(job: Job, recipe: Recipe) -> dict[str, object]:
+    """What made the results, for the report."""
+    from cspnas.training.evaluation import versions
+
+    return {
+        "architecture": job.file.document | {"measured": None},
+        "recipe": asdict(recipe),
+        "seed": job.seed,
         "data_checksum": job.data.checksum,
         "device": str(job.device),
-        "threads": threads,
         "versions": versions(),
     }
-    return TrainedNetwork(network, trained.accuracy, accuracy, images, trained.curve, report)
 
 
 def _begun(job: Job, placed: InMemoryBatches, digest: str, checkpoint: Path) -> tuple[Recipe, dict[str, Any]]:

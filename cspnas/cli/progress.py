@@ -11,7 +11,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from cspnas.errors import FailureKind, printable
-from cspnas.io.quantities import counted
+from cspnas.io.quantities import counted, format_duration
 from cspnas.io.standard_streams import tell
 from cspnas.io.steps import PER_SECOND, on_terminal
 from cspnas.io.wrapping import GAP
@@ -93,7 +93,8 @@ class Progress:
         """How much runs, how fast, and how long it will be."""
         fresh, elapsed = self.results.finished - self._before, time.monotonic() - self._start
         rate = 60 * fresh / elapsed if fresh else 0.0
-        left = f"{_duration((self.study.trials - self.results.finished) / rate)} left" if rate else "time left unknown"
+        unfinished = self.study.trials - self.results.finished
+        left = f"{format_duration(60 * unfinished / rate)} left" if rate else "time left unknown"
         return [f"{self.results.in_flight} running", f"{rate:.1f}/min", left]
 
     def _state(self) -> list[str]:
@@ -177,10 +178,6 @@ def packed(parts: list[str], columns: int) -> list[str]:
     """`parts` in lines of at most `columns`, broken between parts where that is possible."""
     joined = GAP.join(part.replace(" ", "\xa0") for part in parts)
     return [line.replace("\xa0", " ") for line in wrap(joined, max(1, columns))]
-
-
-def _duration(minutes: float) -> str:
-    return f"{minutes:.1f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
 def _failed(event: str, failure: Failure) -> str:

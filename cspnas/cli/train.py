@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cspnas.api.trainings import TrainedNetwork, prepare, run_training
+from cspnas.api.training_job import prepare
+from cspnas.api.trainings import TrainedNetwork, run_training
+from cspnas.cli.training_progress import training_display
 from cspnas.errors import InputError
 from cspnas.io.atomic_write import check_output, remove, write_whole
 from cspnas.io.file_lock import FileLock, HeldError
 from cspnas.io.interrupts import exit_code
-from cspnas.io.quantities import counted
 from cspnas.io.standard_streams import say, tell
-from cspnas.io.steps import on_terminal, steps
+from cspnas.io.steps import steps
+from cspnas.reports.tensorboard_log import checked_log_folder
 from cspnas.storage.locations import expanded
 
 
-def train_file(
-    path: Path,
-    changes: dict[str, Any],
-    device: str,
-    seed: int,
-    output: Path | None,
-    *,
-    force: bool,
-    checkpoint_seconds: float = 60.0,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class TrainingOutputs:
+    """What a training writes and where: the weights, a checkpoint every `checkpoint_seconds`, learning curves."""
+
+    weights: Path | None
+    force: bool
+    checkpoint_seconds: float
+    log_folder: str | None
+
+
+def train_file(path: Path, changes: dict[str, Any], device: str, seed: int, outputs: TrainingOutputs) -> None:
     """Train on the training part, watch validation, then evaluate on the test part once.
 
     What could refuse the results (paths, test part) is looked at before the training. A training that was interrupted or
@@ -38,16 +41,25 @@ def train_file(
     from cspnas.documents.architecture_file import read_architecture
 
     file = read_architecture(path)
-    weights, _ = _targets(path, output, force=force)
+    weights, _ = _targets(path, outputs)
+    log_folder = None if outputs.log_folder is None else checked_log_folder(outputs.log_folder)
     with _alone(weights):
         # Another training may have ended since.
-        weights, results = _targets(path, output, force=force)
+        weights, results = _targets(path, outputs)
         with steps() as step:
             job = prepare(file, changes, seed=seed, device=device, on_step=step)
         checkpoint = weights.with_name(f"{weights.name}.checkpoint")
         try:
-            with _bar(job.recipe.epochs) as advance:
-                trained = run_training(job, checkpoint, checkpoint_seconds, advance)
+            images = len(job.data.train.labels)
+            with training_display(job.recipe.epochs, images, job.recipe.batch_size) as display:
+                trained = run_training(
+                    job,
+                    checkpoint,
+                    outputs.checkpoint_seconds,
+                    display.epoch,
+                    on_batch=display.batch,
+                    log_folder=log_folder,
+                )
         except KeyboardInterrupt:
             kept = f"the training is kept in {checkpoint}, and " if checkpoint.is_file() else ""
             tell(f"interrupted: {kept}the same command goes on with it")
@@ -57,15 +69,15 @@ def train_file(
     say(f"{_accuracies(trained)}\nweights: {weights}\nresults: {results}")
 
 
-def _targets(path: Path, output: Path | None, *, force: bool) -> tuple[Path, Path]:
+def _targets(path: Path, outputs: TrainingOutputs) -> tuple[Path, Path]:
     """Where weights and results go. Raises InputError where they cannot."""
     from cspnas.documents.architecture_file import shipped_architectures
 
     # Its folder is the package's, not the user's.
     shipped = path in shipped_architectures().values()
     beside = (Path(path.name) if shipped else path).with_suffix(".safetensors")
-    weights = beside if output is None else Path(expanded(str(output)))
-    check_output(weights, force=force, inputs=[path])
+    weights = beside if outputs.weights is None else Path(expanded(str(outputs.weights)))
+    check_output(weights, force=outputs.force, inputs=[path])
     results = weights.with_suffix(".json")
     if results == weights:
         raise InputError(
@@ -74,7 +86,7 @@ def _targets(path: Path, output: Path | None, *, force: bool) -> tuple[Path, Pat
             where=f"-o {weights}",
             hint=f"choose {weights.with_suffix('.safetensors')}",
         )
-    check_output(results, force=force, inputs=[path])
+    check_output(results, force=outputs.force, inputs=[path])
     return weights, results
 
 
@@ -102,31 +114,6 @@ def _accuracies(trained: TrainedNetwork) -> str:
         return f"no test part; {validation}"
     error = 100 * (test * (1 - test) / n) ** 0.5
     return f"test accuracy {100 * test:.2f}% ± {error:.2f} (binomial, {n} images); {validation}"
-
-
-@contextmanager
-def _bar(epochs: int) -> Iterator[Callable[[Any], None]]:
-    """A progress bar on stderr; a line an epoch where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-    from rich.table import Column
-
-    live = on_terminal(sys.stderr)
-    if not live:
-        tell(f"training, {counted(epochs, 'epoch')}")
-    label = TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis"))
-    columns = (label, BarColumn(10), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), redirect_stdout=False, disable=not live) as progress:
-        task, done = progress.add_task("training", total=epochs), [0]
-
-        def advance(epoch: Any) -> None:
-            done[0] += 1
-            text = f"epoch {done[0]}/{epochs}: loss {epoch.loss:.4f}, validation {100 * epoch.accuracy:.2f}%"
-            progress.update(task, advance=1, description=text)
-            if not live:
-                tell(f"{text}, {epoch.seconds:.1f} s")
-
-        yield advance
 
 
 def _write(weights: Path, results: Path, trained: TrainedNetwork) -> None:

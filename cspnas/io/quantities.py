@@ -1,4 +1,4 @@
-"""Numbers with a unit that a person reads: 1.24M, 96.5KiB, 88.31%, 1.24ms."""
+"""Numbers with a unit that a person reads: 1.24M, 96.5KiB, 88.31%, 1.24ms, 1.2 min."""
 
 from __future__ import annotations
 
@@ -26,3 +26,10 @@ def format_quantity(value: float | None, unit: str) -> str:
 def counted(count: int, noun: str) -> str:
     """A number with its noun: `1 training`, `2,000 trainings`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def format_duration(seconds: float) -> str:
+    """`seconds` for a person who waits: 45 s, 1.2 min, 3.5 h."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

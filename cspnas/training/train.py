@@ -81,6 +81,17 @@ class CheckpointHook(Protocol):
         """Whether the training is to end."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What stays the same in a training; the arguments of `train_network`."""
+
+    data: Batches
+    recipe: Recipe
+    micro_batch: int | None
+    keeper: CheckpointHook | None
+    on_batch: Callable[[TrainingState], None]
+
+
 def train_network(
     network: nn.Module,
     data: Batches,
@@ -88,6 +99,7 @@ def train_network(
     seed: int,
     progress: Callable[[Epoch], None] = lambda epoch: None,
     *,
+    on_batch: Callable[[TrainingState], None] = lambda standing: None,
     micro_batch: int | None = None,
     keeper: CheckpointHook | None = None,
 ) -> TrainingResult:
@@ -95,7 +107,7 @@ def train_network(
 
     `micro_batch`: gradients are summed over parts of a batch of at most so many images, which takes less memory. The step
     is a whole batch's still; batch norm sees a part at a time. `keeper`: goes on where the training that it knows stood,
-    to the same weights and curve, and hears of every step.
+    to the same weights and curve, and hears of every step, as `on_batch` does.
 
     Raises TrainingError `diverged` at the first loss that is not finite, and after an epoch whose mean loss is more than
     `DIVERGED` times that of a uniform guess, log(classes): what is that far off ends at chance level if it goes on.
@@ -104,6 +116,7 @@ def train_network(
     generator = torch.Generator().manual_seed(seed)
     network.to(data.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     standing = TrainingState(network, optimizer_of(network, recipe), generator, averaged(network, recipe))
+    run = _Run(data, recipe, micro_batch, keeper, on_batch)
     if keeper is not None:
         keeper.restore(standing)
     for known in standing.curve:
@@ -111,7 +124,7 @@ def train_network(
     correct = np.zeros(0, bool)
     while standing.epoch < recipe.epochs:
         start = time.monotonic() - standing.seconds
-        _epoch(standing, data, recipe, micro_batch, keeper, start)
+        _epoch(standing, run, start)
         loss = standing.losses / steps_of(data, recipe)
         _check_loss(loss, data.classes, standing.epoch + 1)
         batches = _interruptible(data.validation(micro_batch or VALIDATED_AT_ONCE), keeper, standing)
@@ -153,16 +166,10 @@ def _batches(data: Batches, recipe: Recipe, order: Tensor, first: int) -> Iterat
         yield (torch.cat(images), torch.cat(labels)) if rest else batch
 
 
-def _epoch(
-    standing: TrainingState,
-    data: Batches,
-    recipe: Recipe,
-    micro_batch: int | None,
-    keeper: CheckpointHook | None,
-    start: float,
-) -> None:
+def _epoch(standing: TrainingState, run: _Run, start: float) -> None:
     """The steps of an epoch that are not done yet; the sum of their losses grows. `start`: when it began, monotonic."""
     standing.network.train()
+    data, recipe = run.data, run.recipe
     steps = steps_of(data, recipe)
     if standing.order is None:
         standing.order = torch.randperm(data.count, generator=standing.generator).to(data.device)
@@ -170,7 +177,7 @@ def _epoch(
     for number, (images, labels) in enumerate(batches, start=standing.step):
         rate = learning_rate(standing.epoch * steps + number, recipe.epochs * steps, recipe)
         standing.optimizer.param_groups[0]["lr"] = rate
-        parts = _parts(len(labels), micro_batch)
+        parts = _parts(len(labels), run.micro_batch)
         augmented = augment(images, recipe, standing.generator)
         augmented, truth = mix(augmented, labels, recipe, standing.generator, data.classes)
         standing.optimizer.zero_grad(set_to_none=True)
@@ -182,8 +189,9 @@ def _epoch(
         if standing.averaged is not None:
             standing.averaged.update_parameters(standing.network)
         standing.step, standing.seconds = number + 1, time.monotonic() - start
-        if keeper is not None:
-            keeper.keep(standing)
+        if run.keeper is not None:
+            run.keeper.keep(standing)
+        run.on_batch(standing)
 
 
 def _parts(count: int, micro_batch: int | None) -> int:

@@ -20,8 +20,9 @@ WITHOUT = "import sys; sys.modules[sys.argv.pop(1)] = None; from cspnas.cli.app 
         ("psycopg", "postgres", ["front", "postgresql+psycopg://nobody@127.0.0.1:1/none#densenet"]),
         ("ray", "ray", ["search", "densenet", "--runner", "ray", "--trials", "1"]),
         ("onnxruntime", "onnx", ["export", "peleenet", "--format", "onnx", "-o", "x.onnx"]),
+        ("tensorboard", "tensorboard", ["train", "csdarknet53", "--tensorboard", "runs"]),
     ],
-    ids=["postgres", "ray", "onnx"],
+    ids=["postgres", "ray", "onnx", "tensorboard"],
 )
 def test_a_missing_extra_is_installed_from_the_checkout(
     module: str, extra: str, words: list[str], tmp_path: Path

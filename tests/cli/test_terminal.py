@@ -30,7 +30,7 @@ SEARCH = (
     "random",
 )
 ORDER = ("--objective", "flops", "--objective", "accuracy", "--objective", "peak_memory")
-BAR = re.compile(r"(\d+)/(\d+)  \S+  \d+ running  [\d.]+/min  (time left unknown|[\d.]+ (min|h) left)")
+BAR = re.compile(r"(\d+)/(\d+)  \S+  \d+ running  [\d.]+/min  (time left unknown|[\d.]+ (s|min|h) left)")
 STATE = re.compile(r"front \d+  hypervolume \d\.\d{4}  best \S+")
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 

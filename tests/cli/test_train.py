@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cspnas.cli import app as cli
 from cspnas.cli.train import _alone
@@ -103,8 +104,12 @@ def test_without_a_test_part_the_weights_are_written_and_the_test_accuracy_is_nu
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "images" / "test").rename(folder / "elsewhere")
-    code, out, err = train("best.yaml", capsys=capsys, monkeypatch=monkeypatch)
+    code, out, err = train("best.yaml", "--tensorboard", "runs/a", capsys=capsys, monkeypatch=monkeypatch)
     assert code == 0
+    log = EventAccumulator("runs/a").Reload()
+    results = json.loads(Path("best.json").read_text())
+    assert [one.value for one in log.Scalars("loss/train")] == [pytest.approx(results["curve"][0]["loss"])]
+    assert "final/validation_accuracy" in log.Tags()["scalars"] and "final/test_accuracy" not in log.Tags()["scalars"]
     assert [line for line in err.splitlines() if "no folder test" in line] == [err.splitlines()[0]]
     read = "data set folder:images: 24 images (12 training + 12 validation), 1 x 8 x 8, classes dark, light"
     assert err.splitlines()[1] == read

@@ -25,13 +25,16 @@ def train(
     checkpoint: Annotated[
         float, typer.Option(min=0, help="Seconds between two checkpoints, from which a killed training goes on.")
     ] = 60.0,
+    tensorboard: Annotated[
+        str | None, typer.Option(help="Folder for this training's learning curves, which TensorBoard shows.")
+    ] = None,
     force: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
 ) -> None:
     """Train an architecture, evaluate it on the test split, write weights (safetensors) and results (JSON).
 
     The same command goes on with a training that was killed.
     """
-    from cspnas.cli.train import train_file
+    from cspnas.cli.train import TrainingOutputs, train_file
     from cspnas.documents.architecture_file import find_architecture
     from cspnas.training.recipe import recipe_changes
 
@@ -39,4 +42,4 @@ def train(
     changes = recipe_changes(
         recipe, epochs=epochs, dataset=dataset, image_size=image_size, skip_unreadable=skip_unreadable
     )
-    train_file(path, changes, device, seed, output, force=force, checkpoint_seconds=checkpoint)
+    train_file(path, changes, device, seed, TrainingOutputs(output, force, checkpoint, tensorboard))

@@ -1,0 +1,132 @@
+"""All that the training of an architecture file needs, read and checked before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from cspnas.errors import InputError, TrainingError
+from cspnas.io.standard_streams import tell
+from cspnas.io.steps import Step, silent
+from cspnas.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    import torch
+
+    from cspnas.data.datasets import DataSet, Split
+    from cspnas.documents.architecture_file import ArchitectureFile
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All that a training needs, opened and checked before it starts; `test` None: the data set has no test part.
+    `measured_precision`: the recipe left its precision to a measurement.
+    """
+
+    file: ArchitectureFile
+    recipe: Recipe
+    seed: int
+    device: torch.device
+    data: DataSet
+    test: Split | None
+    measured_precision: bool = False
+
+
+def to_stderr(text: str) -> None:
+    """Say a line."""
+    tell(text)
+
+
+def prepare(
+    file: ArchitectureFile,
+    changes: Mapping[str, Any],
+    *,
+    seed: int,
+    device: str,
+    on_step: Step = silent,
+    on_note: Callable[[str], None] = to_stderr,
+) -> Job:
+    """Read and check all that the training of a file needs, with `changes` of its recipe; errors are those of `train`."""
+    # before torch is imported
+    _check_flops(file)
+    recipe = Recipe(**{**(file.document.get("recipe") or {}), **changes})
+    return _job(file, recipe, device, seed, on_step, on_note)
+
+
+def _job(
+    file: ArchitectureFile, recipe: Recipe, device_name: str, seed: int, step: Step, say: Callable[[str], None]
+) -> Job:
+    step(f"reading the data set {recipe.dataset}")
+    import torch
+
+    from cspnas.data import datasets
+    from cspnas.runners.local.devices import gpus_for
+    from cspnas.training.train import faster_precision
+
+    gpus = gpus_for(device_name)
+    device = torch.device("cuda", gpus[0]) if gpus else torch.device("cpu")
+    _check_size(file, recipe, device)
+    data = datasets.load(recipe.dataset, recipe.images, step=step)
+    _check_form(file, data)
+    test = datasets.load_test(recipe.dataset, recipe.images) if datasets.has_test(recipe.dataset) else None
+    measured = recipe.precision == "auto"
+    if measured:
+        step("measuring which precision is faster")
+        recipe = replace(recipe, precision=faster_precision(device))
+    for note in _notes(file, recipe, data, test):
+        say(note)
+    return Job(file, recipe, seed, device, data, test, measured)
+
+
+def _check_size(file: ArchitectureFile, recipe: Recipe, device: torch.device) -> None:
+    from cspnas.network.wiring import wire
+    from cspnas.training.memory_check import check_fits
+
+    try:
+        check_fits(wire(file.architecture), recipe.batch_size, device)
+    except TrainingError as error:
+        hint = "lower recipe.batch_size in the file, or take a smaller network"
+        raise InputError(str(error), expected="a network that fits", where=str(file.path), hint=hint) from None
+
+
+def _check_flops(file: ArchitectureFile) -> None:
+    from cspnas.network.cost import cost_of
+    from cspnas.network.wiring import wire
+    from cspnas.objectives.objectives import DEFAULT_LIMIT, format_objective
+
+    flops = cost_of(wire(file.architecture)).flops
+    if flops > DEFAULT_LIMIT.bound:
+        raise InputError(
+            f"a network of {format_objective('flops', flops)} FLOPs",
+            expected=f"at most {format_objective('flops', DEFAULT_LIMIT.bound)}",
+            where=str(file.path),
+            hint="take a smaller network, or smaller images",
+        )
+
+
+def _check_form(file: ArchitectureFile, data: DataSet) -> None:
+    architecture = file.architecture
+    if data.input_shape != architecture.input_shape or data.classes != architecture.classes:
+        hint = "choose the data set that it was made for with --dataset"
+        if data.input_shape == architecture.input_shape:
+            hint += f", or set classes: {data.classes} in a copy of the file and remove its digest line"
+        raise InputError(
+            f"images {data.input_shape} of {data.classes} classes in {data.name}",
+            expected=f"{architecture.input_shape} and {architecture.classes} classes, as in the architecture",
+            where=str(file.path),
+            hint=hint,
+        )
+
+
+def _notes(file: ArchitectureFile, recipe: Recipe, data: DataSet, test: Split | None) -> Iterator[str]:
+    """What the user should know before the training, a line each."""
+    searched = file.document.get("data") or {}
+    if searched.get("checksum") not in (None, data.checksum):
+        yield (
+            f"note: {recipe.dataset} is not the data of {searched.get('dataset')} that {file.path} was searched on "
+            f"(checksum {data.checksum[:12]}, there {str(searched['checksum'])[:12]}): accuracies do not compare"
+        )
+    if test is None:
+        yield f"note: {recipe.dataset} has no folder test: the test accuracy will be null, weights are written all the same"
+    yield from data.summary.lines(recipe.dataset)
