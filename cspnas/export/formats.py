@@ -49,6 +49,7 @@ _ROWS = (
     ExportFormat(
         "onnx", "cspnas.export.onnx_file:OnnxWriter", normalises=True, extra="onnx", requires=("onnx", "onnxruntime")
     ),
+    ExportFormat("python", "cspnas.export.python_file:PythonWriter"),
 )
 EXPORT_FORMATS: Mapping[str, ExportFormat] = MappingProxyType({row.name: row for row in _ROWS})
 

@@ -30,7 +30,7 @@ def export(
     digest: Annotated[
         str | None, typer.Option(help="Instead the network whose digest begins so: 4 hex digits or more.")
     ] = None,
-    form: Annotated[str, typer.Option("--format", help="yaml (if not given), onnx.")] = "yaml",
+    form: Annotated[str, typer.Option("--format", help="yaml (if not given), onnx, python.")] = "yaml",
     weights: Annotated[
         Path | None, typer.Option(help="What cspnas train wrote; untrained weights if not given.")
     ] = None,
