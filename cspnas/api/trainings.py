@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cspnas.api.arguments import expect
-from cspnas.api.training_job import Job, prepare, to_stderr
+from cspnas.api.training_job import Job, TrainingPlace, prepare, to_stderr
 from cspnas.errors import CspnasError, TrainingError
 from cspnas.io.machine import usable_cpus
 from cspnas.io.steps import Step, silent
 from cspnas.reports.tensorboard_log import TensorBoardLog, checked_log_folder
+from cspnas.training.processes import connected, is_lost
 from cspnas.training.recipe import Recipe, recipe_changes, stated_keys
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def train(
     log_folder = None if tensorboard is None else checked_log_folder(tensorboard)
     file = read_architecture(find_architecture(str(architecture)))
     changes = recipe_changes(recipe, dataset=dataset, epochs=epochs)
-    job = prepare(file, changes, seed=seed, device=device, on_step=on_step, on_note=on_note)
+    job = prepare(file, changes, seed=seed, place=TrainingPlace(device), on_step=on_step, on_note=on_note)
     return run_training(job, checkpoint, checkpoint_seconds, on_epoch, on_note, log_folder=log_folder)
 
 
@@ -98,19 +99,15 @@ def run_training(
     """Train what was prepared; arguments and errors are those of `train`. `on_batch` hears of every step."""
     import torch
 
-    from cspnas.network.wiring import wire
     from cspnas.training.batches import InMemoryBatches
     from cspnas.training.checkpoint import Checkpointer, kept_when_interrupted
-    from cspnas.training.module import NetworkModule, initialise
     from cspnas.training.train import steps_of, train_network
 
-    network = NetworkModule(wire(job.file.architecture))
-    initialise(network, job.seed)
+    network, together, recipe = _new_network(job), job.place.processes, job.recipe
     placed, keeper = InMemoryBatches(job.data, job.device), None
-    recipe = job.recipe
     if checkpoint is not None:
         recipe, key = _begun(job, placed, network.graph.digest(), checkpoint)
-        keeper = Checkpointer(checkpoint, key, on_note, seconds=checkpoint_seconds)
+        keeper = Checkpointer(checkpoint, key, on_note, seconds=checkpoint_seconds, writes=together.first)
     threads = (keeper.threads if keeper else None) or _threads(network)
     torch.set_num_threads(threads)
     log = TensorBoardLog(log_folder, recipe, steps_of(placed, recipe), placed.count, on_note)
@@ -119,10 +116,12 @@ def run_training(
         on_epoch(epoch)
         log.epoch(epoch)
 
-    with _failing_in_one_line(job.file.path):
+    with _failing_in_one_line(job.file.path), connected(together, job.device):
         with kept_when_interrupted(keeper):
-            trained = train_network(network, placed, recipe, job.seed, hear, on_batch=on_batch, keeper=keeper)
-        accuracy, images = _tested(network, placed, recipe, job.test)
+            trained = train_network(
+                network, placed, recipe, job.seed, hear, on_batch=on_batch, keeper=keeper, processes=together
+            )
+        accuracy, images = _tested(network, placed, recipe, job.test if together.first else None)
     log.end(stated_keys(recipe), {"validation_accuracy": trained.accuracy, "test_accuracy": accuracy})
     results = {
         "validation_accuracy": trained.accuracy,
@@ -132,6 +131,19 @@ def run_training(
     }
     report = _made_by(job, recipe) | results | {"threads": threads}
     return TrainedNetwork(network, trained.accuracy, accuracy, images, trained.curve, report)
+
+
+def _new_network(job: Job) -> NetworkModule:
+    from torch import nn
+
+    from cspnas.network.wiring import wire
+    from cspnas.training.module import NetworkModule, initialise
+
+    network = NetworkModule(wire(job.file.architecture))
+    initialise(network, job.seed)
+    if job.place.sync_bn and job.place.processes.count > 1:
+        nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    return network
 
 
 def _made_by(job: Job, recipe: Recipe) -> dict[str, object]:
@@ -144,6 +156,8 @@ def _made_by(job: Job, recipe: Recipe) -> dict[str, object]:
         "seed": job.seed,
         "data_checksum": job.data.checksum,
         "device": str(job.device),
+        "processes": job.place.processes.count,
+        "sync_bn": job.place.sync_bn,
         "versions": versions(),
     }
 
@@ -153,8 +167,12 @@ def _begun(job: Job, placed: InMemoryBatches, digest: str, checkpoint: Path) -> 
     from cspnas.training.checkpoint import checkpoint_key, kept_key
 
     kept = kept_key(checkpoint) if job.measured_precision else None
+    others_too = {"processes": job.place.processes.count, "sync_bn": job.place.sync_bn}
     others = [replace(job.recipe, precision=precision) for precision in ("float32", "bfloat16")] if kept else []
-    keys = [(recipe, checkpoint_key(digest, placed, recipe, job.seed, None)) for recipe in (*others, job.recipe)]
+    keys = [
+        (recipe, checkpoint_key(digest, placed, recipe, job.seed, None) | others_too)
+        for recipe in (*others, job.recipe)
+    ]
     return next((pair for pair in keys if pair[1] == kept), keys[-1])
 
 
@@ -197,6 +215,8 @@ def _failing_in_one_line(path: Path) -> Iterator[None]:
     except TrainingError as error:
         raise CspnasError(f"{path}: training {error.kind}: {error}; lower the learning rate") from None
     except Exception as error:
+        if is_lost(error):
+            raise CspnasError(f"{path}: another process of this training ended; the same command goes on") from None
         if not is_out_of_memory(error):
             raise
         reason = " ".join(str(error).split())[:200]

@@ -119,7 +119,9 @@ def _check_lengths(arguments: list[str]) -> None:
 def _end(message: str, code: int) -> None:
     from cspnas.io import standard_streams as streams
     from cspnas.io.redaction import redact
+    from cspnas.training.processes import tells_the_end
 
     with suppress(OSError):
-        streams.tell(one_line(f"cspnas: {redact(message)}"))
+        if tells_the_end():
+            streams.tell(one_line(f"cspnas: {redact(message)}"))
     raise SystemExit(code)

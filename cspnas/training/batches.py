@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
 from typing import Protocol
 
 import torch
@@ -20,21 +20,22 @@ Batch = tuple[Tensor, Tensor]
 class Batches(Protocol):
     """A data set as a training sees it; whatever it gives lies on `device`.
 
-    `shape` is (C, H, W) of an image, `count` the number of training images, `checksum` that of the data set. The same
-    images in the same order give the same batches, to the bit.
+    `shape` is (C, H, W) of an image, `count` and `validation_count` the number of training and of validation images,
+    `checksum` that of the data set. The same images in the same order give the same batches, to the bit.
     """
 
     device: torch.device
     shape: tuple[int, int, int]
     classes: int
     count: int
+    validation_count: int
     checksum: str
 
-    def training(self, order: Tensor, batch_size: int, first: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch whose images come in `order` (indices, (count,)), from batch number `first` on."""
+    def training(self, batches: Sequence[Tensor]) -> Generator[Batch]:
+        """A batch of the training images that each of `batches` numbers, (N,) on the CPU, in its order."""
 
-    def validation(self, batch_size: int) -> Iterator[Batch]:
-        """All validation images, in the data set's order."""
+    def validation(self, batch_size: int, first: int = 0, every: int = 1) -> Generator[Batch]:
+        """The validation images in the data set's order; of their batches each `every`-th from number `first` on."""
 
 
 class InMemoryBatches:
@@ -46,29 +47,32 @@ class InMemoryBatches:
 
     def __init__(self, data: DataSet, device: torch.device) -> None:
         self.device, self.shape, self.classes, self.checksum = device, data.input_shape, data.classes, data.checksum
-        self.count = len(data.train.labels)
+        self.count, self.validation_count = len(data.train.labels), len(data.validation.labels)
         self._mean = torch.tensor(data.mean, device=device).view(1, -1, 1, 1) * 255
         self._scale = torch.tensor(data.std, device=device).view(1, -1, 1, 1).mul(255).reciprocal()
         self._train, self._validation = self._place(data.train), self._place(data.validation)
         self._mapping, self._read_bytes = data.file.mapping if data.file else None, 0
 
-    def training(self, order: Tensor, batch_size: int, first: int = 0) -> Iterator[Batch]:
+    def training(self, batches: Sequence[Tensor]) -> Generator[Batch]:
         """As `Batches.training`."""
-        for chosen in order.to(self.device).split(batch_size)[first:]:
+        if not batches:
+            return
+        for chosen in torch.cat(list(batches)).to(self.device).split([len(batch) for batch in batches]):
             images = self._train.images[chosen]
             self._release(images.nbytes)
             yield self._normalise(images), self._train.labels[chosen]
 
-    def validation(self, batch_size: int) -> Iterator[Batch]:
+    def validation(self, batch_size: int, first: int = 0, every: int = 1) -> Generator[Batch]:
         """As `Batches.validation`."""
-        return self._in_order(self._validation, batch_size)
+        return self._in_order(self._validation, batch_size, first, every)
 
-    def of(self, split: Split, batch_size: int) -> Iterator[Batch]:
+    def of(self, split: Split, batch_size: int) -> Generator[Batch]:
         """All images of another part of the data set, in its order, normalised as the training part is."""
         return self._in_order(self._place(split), batch_size)
 
-    def _in_order(self, split: Split, batch_size: int) -> Iterator[Batch]:
-        for images, labels in zip(split.images.split(batch_size), split.labels.split(batch_size), strict=True):
+    def _in_order(self, split: Split, batch_size: int, first: int = 0, every: int = 1) -> Generator[Batch]:
+        images_of, labels_of = (whole.split(batch_size)[first::every] for whole in (split.images, split.labels))
+        for images, labels in zip(images_of, labels_of, strict=True):
             yield self._normalise(images), labels
             self._release(images.nbytes)
 

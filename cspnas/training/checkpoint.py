@@ -49,7 +49,7 @@ class Checkpointer:
     """Keeps a training's standing in `path` every `seconds`, and has the one that lies there.
 
     `say` hears a line of what was found, and of what could not be written: a training goes on without. `interrupted` says
-    whether a training is to end once its standing is kept.
+    whether a training is to end once its standing is kept. Without `writes` it has what lies there, and keeps nothing.
     """
 
     def __init__(
@@ -61,10 +61,11 @@ class Checkpointer:
         seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         interrupted: Callable[[], bool] = lambda: False,
+        writes: bool = True,
     ) -> None:
         self.path, self.interrupted, self._key, self._say, self._clock = path, interrupted, key, say, clock
         self._seconds = EVERY_SECONDS if seconds is None else seconds
-        self._last = clock()
+        self._last, self._writes = clock(), writes
         self._found = self._read()
 
     @property
@@ -88,23 +89,23 @@ class Checkpointer:
                 tensor.copy_(tensors[name])
             _restore_optimizer(standing.optimizer, tensors)
         standing.generator.set_state(tensors["generator"])
-        standing.order = tensors["order"].to(next(standing.network.parameters()).device)
+        standing.order = tensors["order"]
         standing.epoch, standing.step = about["epoch"], about["step"]
         standing.losses, standing.seconds = about["losses"], about["seconds"]
         standing.curve = [Epoch(**epoch) for epoch in about["curve"]]
         self._say(f"{self.path}: going on from epoch {standing.epoch + 1}, step {standing.step}")
 
-    def keep(self, standing: TrainingState) -> None:
-        """After a step: write, if it is time. Raises KeyboardInterrupt where the training is to end."""
-        end = self.interrupted()
-        if not end and self._clock() - self._last < self._seconds:
+    def keep(self, standing: TrainingState, *, ends: bool) -> None:
+        """After a step: write, if it is time. Raises KeyboardInterrupt where the training `ends` here."""
+        if not ends and self._clock() - self._last < self._seconds:
             return
         try:
-            self._write(standing)
+            if self._writes:
+                self._write(standing)
         except OSError as error:
             self._say(f"{self.path}: no checkpoint was written ({error.strerror}); the training goes on")
         self._last = self._clock()
-        if end:
+        if ends:
             raise KeyboardInterrupt
 
     def _write(self, standing: TrainingState) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from cspnas.errors import FailureKind, TrainingError
 from cspnas.training.augmentation import augment, mix
 from cspnas.training.batches import Batch, Batches
 from cspnas.training.optimization import averaged, learning_rate, optimizer_of
+from cspnas.training.processes import ONE_PROCESS, Processes
 from cspnas.training.recipe import Recipe
 
 # Times the loss of a uniform guess.
@@ -74,8 +76,8 @@ class CheckpointHook(Protocol):
     def restore(self, standing: TrainingState) -> None:
         """Put a training that has not begun where the kept one was, if one was kept."""
 
-    def keep(self, standing: TrainingState) -> None:
-        """A step is done. Raises KeyboardInterrupt where the training is to end."""
+    def keep(self, standing: TrainingState, *, ends: bool) -> None:
+        """A step is done. Raises KeyboardInterrupt where the training `ends` here."""
 
     def interrupted(self) -> bool:
         """Whether the training is to end."""
@@ -90,6 +92,14 @@ class _Run:
     micro_batch: int | None
     keeper: CheckpointHook | None
     on_batch: Callable[[TrainingState], None]
+    processes: Processes
+    # The network, or what runs it together with other processes.
+    parallel: nn.Module
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether this process is asked to end."""
+        return self.keeper is not None and self.keeper.interrupted()
 
 
 def train_network(
@@ -102,12 +112,14 @@ def train_network(
     on_batch: Callable[[TrainingState], None] = lambda standing: None,
     micro_batch: int | None = None,
     keeper: CheckpointHook | None = None,
+    processes: Processes = ONE_PROCESS,
 ) -> TrainingResult:
     """Train `network` in place; the same seed on the same machine gives the same weights.
 
     `micro_batch`: gradients are summed over parts of a batch of at most so many images, which takes less memory. The step
     is a whole batch's still; batch norm sees a part at a time. `keeper`: goes on where the training that it knows stood,
-    to the same weights and curve, and hears of every step, as `on_batch` does.
+    to the same weights and curve, and hears of every step, as `on_batch` does. `processes`: this one and those beside it,
+    which call this function with the same arguments at the same time, and get the same result.
 
     Raises TrainingError `diverged` at the first loss that is not finite, and after an epoch whose mean loss is more than
     `DIVERGED` times that of a uniform guess, log(classes): what is that far off ends at chance level if it goes on.
@@ -116,7 +128,7 @@ def train_network(
     generator = torch.Generator().manual_seed(seed)
     network.to(data.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     standing = TrainingState(network, optimizer_of(network, recipe), generator, averaged(network, recipe))
-    run = _Run(data, recipe, micro_batch, keeper, on_batch)
+    run = _Run(data, recipe, micro_batch, keeper, on_batch, processes, processes.parallel(network))
     if keeper is not None:
         keeper.restore(standing)
     for known in standing.curve:
@@ -127,28 +139,34 @@ def train_network(
         _epoch(standing, run, start)
         loss = standing.losses / steps_of(data, recipe)
         _check_loss(loss, data.classes, standing.epoch + 1)
-        batches = _interruptible(data.validation(micro_batch or VALIDATED_AT_ONCE), keeper, standing)
-        correct = predict_correct(standing.averaged or network, batches, recipe)
+        correct = _validate(standing, run)
         standing.curve.append(Epoch(loss, float(correct.mean()), time.monotonic() - start))
-        standing.epoch, standing.step, standing.order, standing.losses, standing.seconds = (
-            standing.epoch + 1,
-            0,
-            None,
-            0.0,
-            0.0,
-        )
+        standing.epoch, standing.step, standing.order = standing.epoch + 1, 0, None
+        standing.losses, standing.seconds = 0.0, 0.0
         progress(standing.curve[-1])
     if standing.averaged is not None:
         network.load_state_dict(standing.averaged.module.state_dict())
     return TrainingResult(tuple(standing.curve), correct)
 
 
-def _interruptible(batches: Iterable[Batch], keeper: CheckpointHook | None, standing: TrainingState) -> Iterator[Batch]:
-    """The same; a validation may take longer than whoever interrupts it waits."""
-    for batch in batches:
-        if keeper is not None and keeper.interrupted():
-            keeper.keep(standing)
-        yield batch
+def _validate(standing: TrainingState, run: _Run) -> np.ndarray:
+    """Whether each validation image is classified correctly. It may take longer than whoever interrupts it waits."""
+    data, together, size = run.data, run.processes, run.micro_batch or VALIDATED_AT_ONCE
+    cut = False
+
+    def until_interrupted() -> Iterator[Batch]:
+        nonlocal cut
+        for batch in data.validation(size, together.rank, together.count):
+            if run.interrupted:
+                cut = True
+                return
+            yield batch
+
+    own = predict_correct(standing.averaged or standing.network, until_interrupted(), run.recipe)
+    correct, ends = together.gather(own, data.validation_count, size, cut, data.device)
+    if ends and run.keeper is not None:
+        run.keeper.keep(standing, ends=True)
+    return correct
 
 
 def steps_of(data: Batches, recipe: Recipe) -> int:
@@ -157,41 +175,50 @@ def steps_of(data: Batches, recipe: Recipe) -> int:
     return whole + (rest > 1 or whole == 0)
 
 
-def _batches(data: Batches, recipe: Recipe, order: Tensor, first: int) -> Iterator[Batch]:
-    """The batches of an epoch from number `first` on, as `steps_of` counts them."""
-    batches = data.training(order, recipe.batch_size, first)
-    for number, batch in enumerate(batches, start=first + 1):
-        rest = list(batches) if number == steps_of(data, recipe) else []
-        images, labels = zip(batch, *rest, strict=True)
-        yield (torch.cat(images), torch.cat(labels)) if rest else batch
+def _batches(order: Tensor, recipe: Recipe) -> list[Tensor]:
+    """The batches of an epoch, as `steps_of` counts them."""
+    batches = list(order.split(recipe.batch_size))
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches
 
 
 def _epoch(standing: TrainingState, run: _Run, start: float) -> None:
     """The steps of an epoch that are not done yet; the sum of their losses grows. `start`: when it began, monotonic."""
     standing.network.train()
-    data, recipe = run.data, run.recipe
-    steps = steps_of(data, recipe)
+    data, recipe, steps = run.data, run.recipe, steps_of(run.data, run.recipe)
     if standing.order is None:
-        standing.order = torch.randperm(data.count, generator=standing.generator).to(data.device)
-    batches = _batches(data, recipe, standing.order, standing.step)
-    for number, (images, labels) in enumerate(batches, start=standing.step):
-        rate = learning_rate(standing.epoch * steps + number, recipe.epochs * steps, recipe)
-        standing.optimizer.param_groups[0]["lr"] = rate
-        parts = _parts(len(labels), run.micro_batch)
-        augmented = augment(images, recipe, standing.generator)
-        augmented, truth = mix(augmented, labels, recipe, standing.generator, data.classes)
-        standing.optimizer.zero_grad(set_to_none=True)
-        place = f"{standing.epoch + 1}, step {number + 1}"
-        standing.losses += _gradients(standing.network, augmented, truth, recipe, parts, place)
-        if recipe.clip_norm:
-            nn.utils.clip_grad_norm_(standing.network.parameters(), recipe.clip_norm)
-        standing.optimizer.step()
-        if standing.averaged is not None:
-            standing.averaged.update_parameters(standing.network)
-        standing.step, standing.seconds = number + 1, time.monotonic() - start
-        if run.keeper is not None:
-            run.keeper.keep(standing)
-        run.on_batch(standing)
+        standing.order = torch.randperm(data.count, generator=standing.generator)
+    whole = _batches(standing.order, recipe)[standing.step :]
+    with closing(data.training([run.processes.share(batch) for batch in whole])) as batches:
+        for batch, size in zip(batches, map(len, whole), strict=True):
+            rate = learning_rate(standing.epoch * steps + standing.step, recipe.epochs * steps, recipe)
+            standing.optimizer.param_groups[0]["lr"] = rate
+            ends = _step(standing, run, batch, size)
+            standing.step, standing.seconds = standing.step + 1, time.monotonic() - start
+            if run.keeper is not None:
+                run.keeper.keep(standing, ends=ends)
+            run.on_batch(standing)
+
+
+def _step(standing: TrainingState, run: _Run, batch: Batch, size: int) -> bool:
+    """One step on `batch`, this process's part of one of `size` images. Whether the training is to end."""
+    (images, labels), recipe, together = batch, run.recipe, run.processes
+    generator = together.own_generator(standing.generator, standing.step)
+    images, truth = mix(augment(images, recipe, generator), labels, recipe, generator, run.data.classes)
+    standing.optimizer.zero_grad(set_to_none=True)
+    loss = _gradients(run, images, truth, together.weight(len(labels), size))
+    loss, ends = together.agree(standing.network, loss, run.interrupted)
+    if not math.isfinite(loss):
+        place = f"epoch {standing.epoch + 1}, step {standing.step + 1}"
+        raise TrainingError(FailureKind.DIVERGED, f"loss {loss} in {place}")
+    standing.losses += loss
+    if recipe.clip_norm:
+        nn.utils.clip_grad_norm_(standing.network.parameters(), recipe.clip_norm)
+    standing.optimizer.step()
+    if standing.averaged is not None:
+        standing.averaged.update_parameters(standing.network)
+    return ends
 
 
 def _parts(count: int, micro_batch: int | None) -> int:
@@ -199,19 +226,16 @@ def _parts(count: int, micro_batch: int | None) -> int:
     return 1 if micro_batch is None else max(1, min(-(-count // micro_batch), count // 2))
 
 
-def _gradients(network: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe, parts: int, place: str) -> float:
-    """Add the gradients of the batch's mean loss, a part at a time; the loss. Raises TrainingError where it is not finite."""
-    total = 0.0
+def _gradients(run: _Run, images: Tensor, labels: Tensor, weight: float) -> float:
+    """Add the gradients of the mean loss times `weight`, a part of the images at a time; that loss."""
+    total, recipe, parts = 0.0, run.recipe, _parts(len(labels), run.micro_batch)
     for some, truth in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
         with torch.autocast(images.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            logits = network(some)
+            logits = run.parallel(some)
         loss = F.cross_entropy(logits.float(), truth, label_smoothing=recipe.label_smoothing)
-        if parts > 1:
-            loss = loss * (len(truth) / len(labels))
-        value = loss.item()
-        if not np.isfinite(value):
-            raise TrainingError(FailureKind.DIVERGED, f"loss {value} in epoch {place}")
-        total += value
+        if parts > 1 or weight != 1:
+            loss = loss * (weight * len(truth) / len(labels))
+        total += loss.item()
         loss.backward()
     return total
 
@@ -231,7 +255,7 @@ def predict_correct(network: nn.Module, batches: Iterable[Batch], recipe: Recipe
         with torch.autocast(images.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
             logits = network(images)
         parts.append(logits.argmax(1).eq(labels))
-    return torch.cat(parts).cpu().numpy()
+    return torch.cat(parts).cpu().numpy() if parts else np.zeros(0, bool)
 
 
 def faster_precision(device: torch.device) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -44,7 +44,7 @@ class _Stopwatch:
         """It begins."""
         self._last = self._clock()
 
-    def keep(self, standing: TrainingState) -> None:
+    def keep(self, standing: TrainingState, *, ends: bool = False) -> None:
         """A step is done."""
         now = self._clock()
         self.seconds.append(now - self._last)
@@ -62,6 +62,7 @@ class _Noise:
     """Images of noise, as `Batches`: what an image shows changes no time."""
 
     checksum = ""
+    validation_count = 0
 
     def __init__(self, graph: Graph, batch_size: int, device: torch.device) -> None:
         channels, height, width = graph.operations[0].shape
@@ -69,14 +70,15 @@ class _Noise:
         self.classes = graph.operations[graph.output].shape[0]
         self.count = MOST_STEPS * batch_size
 
-    def training(self, order: Tensor, batch_size: int, first: int = 0) -> Iterator[Batch]:
+    def training(self, batches: Sequence[Tensor]) -> Generator[Batch]:
         """As `Batches.training`."""
+        batch_size = len(batches[0])
         images = torch.randn(batch_size, *self.shape, device=self.device)
         labels = torch.arange(batch_size, device=self.device) % self.classes
-        for _ in range(first, MOST_STEPS):
+        for _ in batches:
             yield images.contiguous(memory_format=torch.channels_last), labels
 
-    def validation(self, batch_size: int) -> Iterator[Batch]:
+    def validation(self, batch_size: int, first: int = 0, every: int = 1) -> Generator[Batch]:
         """None: the training ends before."""
         yield from ()
 

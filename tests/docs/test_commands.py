@@ -11,7 +11,7 @@ from pages import GUIDE, PAGES, README, ROOT, code_lines, commands, options, row
 
 COMMANDS = commands()
 ROOT_SECTION = "Commands and their options"  # also of what stands before a command, as in `cspnas --version`
-OTHER_TOOLS = re.compile(r"\b(pip|git|python|pytest|xz)\b")
+OTHER_TOOLS = re.compile(r"\b(pip|git|python|pytest|torchrun|xz)\b")
 
 
 @pytest.mark.parametrize("words", [words for words in COMMANDS if len(words) == 1], ids=" ".join)

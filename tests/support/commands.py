@@ -26,6 +26,8 @@ FORKS.set_forkserver_preload(
     [
         "commands",
         "psycopg",
+        # By torch's optimizers, at their first.
+        "torch._dynamo",
         "cspnas.cli.app",
         "cspnas.cli.search",
         "cspnas.data.datasets",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,16 +29,17 @@ class OnDisk:
         self.inner = InMemoryBatches(data, CPU)
         self.device, self.shape, self.classes, self.checksum = CPU, data.input_shape, data.classes, data.checksum
         self.count, self.labels = len(data.train.labels), data.train.labels
+        self.validation_count = len(data.validation.labels)
         np.save(path, data.train.images.numpy())
         self.images = np.load(path, mmap_mode="r")
 
-    def training(self, order: Tensor, batch_size: int, first: int = 0) -> Iterator[Batch]:
-        for chosen in order.split(batch_size)[first:]:
+    def training(self, batches: Sequence[Tensor]) -> Generator[Batch]:
+        for chosen in batches:
             read = torch.from_numpy(self.images[chosen.numpy()])
-            yield from self.inner.of(Split(read, self.labels[chosen]), batch_size)
+            yield from self.inner.of(Split(read, self.labels[chosen]), len(chosen))
 
-    def validation(self, batch_size: int) -> Iterator[Batch]:
-        return self.inner.validation(batch_size)
+    def validation(self, batch_size: int, first: int = 0, every: int = 1) -> Generator[Batch]:
+        return self.inner.validation(batch_size, first, every)
 
 
 def losses(data: Batches) -> list[float]:
@@ -51,13 +52,20 @@ def test_images_on_disk_train_to_the_losses_of_the_same_images_in_memory(tmp_pat
     assert losses(OnDisk(dataset(), tmp_path / "images.npy")) == losses(InMemoryBatches(dataset(), CPU))
 
 
-def test_an_epoch_goes_on_from_any_batch_in_its_order() -> None:
+def test_batches_hold_the_images_that_are_asked_for_in_that_order() -> None:
     data, order = InMemoryBatches(dataset(), CPU), torch.randperm(200)
-    whole, rest = list(data.training(order, 48)), list(data.training(order, 48, 3))
-    assert [len(labels) for _, labels in whole] == [48, 48, 48, 48, 8]
-    assert torch.equal(torch.cat([labels for _, labels in whole]), dataset().train.labels[order])
-    assert len(rest) == 2
-    assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(whole[3:], rest, strict=True))
+    found = list(data.training(order.split(48)))
+    assert [len(labels) for _, labels in found] == [48, 48, 48, 48, 8]
+    assert torch.equal(torch.cat([labels for _, labels in found]), dataset().train.labels[order])
+    assert list(data.training([])) == []
+
+
+def test_processes_share_the_batches_of_validation() -> None:
+    data = InMemoryBatches(dataset(), CPU)
+    whole = [labels.tolist() for _, labels in data.validation(30)]
+    assert [len(labels) for labels in whole] == [30, 30, 30, 10]
+    assert [labels.tolist() for _, labels in data.validation(30, 1, 3)] == [whole[1]]
+    assert [labels.tolist() for _, labels in data.validation(30, 0, 3)] == [whole[0], whole[3]]
 
 
 def test_training_pixels_have_zero_mean_and_unit_deviation() -> None:
@@ -65,7 +73,9 @@ def test_training_pixels_have_zero_mean_and_unit_deviation() -> None:
     pixels = dataset().train.images.double() / 255
     data = DataSet(*(getattr(dataset(), name) for name in ("name", "train", "validation")), (float(pixels.mean()),),
                    (float(pixels.std(correction=0)),), ("rows", "columns"), "0")  # fmt: skip
-    images = torch.cat([images for images, _ in InMemoryBatches(data, CPU).training(torch.arange(200), 64)]).double()
+    images = torch.cat(
+        [images for images, _ in InMemoryBatches(data, CPU).training(torch.arange(200).split(64))]
+    ).double()
     assert abs(float(images.mean())) < 1e-5
     assert abs(float(images.std(correction=0)) - 1) < 1e-5
 

@@ -44,8 +44,8 @@ class CutAt(Checkpointer):
 
     left = 0
 
-    def keep(self, standing: TrainingState) -> None:
-        super().keep(standing)
+    def keep(self, standing: TrainingState, *, ends: bool) -> None:
+        super().keep(standing, ends=ends)
         self.left -= 1
         if not self.left:
             raise CutError
@@ -142,7 +142,7 @@ def test_it_is_written_when_it_is_time_and_not_before(tmp_path: Path) -> None:
     real = keeper._write
     keeper._write = lambda standing: (writes.append(now[0]), real(standing))  # type: ignore[method-assign,assignment,func-returns-value]
     keep = keeper.keep
-    keeper.keep = lambda standing: (now.__setitem__(0, now[0] + 25), keep(standing))  # type: ignore[method-assign,assignment,func-returns-value]
+    keeper.keep = lambda standing, ends: (now.__setitem__(0, now[0] + 25), keep(standing, ends=ends))  # type: ignore[method-assign,assignment,func-returns-value]
     run(keeper)
     assert writes[:3] == [75, 150, 225] and len(writes) == 10  # 30 steps of 25 s
     assert checkpoint.EVERY_SECONDS == 60

@@ -45,7 +45,7 @@ def test_averaged_weights_are_what_their_definition_makes_of_every_step() -> Non
         def restore(self, standing: TrainingState) -> None:
             """Nothing is kept."""
 
-        def keep(self, standing: TrainingState) -> None:
+        def keep(self, standing: TrainingState, *, ends: bool) -> None:
             """Copies the weights of the stem."""
             self.weights.append(standing.network.state_dict()["stem.conv.weight"].clone())
 

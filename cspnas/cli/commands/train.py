@@ -18,6 +18,9 @@ def train(
     image_size: ImageSize = None,
     skip_unreadable: SkipUnreadable = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = "auto",
+    sync_bn: Annotated[
+        bool, typer.Option("--sync-bn", help="Under torchrun: batch norm over the whole batch of all GPUs.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of weights and order.")] = 0,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Weights; NAME.safetensors if not given.")
@@ -34,12 +37,15 @@ def train(
 
     The same command goes on with a training that was killed.
     """
+    from cspnas.api.training_job import TrainingPlace
     from cspnas.cli.train import TrainingOutputs, train_file
     from cspnas.documents.architecture_file import find_architecture
+    from cspnas.training.processes import launched
     from cspnas.training.recipe import recipe_changes
 
     path = find_architecture(architecture)
     changes = recipe_changes(
         recipe, epochs=epochs, dataset=dataset, image_size=image_size, skip_unreadable=skip_unreadable
     )
-    train_file(path, changes, device, seed, TrainingOutputs(output, force, checkpoint, tensorboard))
+    place = TrainingPlace(device, launched(), sync_bn)
+    train_file(path, changes, place, seed, TrainingOutputs(output, force, checkpoint, tensorboard))
