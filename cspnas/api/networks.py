@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cspnas.api.arguments import expect
 from cspnas.errors import InputError
 from cspnas.network.architecture import Architecture
 from cspnas.network.cost import Cost, cost_of
-from cspnas.network.deployment import LARGEST_BATCH, PRECISIONS, Deployment, Precision
+from cspnas.network.deployment import LARGEST_BATCH, ORDERS, PRECISIONS, Deployment, Order, Precision
 from cspnas.network.wiring import wire
 
 if TYPE_CHECKING:
@@ -20,11 +20,18 @@ if TYPE_CHECKING:
 Described = Architecture | str | Path
 
 
-def cost(architecture: Described, *, precision: Precision = "float32", batch: int = 1) -> Cost:
+def cost(
+    architecture: Described,
+    *,
+    precision: Precision | None = None,
+    batch: int | None = None,
+    order: Order | None = None,
+) -> Cost:
     """The exact costs of an architecture: `macs`, `flops`, `params`, `peak_memory` (bytes) and more; needs no torch.
 
     `peak_memory`, `weight_bytes` and `traffic` are those of inference in `precision` (float32, float16 or int8), `batch`
-    images at a time.
+    images at a time, operations in this `order` (as `written`, or the `best` one, which needs the least `peak_memory`).
+    What is None is as the file's `deployment` says, else float32, 1 and `written`.
 
     `architecture` is a value, a file, or the name of a reference that comes with the package. `training_memory(64)` of the
     result is in bytes at 64 images a step. Raises InputError (one line: file, line and key) for a file that does not describe
@@ -34,17 +41,20 @@ def cost(architecture: Described, *, precision: Precision = "float32", batch: in
     27642184
     """
     expect("cspnas.cost", batch=(batch, int, 1, LARGEST_BATCH))
-    if precision not in PRECISIONS:
-        raise InputError(f"precision={precision!r}", expected=f"one of {', '.join(PRECISIONS)}", where="cspnas.cost")
-    return cost_of(wire(_described(architecture))).deployed(Deployment(precision, batch or 1))
+    described, of_file = _read(architecture)
+    deployment = _deployment("cspnas.cost", of_file, precision=precision, batch=batch, order=order)
+    return cost_of(wire(described), deployment.order).deployed(deployment)
 
 
-def build(architecture: Described, *, seed: int = 0, classes: int | None = None) -> NetworkModule:
+def build(
+    architecture: Described, *, seed: int = 0, classes: int | None = None, order: Order | None = None
+) -> NetworkModule:
     """The `torch.nn.Module` of an architecture, freshly initialised: (N, C, H, W) -> (N, classes).
 
     `architecture` is a value, a file, or the name of a reference that comes with the package (`csdarknet53`). `classes`
     replaces its class count: the head gets that many outputs, all else stays, but it is another network with another digest.
-    The same `seed` gives the same weights.
+    The same `seed` gives the same weights. `order` is that in which its operations run, `written` or `best` (see `cost`); None
+    is as the file's `deployment` says.
     Raises InputError (one line: file, line and key) for a file that does not describe a network and for a class count that is
     no positive integer, TrainingError (out of memory) for a network that is larger than this machine's memory.
 
@@ -70,22 +80,33 @@ def build(architecture: Described, *, seed: int = 0, classes: int | None = None)
     from cspnas.training.memory_check import check_fits
     from cspnas.training.module import NetworkModule, initialise
 
-    described = _described(architecture)
+    described, of_file = _read(architecture)
+    deployment = _deployment("cspnas.build", of_file, order=order)
     if classes is not None:
         described = replace(described, classes=_checked_classes(classes))
     graph = wire(described)
     check_fits(graph, 0, torch.device("cpu"))
-    network = NetworkModule(graph)
+    network = NetworkModule(graph, order=deployment.order)
     initialise(network, seed)
     return network
 
 
-def _described(architecture: Described) -> Architecture:
+def _read(architecture: Described) -> tuple[Architecture, dict[str, Any]]:
+    """With what its file says of its deployment."""
     if isinstance(architecture, Architecture):
-        return architecture
+        return architecture, {}
     from cspnas.documents.architecture_file import find_architecture, read_architecture
 
-    return read_architecture(find_architecture(str(architecture))).architecture
+    file = read_architecture(find_architecture(str(architecture)))
+    return file.architecture, file.document.get("deployment") or {}
+
+
+def _deployment(where: str, of_file: dict[str, Any], **said: Any) -> Deployment:
+    """What was said, then what the file says. Raises InputError for a name that is not known."""
+    for key, names in (("precision", PRECISIONS), ("order", ORDERS)):
+        if said.get(key) not in (None, *names):
+            raise InputError(f"{key}={said[key]!r}", expected=f"one of {', '.join(names)}", where=where)
+    return Deployment(**of_file | {key: value for key, value in said.items() if value is not None})
 
 
 def _checked_classes(classes: int) -> int:

@@ -12,7 +12,7 @@ from cspnas.errors import InputError, printable
 from cspnas.io.steps import Step, silent
 from cspnas.network.architecture import Architecture
 from cspnas.network.cost import cost_of
-from cspnas.network.deployment import PRECISIONS, Deployment
+from cspnas.network.deployment import ORDERS, PRECISIONS, Deployment
 from cspnas.network.layer_costs import PartCosts, parts_of, whole
 from cspnas.network.wiring import wire
 from cspnas.objectives.objectives import all_objectives, exact_values, format_objective, objective_of, with_unit
@@ -55,6 +55,7 @@ class CostRequest:
     batch_size: int | None = None
     precision: str | None = None
     batch: int | None = None
+    order: str | None = None
 
     def __post_init__(self) -> None:
         """Raises InputError for a name that is not known."""
@@ -62,10 +63,12 @@ class CostRequest:
             one_of(self.against, AGAINST, "--against")
         if self.precision is not None:
             one_of(self.precision, PRECISIONS, "--precision")
+        if self.order is not None:
+            one_of(self.order, ORDERS, "--order")
 
     def deployment(self, of_file: dict[str, Any]) -> Deployment:
         """What was said, then the keys of the file."""
-        said = {"precision": self.precision, "batch": self.batch}
+        said = {"precision": self.precision, "batch": self.batch, "order": self.order}
         return Deployment(**of_file | {key: value for key, value in said.items() if value is not None})
 
 
@@ -82,7 +85,7 @@ def _costed(path: Path, request: CostRequest, step: Step) -> Report:
     file = read_architecture(path)
     graph = wire(file.architecture)
     deployment = request.deployment(file.document.get("deployment") or {})
-    cost = cost_of(graph).deployed(deployment)
+    cost = cost_of(graph, deployment.order).deployed(deployment)
     batch = request.batch_size or (file.document.get("recipe") or {}).get("batch_size", Recipe().batch_size)
     costs = {"macs": cost.macs, **exact_values(cost, batch)}
     checks = []

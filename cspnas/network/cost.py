@@ -12,10 +12,11 @@ from typing import Any
 from cspnas.errors import InputError
 from cspnas.network.architecture import Architecture, Piece, pieces
 from cspnas.network.blocks import ConvUnits
-from cspnas.network.deployment import DEFAULT_DEPLOYMENT, Deployment
+from cspnas.network.deployment import Deployment, Order
 from cspnas.network.graph import Graph, GraphBuilder, Topology
 from cspnas.network.liveness import Saved, folding_of, live_of, plan_of, saved_of
 from cspnas.network.operations import BYTES, OperationSpec, Shape
+from cspnas.network.ordering import least_peak
 from cspnas.network.validation import check_piece
 from cspnas.network.wiring import add_piece, wire, wire_piece
 
@@ -28,10 +29,10 @@ class Cost:
     """Costs of one network. Conventions: `macs` counts the multiply-accumulates of convolutions and linear layers, one
     image; `flops` = 2 * macs (the CSPNet paper's BFLOPs); `params` are trainable.
 
-    `peak_memory` (bytes): greatest sum of live storages, inference, float32, batch 1, norms folded, in graph order;
-    weights apart (`weight_bytes`, norms folded). `traffic` (elements): input + output of every convolution and pool, the
-    paper's CIO. `deployed` gives these three in another precision and batch. `training_memory(batch_size)` in bytes.
-    `layers` counts convolutions and linear layers, `busiest_macs` are those of the one with the most.
+    `peak_memory` (bytes): greatest sum of live storages, inference, float32, batch 1, norms folded, operations in this
+    `order`; weights apart (`weight_bytes`, norms folded). `traffic` (elements): input + output of every convolution and
+    pool, the paper's CIO. `deployed` gives these three in another precision and batch. `training_memory(batch_size)` in
+    bytes. `layers` counts convolutions and linear layers, `busiest_macs` are those of the one with the most.
     """
 
     macs: int
@@ -43,6 +44,7 @@ class Cost:
     saved_per_batch: int
     layers: int
     busiest_macs: int
+    order: Order = "written"
 
     @property
     def flops(self) -> int:
@@ -55,9 +57,13 @@ class Cost:
         return self.macs / (self.layers * self.busiest_macs) if self.macs else 1.0
 
     def deployed(self, deployment: Deployment) -> Cost:
-        """This cost, in float32 and for one image, as it is in a deployment: traffic, in elements, grows with the batch."""
-        if deployment == DEFAULT_DEPLOYMENT:
-            return self
+        """This cost, in float32 and for one image, as it is in a deployment: traffic, in elements, grows with the batch.
+        Raises InputError for a deployment in another order, which another cost is worked out for.
+        """
+        if deployment.order != self.order:
+            raise InputError(
+                f"a cost in order {self.order!r}", expected=repr(deployment.order), hint="cost it in that order"
+            )
         return replace(
             self,
             weight_bytes=self.weight_bytes // BYTES * deployment.bytes,
@@ -76,9 +82,9 @@ class Cost:
         return per_parameter * self.params + batch_size * self.saved_per_image + self.saved_per_batch
 
 
-def cost_of(graph: Graph) -> Cost:
-    """The exact cost of `graph`, norms unfolded in it."""
-    return _composed([_whole(graph)], 0)
+def cost_of(graph: Graph, order: Order = "written") -> Cost:
+    """The exact cost of `graph`, norms unfolded in it. Raises InputError as `ordering.ordered`."""
+    return _composed([_whole(graph, order)], 0, order)
 
 
 # Composition: an architecture's cost from its stem's, stages' and head's, theirs from layers', each computed once ----
@@ -106,16 +112,17 @@ class _Costed:
 
 
 class CostTable:
-    """Costs of many architectures that share stages and layers, each computed once; at most `size` of them are kept.
-    `operations` were costed so far, a measure of the work that is the same on every machine.
+    """Costs of many architectures in one `order`. They share stages and layers, each computed once; at most `size` of them
+    are kept. `operations` were costed so far, a measure of the work that is the same on every machine.
 
     A network's pieces meet in one value alone, so that `peak = max(stem, stage + image, head + image)`, exact where no
     piece begins with a norm that could fold into the convolution before it: with norms before the convolutions the whole
-    graph is costed. A piece's own parts are its units and layers (`ConvUnits.part`).
+    graph is costed. A piece's own parts are its units and layers (`ConvUnits.part`). All that comes before that one value
+    runs before all that comes after it, so that the best order is the best order of each piece, one after the other.
     """
 
-    def __init__(self, size: int = 100_000) -> None:
-        self.size, self.operations = size, 0
+    def __init__(self, order: Order = "written", *, size: int = 100_000) -> None:
+        self.order, self.size, self.operations = order, size, 0
         self._known: dict[Any, _Costed] = {}
 
     def cost(self, architecture: Architecture) -> Cost:
@@ -123,8 +130,8 @@ class CostTable:
         if architecture.norm == "before":
             graph = wire(architecture)
             self.operations += len(graph.operations)
-            return cost_of(graph)
-        return _composed(self._pieces_of(architecture), BYTES * prod(architecture.input_shape))
+            return cost_of(graph, self.order)
+        return _composed(self._pieces_of(architecture), BYTES * prod(architecture.input_shape), self.order)
 
     def peaks(self, architecture: Architecture) -> dict[str, int]:
         """Peak bytes in each piece, by its name; not for norms before the convolutions."""
@@ -152,7 +159,11 @@ class CostTable:
         network = GraphBuilder(shape, piece=piece.name != "stem")
         units = _CostingConvUnits(network, architecture.activation, "after", architecture.negative_slope, table=self)
         add_piece(units, architecture, piece, 0)
-        return self._keep(key, network)
+        found = self._keep(key, network)
+        if self.order == "best":
+            # A part's operations may run among those of the parts beside it.
+            found = self._known[key] = _in_order(found, wire_piece(architecture, piece, shape), self.order)
+        return found
 
     def part(
         self, wire: Callable[..., int], units: ConvUnits, name: str, shape: Shape, settings: tuple[Any, ...]
@@ -186,19 +197,27 @@ class _CostingConvUnits(ConvUnits):
         return self.network.append(form, name, (x,))
 
 
-def stage_costs(architecture: Architecture) -> list[Cost]:
+def stage_costs(architecture: Architecture, order: Order = "written") -> list[Cost]:
     """Each stage's cost by itself, on the input that it gets in the network; the image is not counted."""
     shape: Shape = architecture.input_shape
     costs = []
     for piece in pieces(architecture)[:-1]:
-        costed = _whole(wire_piece(architecture, piece, shape))
-        costs.append(_composed([costed], 0))
+        costed = _whole(wire_piece(architecture, piece, shape), order)
+        costs.append(_composed([costed], 0, order))
         shape = costed.form.shape
     return costs[1:]
 
 
-def _whole(graph: Graph) -> _Costed:
-    return _costed(graph.forms, [operation.inputs for operation in graph.operations], graph.output)
+def _whole(graph: Graph, order: Order) -> _Costed:
+    costed = _costed(graph.forms, [operation.inputs for operation in graph.operations], graph.output)
+    return _in_order(costed, graph, order)
+
+
+def _in_order(costed: _Costed, graph: Graph, order: Order) -> _Costed:
+    """The cost of `graph` in this order, from that in the order written."""
+    if order == "written":
+        return costed
+    return replace(costed, peak=least_peak(graph))
 
 
 def _costed(forms: list[OperationSpec], inputs: list[tuple[int, ...]], output: int) -> _Costed:
@@ -243,7 +262,7 @@ def _held_peak(live: list[int], last_use: int, entry: int) -> int:
     return max(*live[: last_use + 1], entry + max(live[last_use + 1 :], default=-entry))
 
 
-def _composed(costed: list[_Costed], image: int) -> Cost:
+def _composed(costed: list[_Costed], image: int, order: Order) -> Cost:
     """Pieces in order; the first has the image in its own peak."""
     forms, saved = [one.form for one in costed], [one.saved for one in costed]
     # One storage, kept once.
@@ -258,6 +277,7 @@ def _composed(costed: list[_Costed], image: int) -> Cost:
         saved_per_batch=sum([one.per_batch for one in saved]),
         layers=sum([form.layers for form in forms]),
         busiest_macs=max([form.busiest_macs for form in forms]),
+        order=order,
     )
 
 

@@ -9,6 +9,8 @@ from annotated_types import Interval
 
 Precision = Literal["float32", "float16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+Order = Literal["written", "best"]
+ORDERS: tuple[Order, ...] = get_args(Order)
 # Of one value or weight.
 BYTES_OF = dict(zip(PRECISIONS, (4, 2, 1), strict=True))
 LARGEST_BATCH = 65536
@@ -16,12 +18,15 @@ LARGEST_BATCH = 65536
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """`precision` of values and weights; `batch`: images at a time. What `int8` kernels keep besides (32-bit accumulators,
-    scales and zero points) is counted nowhere.
+    """`precision` of values and weights; `batch`: images at a time; `order` of the operations, which memory depends on. What
+    `int8` kernels keep besides (32-bit accumulators, scales and zero points) is counted nowhere.
     """
 
     precision: Annotated[Precision, "of values and weights: float32, float16 or int8"] = "float32"
     batch: Annotated[int, Interval(ge=1, le=LARGEST_BATCH), "images at a time"] = 1
+    order: Annotated[Order, "of the operations: as written, or the best one, which needs the least peak_memory"] = (
+        "written"
+    )
 
     @property
     def bytes(self) -> int:
@@ -29,7 +34,8 @@ class Deployment:
         return BYTES_OF[self.precision]
 
     def __str__(self) -> str:
-        return f"{self.precision}, batch {self.batch}"
+        order = "" if self.order == "written" else f", {self.order} order"
+        return f"{self.precision}, batch {self.batch}{order}"
 
 
 # Of what says nothing else.

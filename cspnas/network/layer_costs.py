@@ -13,6 +13,7 @@ from cspnas.network.deployment import DEFAULT_DEPLOYMENT, Deployment
 from cspnas.network.graph import Graph, Operation
 from cspnas.network.liveness import fold_norms, live_bytes, plan
 from cspnas.network.operations import BYTES, Shape
+from cspnas.network.ordering import ordered
 from cspnas.network.wiring import wire, wire_piece
 
 
@@ -81,7 +82,8 @@ class PartCosts:
 
 def parts_of(architecture: Architecture, deployment: Deployment = DEFAULT_DEPLOYMENT) -> list[PartCosts]:
     """The stem, each stage and the head of `architecture` in a deployment. Raises ArchitectureError where it makes none."""
-    layers = [layer.deployed(deployment) for layer in layers_of(wire(architecture))]
+    graph = ordered(wire(architecture), deployment.order)
+    layers = [layer.deployed(deployment) for layer in layers_of(graph)]
     shape: Shape = architecture.input_shape
     parts = []
     for piece in pieces(architecture):
@@ -175,7 +177,7 @@ def peak_place(architecture: Architecture, table: CostTable) -> str:
     """`stem`, `stageN` or `head`: where the peak of inference memory first lies."""
     # its pieces fold into each other
     if architecture.norm == "before":
-        graph = fold_norms(wire(architecture))
+        graph = fold_norms(ordered(wire(architecture), table.order))
         live = live_bytes(graph, plan(graph))
         return part_name(graph.operations[live.index(max(live))].name)
     peaks = table.peaks(architecture)

@@ -18,7 +18,7 @@ from cspnas.runners.factory import greatest_training
 from cspnas.runners.local.devices import devices_for
 from cspnas.runners.training_estimate import training_estimate
 from cspnas.space.counting import census
-from cspnas.space.search_space import Genotype, SearchSpace
+from cspnas.space.search_space import Genotype
 from cspnas.study.candidates import IN_VAIN, WORK, Candidate, admitted, admitted_sample, baseline_curves, candidate
 from cspnas.study.settings import Study
 from cspnas.study.undecided_objectives import peak_places, undecided
@@ -45,7 +45,7 @@ class AdmittedNetworks:
 
 def statistics(study: Study, count: int, step: Step = silent) -> dict[str, Any]:
     """All figures. A space of at most `count` genotypes is listed, of a larger one `count` admitted networks are drawn."""
-    table = CostTable()
+    table = study.cost_table()
     drawn = draw(study, count, table, step)
     step("counting the networks of the space")
     networks, counted = drawn.networks, census(study.space)
@@ -66,7 +66,7 @@ def statistics(study: Study, count: int, step: Step = silent) -> dict[str, Any]:
         "ranges": {with_unit(name): _range(networks, name) for name in exact_names()},
         "independence": {name: _independence(networks, name) for name in memory_objectives(study)},
         "peak_held_by": places,
-        "csp_lowers": csp_lowers(study.space, networks),
+        "csp_lowers": csp_lowers(study, networks),
         "baselines": [_baseline(study, kind, found, networks) for kind, found in baseline_curves(study)],
         "warnings": [asdict(found) for found in undecided(study, networks, places)],
     }
@@ -181,17 +181,19 @@ def _baseline(study: Study, kind: str, found: Candidate, networks: list[Candidat
     return {"curve": kind, **{with_unit(name): value for name, value in found.costs.items()}, "below": below}
 
 
-def csp_lowers(space: SearchSpace, networks: list[Candidate]) -> dict[str, dict[str, float]]:
+def csp_lowers(study: Study, networks: list[Candidate]) -> dict[str, dict[str, float]]:
     """Per fusion the share of CSP stages that have fewer MACs, and a lower peak, than with the same genes and csp off."""
+    order = study.deployment.order
     counts: dict[str, list[tuple[bool, bool]]] = {fusion: [] for fusion in FUSIONS}
-    off = {f"stage{number}.csp": False for number in range(1, len(space.stages) + 1)}
+    off = {f"stage{number}.csp": False for number in range(1, len(study.space.stages) + 1)}
     for found in networks[:COMPARED]:
         try:
-            without = stage_costs(space.decode({**found.genotype, **off}))
+            without = stage_costs(study.space.decode({**found.genotype, **off}), order)
         # Groups that divide part 2 and not the whole.
         except ArchitectureError:
             continue
-        for stage, csp, plain in zip(found.architecture.stages, stage_costs(found.architecture), without, strict=True):
+        costs = stage_costs(found.architecture, order)
+        for stage, csp, plain in zip(found.architecture.stages, costs, without, strict=True):
             if stage.csp is not None:
                 lower = (csp.macs < plain.macs, csp.peak_memory < plain.peak_memory)
                 counts[stage.csp.fusion].append(lower)

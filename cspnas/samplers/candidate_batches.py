@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from cspnas.network.cost import CostTable
 from cspnas.objectives.objectives import exact_names, measured_names
 from cspnas.objectives.pareto import Array, HypervolumeReference, losses
 from cspnas.samplers.acquisition import Points, joined
@@ -99,7 +98,8 @@ class CandidateSource:
         """Also those that had no name when the network was costed: a study's features have the same columns throughout."""
         if all(name in network.costs for name in exact_names()):
             return network.costs
-        return self._pool.study.exact_costs(CostTable().cost(network.architecture)) | network.costs
+        study = self._pool.study
+        return study.exact_costs(study.cost_table().cost(network.architecture)) | network.costs
 
     def _as_points(self, features: Sequence[Sequence[float]], drawn: Sequence[NetworkRecord | Candidate]) -> Points:
         assert self._scaling is not None

@@ -8,7 +8,6 @@ from itertools import islice
 from random import Random
 from typing import Any
 
-from cspnas.network.cost import CostTable
 from cspnas.samplers.features import raw_features
 from cspnas.space.search_space import Gene, Genotype, SearchSpace
 from cspnas.study.candidates import (
@@ -48,7 +47,7 @@ class Pool:
     batches = BATCHES
 
     def __init__(self, study: Study) -> None:
-        self.study, self._table = study, CostTable()
+        self.study, self._table = study, study.cost_table()
         self._made: dict[int, PoolBatch] = {}
         self._sample: list[Candidate] | None = None
         self._dealt: list[Genotype] | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from random import Random
 
-from cspnas.network.cost import CostTable
 from cspnas.space.search_space import Genotype
 from cspnas.study.candidates import Candidate, admitted_candidate, admitted_sample, candidate, walked
 from cspnas.study.settings import Study
@@ -18,7 +17,7 @@ class UntriedCandidates:
     """What it has found known once stays known: nothing becomes untried again."""
 
     def __init__(self, study: Study) -> None:
-        self._study, self._table = study, CostTable()
+        self._study, self._table = study, study.cost_table()
         # By digest, of a space that can be listed.
         self._left: dict[str, Genotype] | None = None
         # Through a large space, once draws find nothing.

@@ -60,7 +60,7 @@ class Candidate:
 def candidate(study: Study, genotype: Genotype, table: CostTable | None = None) -> Candidate:
     """The candidate of a genotype; a pool shares one `table`. Raises ArchitectureError where it is no valid network."""
     architecture = study.space.decode(genotype)
-    cost = (table or CostTable()).cost(architecture)
+    cost = (table or study.cost_table()).cost(architecture)
     return Candidate(architecture, None, study.exact_costs(cost), dict(genotype))
 
 
@@ -109,7 +109,7 @@ def walked(
 
 def valid_candidates(study: Study, random: Random, table: CostTable | None = None) -> Iterator[Candidate]:
     """Random valid candidates, admitted or not; ends after 10,000 invalid draws in a row, and after `WORK`."""
-    failures, table = 0, table or CostTable()
+    failures, table = 0, table or study.cost_table()
     most = table.operations + WORK
     while failures < 10_000 and table.operations < most:
         try:
@@ -137,7 +137,7 @@ def admitted_sample(study: Study, count: int = SAMPLE) -> list[Candidate]:
     if not found and best is not None:
         found = [_descend(study, best)]
     if len(found) < min(count, FEW):
-        found = list(islice(walked(study, found, random, CostTable(), WORK), min(count, FEW)))
+        found = list(islice(walked(study, found, random, study.cost_table(), WORK), min(count, FEW)))
     return found
 
 
@@ -149,7 +149,7 @@ def _descend(study: Study, start: Candidate) -> Candidate:
     """Walk to the neighbour that breaks the constraints least until one is admitted, none is better or after `WORK`; by long
     strides first, for most costs are least at the end of a list of choices.
     """
-    table = CostTable()
+    table = study.cost_table()
     while not admitted(study, start.costs):
         best = _best_neighbour(study, start, table, COARSE)
         if _excess(study, best) >= _excess(study, start):

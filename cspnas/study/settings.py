@@ -9,7 +9,7 @@ from annotated_types import Interval
 
 from cspnas.io.bounds import Ratio, Share
 from cspnas.network.architecture import Architecture, Fusion
-from cspnas.network.cost import Cost
+from cspnas.network.cost import Cost, CostTable
 from cspnas.network.deployment import DEFAULT_DEPLOYMENT, Deployment, stated_deployment
 from cspnas.objectives.objectives import Constraint, exact_values
 from cspnas.space.search_space import SearchSpace
@@ -59,8 +59,14 @@ class Study:
     given: tuple[Architecture, ...] = ()
     deployment: Deployment = DEFAULT_DEPLOYMENT
 
+    def cost_table(self) -> CostTable:
+        """An empty table of costs of its networks, in the order that they are deployed in."""
+        return CostTable(self.deployment.order)
+
     def exact_costs(self, cost: Cost) -> dict[str, float]:
-        """Every exact objective of a network of this `cost`, as it trains and is deployed here."""
+        """Every exact objective of a network of this `cost`, as it trains and is deployed here. Raises InputError for a cost
+        in another order.
+        """
         return exact_values(cost.deployed(self.deployment), self.recipe.batch_size)
 
     def identity(self) -> dict[str, object]:

@@ -60,7 +60,7 @@ def undecided(
         return []
     values = {name: np.array([found.costs[name] for found in networks], float) for name in names}
     if "peak_memory" in names and places is None:
-        places = peak_places(networks[:PLACED], CostTable())
+        places = peak_places(networks[:PLACED], study.cost_table())
     found: list[Undecided] = []
     for number, name in enumerate(names):
         others = {other: values[other] for other in names[:number]}

@@ -11,6 +11,7 @@ import torch
 from cspnas.network.cost import cost_of
 from cspnas.network.deployment import DEFAULT_DEPLOYMENT, Deployment
 from cspnas.network.graph import Graph
+from cspnas.network.ordering import ordered
 from cspnas.training.measured_memory import measured_peak, parameters_of
 from cspnas.training.module import NetworkModule
 
@@ -36,8 +37,8 @@ def cross_check_costs(graph: Graph, deployment: Deployment = DEFAULT_DEPLOYMENT)
     int8 convolution for them: the peak of int8 is checked in float32.
     """
     run = replace(deployment, precision="float32") if deployment.precision == "int8" else deployment
-    cost = cost_of(graph).deployed(run)
-    measured = measured_peak(graph, batch_size=run.batch, dtype=getattr(torch, run.precision))
+    cost = cost_of(graph, run.order).deployed(run)
+    measured = measured_peak(ordered(graph, run.order), batch_size=run.batch, dtype=getattr(torch, run.precision))
     tracked = "storages alive, tracked" if run == DEFAULT_DEPLOYMENT else f"tracked in {run}"
     with torch.device("meta"):
         network = NetworkModule(graph)

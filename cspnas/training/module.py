@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cspnas.errors import ArchitectureError
+from cspnas.network.deployment import Order
 from cspnas.network.graph import Graph, Operation
 from cspnas.network.liveness import Plan, fold_norms, plan
+from cspnas.network.ordering import ordered
 from cspnas.training.functions import Function, function_of
 
 
@@ -64,6 +66,7 @@ class NetworkModule(nn.Module):
 
     Flat: a module of modules would hold each block's input until the block ends. State-dict names say where a layer
     stands (`stage1.block.layer2.grow.conv.weight`). `training_rules` lays memory out for autograd (see liveness.plan).
+    `order` is that in which its operations run; its layers are listed, and so initialised, as `graph` has them.
 
     What stands at a layer's name is what runs: a layer may be replaced, quantised, converted, hooked or pruned like that
     of any other module. Activations, sums, concatenations and pools have no weights and are functions, not modules; the
@@ -72,12 +75,12 @@ class NetworkModule(nn.Module):
 
     graph: Graph
 
-    def __init__(self, graph: Graph, *, training_rules: bool = True) -> None:
+    def __init__(self, graph: Graph, *, training_rules: bool = True, order: Order = "written") -> None:
         super().__init__()
         for op in graph.operations:
             if op.kind in _LAYERS:
                 _attach(self, op.name, _LAYERS[op.kind](op, graph.operations[op.inputs[0]].shape[0]))
-        self._lay_out(graph, training_rules=training_rules)
+        self._lay_out(ordered(graph, order), training_rules=training_rules)
 
     def _lay_out(self, graph: Graph, *, training_rules: bool) -> None:
         """Run `graph` from now on, with the layers that stand at its operations' names."""

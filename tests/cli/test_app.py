@@ -35,7 +35,7 @@ constraints: [flops <= 2M]
 proxy: {dataset: fashion-mnist-mini, epochs: 1, batch_size: 250, precision: float32}
 search: {sampler: random, trials: 8}
 baselines: {widths: 2}
-deployment: {precision: float16, batch: 2}
+deployment: {precision: float16, batch: 2, order: best}
 """
 
 
@@ -273,7 +273,7 @@ def test_an_exported_network_costs_what_the_study_says_and_trains_to_weights_tha
     assert {name: printed[name] for name in figures} == {name: knee[name] for name in figures}
     assert len(printed["checks"]) == 4
     assert all(check["agrees"] for check in printed["checks"])
-    assert printed["deployment"] == {"precision": "float16", "batch": 2}
+    assert printed["deployment"] == {"precision": "float16", "batch": 2, "order": "best"}
 
     network = build(study / "best.yaml")
     assert sum(p.numel() for p in network.parameters() if p.requires_grad) == knee["params"]

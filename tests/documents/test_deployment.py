@@ -26,7 +26,7 @@ def test_costs_of_candidates_are_those_of_the_deployment_and_constraints_bind_th
 
 
 def test_a_study_of_before_goes_on_where_nothing_is_said_or_the_default_is(tmp_path: Path) -> None:
-    said = {"precision": "float32", "batch": 1}
+    said = {"precision": "float32", "batch": 1, "order": "written"}
     assert not [key for key in small_study(tmp_path).identity() if key.startswith("deployment")]
     assert small_study(tmp_path, deployment=said).identity() == small_study(tmp_path).identity()
     assert small_study(tmp_path, deployment__batch=2).identity()["deployment.batch"] == 2
@@ -39,6 +39,7 @@ def test_a_study_of_before_goes_on_where_nothing_is_said_or_the_default_is(tmp_p
         ("batch", 0, "a whole number of at least 1"),
         ("batch", 1.5, "a whole number"),
         ("batch", True, "a whole number"),
+        ("order", "least", "one of written, best"),
         ("device", "gpu", "deployment.device"),
     ],
 )

@@ -13,8 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from training_memory import measured_training_memory
 
 from cspnas.network.architecture import Architecture
-from cspnas.network.cost import CostTable, cost_of
+from cspnas.network.cost import Cost, CostTable, cost_of
 from cspnas.network.graph import Graph
+from cspnas.network.ordering import ordered
 from cspnas.network.serialization import architecture_from, architecture_to
 from cspnas.network.wiring import wire
 from cspnas.training.measured_memory import measured_peak, parameters_of
@@ -36,12 +37,20 @@ def disagreements(architecture: Architecture, table: CostTable) -> Iterator[str]
         "peak memory": (measured_peak(graph, device="cpu"), cost.peak_memory),
         "training memory within 2 %": (abs(ours - step) <= 0.02 * step, True),
         "cost by stages": (table.cost(architecture), cost),
+        "cost by stages, best order": (CostTable("best").cost(architecture), cost_of(graph, "best")),
+        "peak memory, best order": (best_peak(graph, cost), cost_of(graph, "best").peak_memory),
         "round trip": (round_trip(architecture), architecture),
         "digest": (wire(round_trip(architecture)).digest(), graph.digest()),
     }
     for name, (theirs, expected) in pairs.items():
         if theirs != expected:
             yield f"{name}: {theirs}, expected {expected} (training memory {ours}, measured {step}): {architecture}"
+
+
+def best_peak(graph: Graph, written: Cost) -> int:
+    """Measured in the best order; where that is the one written, it has been measured."""
+    best = ordered(graph, "best")
+    return measured_peak(best, device="cpu") if best != graph else written.peak_memory
 
 
 def counted_flops(network: NetworkModule) -> int:

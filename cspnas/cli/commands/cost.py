@@ -22,13 +22,16 @@ def cost(
     batch: Annotated[
         int | None, typer.Option(min=1, max=65536, help="Images at a time in deployment; the file's, else 1.")
     ] = None,
+    order: Annotated[
+        str | None, typer.Option(help="Of the operations in deployment: written or best; the file's, else written.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print the exact costs of an architecture, and why they are what they are."""
     from cspnas.cli.cost import CostRequest, cost_report
     from cspnas.documents.architecture_file import find_architecture
 
-    request = CostRequest(check, layers, against, batch_size, precision, batch)
+    request = CostRequest(check, layers, against, batch_size, precision, batch, order)
     with steps() as step:
         text, agrees = cost_report(find_architecture(architecture), request, as_json=as_json, step=step)
     typer.echo(text)
