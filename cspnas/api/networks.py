@@ -53,8 +53,8 @@ def build(
 
     `architecture` is a value, a file, or the name of a reference that comes with the package (`csdarknet53`). `classes`
     replaces its class count: the head gets that many outputs, all else stays, but it is another network with another digest.
-    The same `seed` gives the same weights. `order` is that in which its operations run, `written` or `best` (see `cost`); None
-    is as the file's `deployment` says.
+    The same `seed` gives the same weights. Its operations run in this `order`, `written` or `best` (see `cost`); None is as
+    the file's `deployment` says.
     Raises InputError (one line: file, line and key) for a file that does not describe a network and for a class count that is
     no positive integer, TrainingError (out of memory) for a network that is larger than this machine's memory.
 

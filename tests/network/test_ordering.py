@@ -70,7 +70,7 @@ def every_order(graph: Graph) -> Iterator[Graph]:
         yield Graph(tuple(moved), place[graph.output])
 
 
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=150, deadline=None, database=None)
 @given(st.integers(0, 2**48 - 1))
 def test_the_best_order_needs_the_least_of_all_orders(seed: int) -> None:
     graph = random_graph(random.Random(seed))
@@ -82,7 +82,7 @@ def test_the_best_order_needs_the_least_of_all_orders(seed: int) -> None:
 def test_the_best_order_of_a_reference_network_is_the_one_written_or_one_whose_peak_the_tracker_sees(name: str) -> None:
     graph = wire(read_architecture(shipped_architectures()[name]).architecture)
     best = ordered(graph, "best")
-    assert cost_of(best) == cost_of(graph, "best")
+    assert replace(cost_of(best), order="best") == cost_of(graph, "best")
     assert cost_of(best).peak_memory == (measured_peak(best) if best != graph else cost_of(graph).peak_memory)
 
 
