@@ -11,7 +11,15 @@ from cspnas.api.arguments import expect
 from cspnas.errors import InputError
 from cspnas.network.architecture import Architecture
 from cspnas.network.cost import Cost, cost_of
-from cspnas.network.deployment import LARGEST_BATCH, ORDERS, PRECISIONS, Deployment, Order, Precision
+from cspnas.network.deployment import (
+    DEFAULT_DEPLOYMENT,
+    LARGEST_BATCH,
+    ORDERS,
+    PRECISIONS,
+    Deployment,
+    Order,
+    Precision,
+)
 from cspnas.network.wiring import wire
 
 if TYPE_CHECKING:
@@ -42,7 +50,7 @@ def cost(
     """
     expect("cspnas.cost", batch=(batch, int, 1, LARGEST_BATCH))
     described, of_file = _read(architecture)
-    deployment = _deployment("cspnas.cost", of_file, precision=precision, batch=batch, order=order)
+    deployment = _said("cspnas.cost", of_file, precision=precision, batch=batch, order=order)
     return cost_of(wire(described), deployment.order).deployed(deployment)
 
 
@@ -81,7 +89,7 @@ def build(
     from cspnas.training.module import NetworkModule, initialise
 
     described, of_file = _read(architecture)
-    deployment = _deployment("cspnas.build", of_file, order=order)
+    deployment = _said("cspnas.build", of_file, order=order)
     if classes is not None:
         described = replace(described, classes=_checked_classes(classes))
     graph = wire(described)
@@ -91,22 +99,22 @@ def build(
     return network
 
 
-def _read(architecture: Described) -> tuple[Architecture, dict[str, Any]]:
-    """With what its file says of its deployment."""
+def _read(architecture: Described) -> tuple[Architecture, Deployment]:
+    """With the deployment of its file."""
     if isinstance(architecture, Architecture):
-        return architecture, {}
+        return architecture, DEFAULT_DEPLOYMENT
     from cspnas.documents.architecture_file import find_architecture, read_architecture
 
     file = read_architecture(find_architecture(str(architecture)))
-    return file.architecture, file.document.get("deployment") or {}
+    return file.architecture, file.deployment
 
 
-def _deployment(where: str, of_file: dict[str, Any], **said: Any) -> Deployment:
-    """What was said, then what the file says. Raises InputError for a name that is not known."""
+def _said(where: str, of_file: Deployment, **said: Any) -> Deployment:
+    """What is not None, else what the file says. Raises InputError for a name that is not known."""
     for key, names in (("precision", PRECISIONS), ("order", ORDERS)):
         if said.get(key) not in (None, *names):
             raise InputError(f"{key}={said[key]!r}", expected=f"one of {', '.join(names)}", where=where)
-    return Deployment(**of_file | {key: value for key, value in said.items() if value is not None})
+    return replace(of_file, **{key: value for key, value in said.items() if value is not None})
 
 
 def _checked_classes(classes: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,10 +66,10 @@ class CostRequest:
         if self.order is not None:
             one_of(self.order, ORDERS, "--order")
 
-    def deployment(self, of_file: dict[str, Any]) -> Deployment:
-        """What was said, then the keys of the file."""
-        said = {"precision": self.precision, "batch": self.batch, "order": self.order}
-        return Deployment(**of_file | {key: value for key, value in said.items() if value is not None})
+    def deployment(self, of_file: Deployment) -> Deployment:
+        """What was said, else what the file says."""
+        said: dict[str, Any] = {"precision": self.precision, "batch": self.batch, "order": self.order}
+        return replace(of_file, **{key: value for key, value in said.items() if value is not None})
 
 
 def cost_report(path: Path, request: CostRequest, *, as_json: bool, step: Step = silent) -> tuple[str, bool]:
@@ -84,7 +84,7 @@ def _costed(path: Path, request: CostRequest, step: Step) -> Report:
 
     file = read_architecture(path)
     graph = wire(file.architecture)
-    deployment = request.deployment(file.document.get("deployment") or {})
+    deployment = request.deployment(file.deployment)
     cost = cost_of(graph, deployment.order).deployed(deployment)
     batch = request.batch_size or (file.document.get("recipe") or {}).get("batch_size", Recipe().batch_size)
     costs = {"macs": cost.macs, **exact_values(cost, batch)}

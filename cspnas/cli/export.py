@@ -20,6 +20,7 @@ from cspnas.io.atomic_write import check_output
 from cspnas.io.extras import check_extra
 from cspnas.io.steps import Step, steps
 from cspnas.network.architecture import Architecture
+from cspnas.network.deployment import Deployment
 from cspnas.network.wiring import wire
 from cspnas.storage.locations import expanded
 
@@ -63,7 +64,7 @@ def export_network(
     with steps() as step:
         read = _read(name, wanted, step)
         _check_outputs(row, output, read.files, force=True)
-        network = _network(read.architecture, weights, step) if row.runs else None
+        network = _network(read, weights, step) if row.runs else None
         source = NetworkToExport(read.architecture, read.document, network, weights, read.origin, normalise)
         step(f"writing {output} and checking it")
         found = write_format(row, source, output, force=force)
@@ -114,10 +115,14 @@ def _read(name: str, wanted: Choice, step: Step) -> _Read:
     return _Read(network.architecture, document, said, f"study {opened.name}", list(opened.database.files))
 
 
-def _network(architecture: Architecture, weights: Path | None, step: Step) -> NetworkModule:
-    """In inference mode, with these weights or fresh ones. Raises InputError for weights of another network."""
+def _network(read: _Read, weights: Path | None, step: Step) -> NetworkModule:
+    """In inference mode, in the order of its deployment, with these weights or fresh ones.
+
+    Raises InputError for weights of another network.
+    """
     step("building the network")
-    network = build(architecture).eval()
+    deployment = Deployment(**read.document.get("deployment") or {})
+    network = build(read.architecture, order=deployment.order).eval()
     if weights is not None:
         from cspnas.export.weights import load_weights
 

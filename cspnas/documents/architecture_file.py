@@ -15,6 +15,7 @@ from cspnas.documents.schema_errors import placed, short, validated, where
 from cspnas.documents.yaml_source import FLOAT, read_yaml
 from cspnas.errors import ArchitectureError, InputError
 from cspnas.network.architecture import Architecture
+from cspnas.network.deployment import Deployment
 from cspnas.network.serialization import architecture_from, architecture_to
 from cspnas.network.wiring import wire
 from cspnas.space.search_space import SearchSpace
@@ -29,6 +30,11 @@ class ArchitectureFile:
     architecture: Architecture
     document: dict[str, Any]
     path: Path
+
+    @property
+    def deployment(self) -> Deployment:
+        """What its costs are worked out for."""
+        return Deployment(**self.document.get("deployment") or {})
 
 
 def shipped_architectures() -> dict[str, Path]:

@@ -15,9 +15,17 @@ from onnx import numpy_helper
 from random_architectures import run_without_reuse, wide_architecture
 from small_networks import architecture as small_architecture
 
+from cspnas.cli.export import export_network
+from cspnas.documents.architecture_file import architecture_yaml
 from cspnas.errors import CspnasError, InputError
 from cspnas.export import onnx_file
+from cspnas.export.choice import Choice
+from cspnas.network.architecture import Architecture, Stage, Stem
 from cspnas.network.cost import cost_of
+from cspnas.network.deployment import ORDERS
+from cspnas.network.liveness import fold_norms
+from cspnas.network.ordering import ordered
+from cspnas.network.wiring import wire
 
 SMALL_REFERENCES = ("csppeleenet", "cs3darknet_m", "csresnext50")
 
@@ -104,3 +112,16 @@ def test_what_the_file_says_of_its_images_is_checked(data: dict[str, object], wh
     with pytest.raises(InputError, match=where):
         export(source_of(small_architecture(), normalise=True, **data), "onnx", tmp_path / "x.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nodes_come_in_the_order_of_the_deployment(tmp_path: Path) -> None:
+    network = Architecture("resnet", (3, 8, 8), 10, Stem(22), (Stage(1, None, 1, 14, width=14),))
+    names = {}
+    for order in ORDERS:
+        file = tmp_path / f"{order}.yaml"
+        file.write_text(architecture_yaml(network, {"deployment": {"order": order}}))
+        export_network(str(file), Choice(), file.with_suffix(".onnx"), form="onnx", force=False)
+        names[order] = [node.name for node in onnx.load(file.with_suffix(".onnx")).graph.node]
+        folded = [op.name for op in fold_norms(ordered(wire(network), order)).operations]
+        assert [name for name in names[order] if name in folded[:-1]] == folded[1:-1]
+    assert names["best"] != names["written"]
