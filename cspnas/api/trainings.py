@@ -99,12 +99,15 @@ def run_training(
     """Train what was prepared; arguments and errors are those of `train`. `on_batch` hears of every step."""
     import torch
 
-    from cspnas.training.batches import InMemoryBatches
+    from cspnas.network.cost import cost_of
     from cspnas.training.checkpoint import Checkpointer, kept_when_interrupted
+    from cspnas.training.streamed_batches import batches_of
     from cspnas.training.train import steps_of, train_network
 
     network, together, recipe = _new_network(job), job.place.processes, job.recipe
-    placed, keeper = InMemoryBatches(job.data, job.device), None
+    own_images = -(-recipe.batch_size // together.count)
+    training = cost_of(network.graph).training_memory(own_images)
+    placed, keeper = batches_of(job.data, job.device, training)(job.data, job.device), None
     if checkpoint is not None:
         recipe, key = _begun(job, placed, network.graph.digest(), checkpoint)
         keeper = Checkpointer(checkpoint, key, on_note, seconds=checkpoint_seconds, writes=together.first)

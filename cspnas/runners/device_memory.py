@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cspnas.errors import InputError
 from cspnas.objectives.objectives import format_objective
-
-# Of what is free: the rest stays for others.
-KEPT = 0.9
-# Of the predicted tensors: an allocator's fragments, workspaces of single kernels.
-MEMORY_SLACK = 1.25
+from cspnas.training.residence import KEPT, MEMORY_SLACK, fits_beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +35,12 @@ class DeviceBudget:
     def together(self) -> int:
         """How many trainings run at once where nobody said a number: as memory and cores admit, and one at the least."""
         return max(1, min(self.by_memory, self.cores))
+
+
+def with_images(budget: DeviceBudget, images: int) -> DeviceBudget:
+    """The budget of workers that each hold so many bytes of images, or, where not even one could, stream them."""
+    resident = fits_beside(budget.process + images, budget.training, budget.free)
+    return replace(budget, process=budget.process + images) if resident else budget
 
 
 def check_budget(count: int, budget: DeviceBudget, flag: str) -> None:

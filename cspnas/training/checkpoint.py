@@ -219,7 +219,10 @@ _CODE = (
     *("data/datasets", "network/operations"),
     *(
         f"training/{name}"
-        for name in ("augmentation", "batches", "checkpoint", "functions", "module", "optimization", "recipe", "train")
+        for name in (
+            *("augmentation", "batches", "checkpoint", "functions", "module"),
+            *("optimization", "processes", "recipe", "streamed_batches", "train"),
+        )
     ),
 )
 

@@ -20,6 +20,7 @@ from cspnas.errors import CspnasError, FailureKind, TrainingError
 from cspnas.io.code_version import code_version
 from cspnas.io.interrupts import stop_asked
 from cspnas.io.standard_streams import tell
+from cspnas.network.cost import cost_of
 from cspnas.network.serialization import architecture_from
 from cspnas.network.wiring import wire
 from cspnas.training.batches import InMemoryBatches
@@ -30,6 +31,7 @@ from cspnas.training.memory_check import check_fits
 from cspnas.training.module import NetworkModule, initialise
 from cspnas.training.payload import ResultPayload, UnitOfWork
 from cspnas.training.recipe import Recipe
+from cspnas.training.streamed_batches import batches_of
 from cspnas.training.train import Epoch, train_network
 
 
@@ -67,10 +69,11 @@ class Evaluator:
         recipe = Recipe(**work["recipe"])
         graph = wire(architecture_from(work["architecture"]))
         micro_batch = work.get("micro_batch")
-        check_fits(graph, micro_batch or recipe.batch_size, self.device)
+        images = micro_batch or recipe.batch_size
+        check_fits(graph, images, self.device)
         network = NetworkModule(graph)
         initialise(network, work["seed"])
-        data = self._data_on_device(recipe, work.get("data_checksum"))
+        data = self._data_on_device(recipe, work.get("data_checksum"), cost_of(graph).training_memory(images))
         keeper = None
         if work.get("checkpoint"):
             key = checkpoint_key(graph.digest(), data, recipe, work["seed"], micro_batch)
@@ -81,9 +84,14 @@ class Evaluator:
         told = {"accuracy": trained.accuracy, **values, "curve": curve, "correct": pack_bits(trained.correct)}
         return cast("ResultPayload", told)
 
-    def _data_on_device(self, recipe: Recipe, checksum: str | None) -> InMemoryBatches:
-        """Raises TrainingError (bad data) where they cannot be read or are not those of `checksum`; then read anew."""
+    def _data_on_device(self, recipe: Recipe, checksum: str | None, training: int) -> InMemoryBatches:
+        """Raises TrainingError (bad data) where they cannot be read or are not those of `checksum`; then read anew.
+
+        Images that leave a GPU no room for `training`, in bytes, are streamed from now on.
+        """
         name, key = recipe.dataset, (recipe.dataset, recipe.images)
+        if key in self._data and not self._data[key].leaves_room(training):
+            del self._data[key]
         if key not in self._data:
             try:
                 found = datasets.load(name, recipe.images)
@@ -91,7 +99,7 @@ class Evaluator:
                 raise TrainingError(FailureKind.BAD_DATA, str(error)) from None
             if checksum not in (None, found.checksum):
                 raise TrainingError(FailureKind.BAD_DATA, str(datasets.changed(name, found.checksum, checksum)))
-            self._data[key] = InMemoryBatches(found, self.device)
+            self._data[key] = batches_of(found, self.device, training)(found, self.device)
         return self._data[key]
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 # Set by torchrun.
 LAUNCHED = "TORCHELASTIC_RUN_ID"
 # Seconds between two looks whether the first process is ready. It may be long: a signal has to be heard meanwhile.
@@ -130,7 +130,7 @@ class Processes:
         (found,) = self._sum([everything.to(device)])
         return found[:-1].bool().cpu().numpy(), bool(found[-1])
 
-    def after_first(self, what: str, work: Callable[[], T]) -> T:
+    def after_first(self, what: str, work: Callable[[], _T]) -> _T:
         """The result of `work`, which the first process does before the others: they find the files that it made."""
         if not self.first:
             _wait_for(f"cspnas/{what}")

@@ -19,7 +19,7 @@ TOP = {path.name for path in ROOT.iterdir()} - {".venv"}
 # a whole text, or as a name. Wherever it is met, the recipe has to send its reader.
 ADDED = {
     "Add a family": [("word", "resnext")],
-    "Add a data set": [("word", "cifar100")],
+    "Add a data set": [("word", "cifar100"), ("text", "npz")],
     "Add an objective": [("word", "evenness"), ("name", "evenness"), ("word", "latency"), ("name", "latency")],
     "Add an export format": [("word", "onnx")],
     "Add a sampler": [("word", "gp")],

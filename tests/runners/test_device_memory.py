@@ -72,6 +72,13 @@ def test_the_images_count_in_each_worker_of_a_gpu(monkeypatch: pytest.MonkeyPatc
     assert devices_for("cuda:0", 0, None, training, data=lambda: 500 * MIB) == ["cuda:0"] * 2
 
 
+def test_images_that_fit_beside_no_training_are_streamed_and_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """3686 MiB count; a worker of 1000 MiB leaves room for 2686 MiB of images."""
+    gpus(monkeypatch, {0: 4})
+    assert devices_for("cuda:0", 0, None, training, data=lambda: 2686 * MIB) == ["cuda:0"]
+    assert devices_for("cuda:0", 0, None, training, data=lambda: 2687 * MIB) == ["cuda:0"] * 3
+
+
 @pytest.mark.parametrize("name", [NAME, MINI])
 def test_the_images_of_a_data_set_known_by_name_are_counted_right(name: str) -> None:
     found = load(name)

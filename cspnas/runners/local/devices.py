@@ -10,7 +10,7 @@ from pathlib import Path
 from cspnas.errors import InputError
 from cspnas.io.machine import free_memory, own_memory, usable_cpus
 from cspnas.io.steps import Step, silent
-from cspnas.runners.device_memory import DeviceBudget, check_budget
+from cspnas.runners.device_memory import DeviceBudget, check_budget, with_images
 from cspnas.runners.local.gpu_probe import probe
 
 MOST_PER_CORE = 4
@@ -31,7 +31,7 @@ def devices_for(
     """One device a worker for `auto`, `cpu` or `cuda:0,1`; `workers` 0 and `per_gpu` None: as many as fit.
 
     `training`: bytes of the greatest training that is to be expected; `data`: of the images, which each worker of a GPU
-    holds there, while those of the CPU map one file. Raises InputError for a device that is not there,
+    holds there if they fit, while those of the CPU map one file. Raises InputError for a device that is not there,
     and with the arithmetic for more workers than fit.
     """
     if per_gpu is not None and per_gpu > MOST_PER_GPU:
@@ -44,7 +44,8 @@ def devices_for(
     budgets = {}
     for gpu in gpus:
         free, process = probe(gpu)
-        budgets[gpu] = DeviceBudget(f"cuda:{gpu}", free, process + data(), training(), max(1, cores))
+        budget = DeviceBudget(f"cuda:{gpu}", free, process, training(), max(1, cores))
+        budgets[gpu] = with_images(budget, data())
     for budget in budgets.values():
         check_budget(per_gpu or 1, budget, "--per-gpu")
     counts = {gpu: per_gpu or min(budget.together, MOST_PER_GPU) for gpu, budget in budgets.items()}
