@@ -207,7 +207,8 @@ def _step(standing: TrainingState, run: _Run, batch: Batch, size: int) -> bool:
     generator = together.own_generator(standing.generator, standing.step)
     images, truth = mix(augment(images, recipe, generator), labels, recipe, generator, run.data.classes)
     standing.optimizer.zero_grad(set_to_none=True)
-    loss = _gradients(run, images, truth, together.weight(len(labels), size))
+    parts, weight = _parts(len(labels), run.micro_batch), together.weight(len(labels), size)
+    loss = _gradients(run.parallel, images, truth, recipe, parts, weight)
     loss, ends = together.agree(standing.network, loss, run.interrupted)
     if not math.isfinite(loss):
         place = f"epoch {standing.epoch + 1}, step {standing.step + 1}"
@@ -226,12 +227,14 @@ def _parts(count: int, micro_batch: int | None) -> int:
     return 1 if micro_batch is None else max(1, min(-(-count // micro_batch), count // 2))
 
 
-def _gradients(run: _Run, images: Tensor, labels: Tensor, weight: float) -> float:
+def _gradients(
+    network: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe, parts: int, weight: float = 1.0
+) -> float:
     """Add the gradients of the mean loss times `weight`, a part of the images at a time; that loss."""
-    total, recipe, parts = 0.0, run.recipe, _parts(len(labels), run.micro_batch)
+    total = 0.0
     for some, truth in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
         with torch.autocast(images.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            logits = run.parallel(some)
+            logits = network(some)
         loss = F.cross_entropy(logits.float(), truth, label_smoothing=recipe.label_smoothing)
         if parts > 1 or weight != 1:
             loss = loss * (weight * len(truth) / len(labels))

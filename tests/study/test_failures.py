@@ -139,7 +139,7 @@ def test_gradients_of_a_batch_in_parts_are_those_of_the_whole() -> None:
     found = []
     for parts in (1, 4):  # 8 + 8 + 7 + 7
         network.zero_grad()
-        loss = _gradients(network, images, labels, Recipe(precision="float32"), parts, "")
+        loss = _gradients(network, images, labels, Recipe(precision="float32"), parts)
         found.append(
             [torch.tensor(loss).double(), *(p.grad.clone() for p in network.parameters() if p.grad is not None)]
         )
@@ -155,7 +155,7 @@ def test_in_parts_batch_norm_sees_a_part_at_a_time_and_all_else_is_the_whole_bat
     initialise(network, 0)
     twin, whole = deepcopy(network), deepcopy(network)
     images, labels = torch.randn(30, 1, 12, 12, dtype=torch.float64), torch.randint(2, (30,))
-    _gradients(network, images, labels, Recipe(precision="float32"), 4, "")
+    _gradients(network, images, labels, Recipe(precision="float32"), 4)
     for other, sizes in ((twin, [8, 8, 7, 7]), (whole, [30])):
         logits = torch.cat([other(part) for part in images.split(sizes)])
         (-logits.log_softmax(1)[torch.arange(30), labels].mean()).backward()
