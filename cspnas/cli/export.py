@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from cspnas.api.networks import build
 from cspnas.api.studies import open_study
-from cspnas.documents.architecture_file import find_architecture, read_architecture, shipped_architectures
+from cspnas.documents.architecture_file import (
+    ArchitectureFile,
+    find_architecture,
+    read_architecture,
+    shipped_architectures,
+)
 from cspnas.errors import InputError
 from cspnas.export.architecture_yaml import take_away
 from cspnas.export.choice import Choice, chosen
 from cspnas.export.formats import EXPORT_FORMATS, ExportFormat, write_format
-from cspnas.export.network_to_export import NetworkToExport
+from cspnas.export.network_to_export import CALIBRATION_IMAGES, NetworkToExport, QuantisationData
 from cspnas.io.atomic_write import check_output
 from cspnas.io.extras import check_extra
 from cspnas.io.steps import Step, steps
@@ -33,6 +38,20 @@ BESIDE = ("digest", "costs", "deployment", "measured", "data", "recipe", "made_b
 
 
 @dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """`form`: the format's name. `weights`: what cspnas train wrote, None: untrained ones. `force` replaces files.
+
+    `normalise` and `int8` as the options of the command say.
+    """
+
+    form: str = "yaml"
+    weights: Path | None = None
+    normalise: bool = False
+    int8: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class _Read:
     """The network that a user named: `said` of it, `origin` of it in errors, the files that it is read from."""
 
@@ -43,48 +62,43 @@ class _Read:
     files: list[Path]
 
 
-def export_network(
-    name: str,
-    wanted: Choice,
-    output: Path,
-    *,
-    form: str = "yaml",
-    weights: Path | None = None,
-    normalise: bool = False,
-    force: bool,
-) -> str:
+def export_network(name: str, wanted: Choice, output: Path, options: ExportOptions) -> str:
     """Write the network and check what was written; lines that say which one it is, what was found and what comes next.
 
-    `name` is a study, of which `wanted` chooses a network, or an architecture file. `force` replaces files.
+    `name` is a study, of which `wanted` chooses a network, or an architecture file.
     """
-    row, output = EXPORT_FORMATS[form], Path(expanded(str(output)))
-    weights = None if weights is None else Path(expanded(str(weights)))
-    _check_options(row, weights, normalise=normalise)
-    _check_outputs(row, output, [] if weights is None else [weights], force=force)
+    row, output = EXPORT_FORMATS[options.form], Path(expanded(str(output)))
+    weights = None if options.weights is None else Path(expanded(str(options.weights)))
+    _check_options(row, options)
+    _check_outputs(row, output, [] if weights is None else [weights], force=options.force)
     with steps() as step:
         read = _read(name, wanted, step)
         _check_outputs(row, output, read.files, force=True)
         network = _network(read, weights, step) if row.runs else None
-        source = NetworkToExport(read.architecture, read.document, network, weights, read.origin, normalise)
+        images, document = _images(read, step) if options.int8 else (None, read.document)
+        source = NetworkToExport(read.architecture, document, network, weights, read.origin, options.normalise, images)
         step(f"writing {output} and checking it")
-        found = write_format(row, source, output, force=force)
+        found = write_format(row, source, output, force=options.force)
     written = ", ".join(map(str, row.paths(output)))
     untrained = "" if weights or not row.runs else "untrained weights: give those of cspnas train with --weights\n"
-    following = f"; next: cspnas cost {quote(str(output))}" if form == "yaml" else ""
+    following = f"; next: cspnas cost {quote(str(output))}" if row.name == "yaml" else ""
     return f"{written}: {read.said}{following}\n{untrained}check: {found}"
 
 
-def _check_options(row: ExportFormat, weights: Path | None, *, normalise: bool) -> None:
+def _check_options(row: ExportFormat, options: ExportOptions) -> None:
     """Raises InputError for options that the format has no use for, and where its extra is not installed."""
     check_extra(row.extra, row.requires, purpose=f"what writes and checks {row.name}", where="--format")
-    for flag, given, fits in (("--weights", weights is not None, row.runs), ("--normalise", normalise, row.normalises)):
-        if given and not fits:
-            able = [
-                other.name
-                for other in EXPORT_FORMATS.values()
-                if (other.runs if flag == "--weights" else other.normalises)
-            ]
-            raise InputError(f"{flag} with --format {row.name}", expected=f"--format {' or '.join(able)}")
+    able = {
+        "--weights": [other.name for other in EXPORT_FORMATS.values() if other.runs],
+        "--normalise": [other.name for other in EXPORT_FORMATS.values() if other.normalises],
+        "--int8": [other.name for other in EXPORT_FORMATS.values() if other.int8_writer],
+    }
+    given = {"--weights": options.weights is not None, "--normalise": options.normalise, "--int8": options.int8}
+    for flag in (flag for flag, is_given in given.items() if is_given):
+        if row.name not in able[flag]:
+            raise InputError(f"{flag} with --format {row.name}", expected=f"--format {' or '.join(able[flag])}")
+    if options.int8 and options.weights is None:
+        raise InputError("--int8 without --weights", expected="trained weights", hint="train the network: cspnas train")
 
 
 def _check_outputs(row: ExportFormat, output: Path, inputs: list[Path], *, force: bool) -> None:
@@ -128,3 +142,26 @@ def _network(read: _Read, weights: Path | None, step: Step) -> NetworkModule:
 
         load_weights(network, weights)
     return network
+
+
+def _images(read: _Read, step: Step) -> tuple[QuantisationData, Mapping[str, Any]]:
+    """The images of the file's recipe, and the document with what they are normalised by.
+
+    Raises InputError where they cannot be read, or are not of the network's form.
+    """
+    import torch
+
+    from cspnas.api.trainings import prepare
+
+    job = prepare(
+        ArchitectureFile(read.architecture, dict(read.document), Path(read.origin)),
+        {},
+        seed=0,
+        device="cpu",
+        on_step=step,
+    )
+    chosen = torch.randperm(len(job.data.train.labels), generator=torch.Generator().manual_seed(0))[:CALIBRATION_IMAGES]
+    seen, part = (job.data.validation, "validation") if job.test is None else (job.test, "test")
+    known = {"mean": list(job.data.mean), "std": list(job.data.std), "class_names": list(job.data.class_names)}
+    images = QuantisationData(job.data.train.images[chosen], seen.images, seen.labels, part)
+    return images, {**read.document, "data": known | dict(read.document.get("data") or {})}

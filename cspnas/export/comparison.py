@@ -25,15 +25,8 @@ def random_images(source: NetworkToExport) -> list[Tensor]:
 def expected_outputs(source: NetworkToExport, batches: list[Tensor]) -> Tensor:
     """What the network here gives for these images."""
     with torch.inference_mode():
-        return torch.cat([source.module(normalised(source, images)) for images in batches])
-
-
-def normalised(source: NetworkToExport, images: Tensor) -> Tensor:
-    """As the network reads them."""
-    if not source.normalise:
-        return images
-    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in source.statistics())
-    return (images / 255 - mean) / std
+        read = map(source.normalised_pixels, batches) if source.normalise else batches
+        return torch.cat([source.module(images) for images in read])
 
 
 def compared(ours: Tensor, theirs: Tensor, reader: str, tolerance: float = TOLERANCE) -> str:

@@ -27,7 +27,8 @@ class FormatWriter(Protocol):
 @dataclass(frozen=True, slots=True)
 class ExportFormat:
     """`writer`: module and class of a `FormatWriter`. `beside`: endings of files beside the one that the user names.
-    `runs`: it needs the network with weights; `normalises`: it can do so itself. `extra` and its `requires`,
+    `runs`: it needs the network with weights; `normalises`: it can do so itself;
+    `int8_writer`: writes it in 8 bits. `extra` and its `requires`,
     modules, must be installed.
     """
 
@@ -35,6 +36,7 @@ class ExportFormat:
     writer: str
     runs: bool = True
     normalises: bool = False
+    int8_writer: str = ""
     beside: tuple[str, ...] = ()
     extra: str = ""
     requires: tuple[str, ...] = ()
@@ -47,7 +49,12 @@ class ExportFormat:
 _ROWS = (
     ExportFormat("yaml", "cspnas.export.architecture_yaml:YamlWriter", runs=False),
     ExportFormat(
-        "onnx", "cspnas.export.onnx_file:OnnxWriter", normalises=True, extra="onnx", requires=("onnx", "onnxruntime")
+        "onnx",
+        "cspnas.export.onnx_file:OnnxWriter",
+        normalises=True,
+        int8_writer="cspnas.export.onnx_int8:Int8Writer",
+        extra="onnx",
+        requires=("onnx", "onnxruntime"),
     ),
     ExportFormat("python", "cspnas.export.python_file:PythonWriter"),
 )
@@ -59,7 +66,7 @@ def write_format(form: ExportFormat, source: NetworkToExport, output: Path, *, f
 
     Raises InputError for a network that the format cannot express, CspnasError where the check fails: nothing is written.
     """
-    module, _, name = form.writer.partition(":")
+    module, _, name = (form.writer if source.quantisation is None else form.int8_writer).partition(":")
     writer: FormatWriter = getattr(import_module(module), name)()
     contents = writer.contents(source)
     with TemporaryDirectory(prefix="cspnas-export-") as folder:

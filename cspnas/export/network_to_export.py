@@ -16,7 +16,24 @@ from cspnas.network.graph import Graph
 from cspnas.network.wiring import wire
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from cspnas.training.module import NetworkModule
+
+# Training images that the ranges of values are measured on.
+CALIBRATION_IMAGES = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # tensors have no truth value for ==
+class QuantisationData:
+    """`training` images tell the ranges of values; accuracy is that on `images` with their `labels`, the data set's `part`.
+    Images are uint8 (N, C, H, W).
+    """
+
+    training: Tensor
+    images: Tensor
+    labels: Tensor
+    part: str
 
 
 @dataclass(frozen=True)
@@ -24,6 +41,7 @@ class NetworkToExport:
     """`document`: an architecture file's other parts (costs, measured, data, recipe). `network` is in inference mode,
     None for a format that needs none; `weights`: the file that its weights are from, None: untrained. `origin` names it
     in errors. `normalise`: the exported network reads pixels from 0 to 255 and normalises them itself.
+    `quantisation`: what it is brought to 8 bits with, None: it stays in float32.
     """
 
     architecture: Architecture
@@ -32,6 +50,7 @@ class NetworkToExport:
     weights: Path | None
     origin: str
     normalise: bool = False
+    quantisation: QuantisationData | None = None
 
     @cached_property
     def graph(self) -> Graph:
@@ -82,6 +101,13 @@ class NetworkToExport:
                 hint="leave out --normalise, or export a network of a study",
             )
         return self.pixel_statistics
+
+    def normalised_pixels(self, images: Tensor) -> Tensor:
+        """uint8 (N, C, H, W) as the network reads them, float32."""
+        import torch
+
+        mean, std = (torch.tensor(values).view(-1, 1, 1) for values in self.statistics())
+        return (images / 255 - mean) / std
 
     def metadata(self) -> dict[str, str]:
         """What a program that runs the exported network has to know, as texts by key."""

@@ -37,6 +37,9 @@ def export(
     normalise: Annotated[
         bool, typer.Option("--normalise", help="The network reads pixels, 0 to 255, and normalises them itself.")
     ] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="onnx: weights and values in 8 bits, measured on the training images.")
+    ] = False,
     force: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
 ) -> None:
     """Write a network for other programs, or as a file with all that is needed to build and train it."""
@@ -46,4 +49,4 @@ def export(
 
     wanted = Choice(choice, tuple(where or ()), trial, digest)
     one_of(form, tuple(EXPORT_FORMATS), "--format")
-    say(work.export_network(network, wanted, output, form=form, weights=weights, normalise=normalise, force=force))
+    say(work.export_network(network, wanted, output, work.ExportOptions(form, weights, normalise, int8, force)))
