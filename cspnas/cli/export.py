@@ -151,7 +151,7 @@ def _images(read: _Read, step: Step) -> tuple[QuantisationData, Mapping[str, Any
     """
     import torch
 
-    from cspnas.api.trainings import prepare
+    from cspnas.api.training_job import prepare
 
     job = prepare(
         ArchitectureFile(read.architecture, dict(read.document), Path(read.origin)),
