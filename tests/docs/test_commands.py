@@ -25,7 +25,7 @@ def test_each_option_has_a_row_in_the_section_of_its_command(words: tuple[str, .
     heading = f"`{' '.join(('cspnas', *words))}`" if words else ROOT_SECTION
     text = section(GUIDE.read_text(), heading)
     assert text, f"docs/user_guide.md has no section {heading}"
-    documented = {option for row in rows(text) for option in re.findall(r"--[a-z][a-z-]*", row[0])}
+    documented = {option for row in rows(text) for option in re.findall(r"--[a-z][a-z0-9-]*", row[0])}
     missing = options(COMMANDS[words]) - documented
     assert not missing, f"{heading} of docs/user_guide.md has no row for {sorted(missing)}"
 
@@ -33,7 +33,7 @@ def test_each_option_has_a_row_in_the_section_of_its_command(words: tuple[str, .
 @pytest.mark.parametrize("words", [words for words in COMMANDS if words], ids=" ".join)
 def test_each_section_of_a_command_has_no_row_for_an_option_that_is_not_there(words: tuple[str, ...]) -> None:
     text = section(GUIDE.read_text(), f"`{' '.join(('cspnas', *words))}`")
-    documented = {option for row in rows(text) for option in re.findall(r"--[a-z][a-z-]*", row[0])}
+    documented = {option for row in rows(text) for option in re.findall(r"--[a-z][a-z0-9-]*", row[0])}
     assert documented <= options(COMMANDS[words])
 
 
@@ -83,7 +83,7 @@ def call_exists(call: str) -> bool:
 
 def found_in(text: str) -> set[str]:
     """The long options in it."""
-    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text))
 
 
 @pytest.mark.parametrize(
