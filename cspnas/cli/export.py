@@ -151,13 +151,13 @@ def _images(read: _Read, step: Step) -> tuple[QuantisationData, Mapping[str, Any
     """
     import torch
 
-    from cspnas.api.training_job import prepare
+    from cspnas.api.training_job import TrainingPlace, prepare
 
     job = prepare(
         ArchitectureFile(read.architecture, dict(read.document), Path(read.origin)),
         {},
         seed=0,
-        device="cpu",
+        place=TrainingPlace("cpu"),
         on_step=step,
     )
     chosen = torch.randperm(len(job.data.train.labels), generator=torch.Generator().manual_seed(0))[:CALIBRATION_IMAGES]
