@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 CALIBRATION_IMAGES = 256
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # tensors have no truth value for ==
+# Tensors have no truth value for ==.
+@dataclass(frozen=True, slots=True, eq=False)
 class QuantisationData:
     """`training` images tell the ranges of values; accuracy is that on `images` with their `labels`, the data set's `part`.
     Images are uint8 (N, C, H, W).

@@ -68,7 +68,7 @@ class _TrainingImages(CalibrationDataReader):  # type: ignore[misc]
         self._batches = iter(_data(source).training.split(CALIBRATION_BATCH))
         self._source = source
 
-    def get_next(self) -> dict[str, Any] | None:
+    def get_next(self) -> dict[str, object] | None:
         """One batch by the name of the input; None after the last."""
         images = next(self._batches, None)
         return None if images is None else {IMAGE: _as_input(self._source, images)}
