@@ -50,7 +50,7 @@ class Int8Writer:
             before = Path(folder) / "float.onnx"
             before.write_bytes(OnnxWriter().contents(source)[""])
             accuracies = [_accuracy(file, source) for file in (before, path)]
-        cost = cost_of(source.graph).deployed(Deployment("int8"))
+        cost = cost_of(source.module.graph).deployed(Deployment("int8"))
         weights, biases = _stored(model)
         lines = (
             f"onnxruntime on {len(data.labels):,} {data.part} images: float32 {100 * accuracies[0]:.2f}%, "
