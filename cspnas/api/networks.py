@@ -49,7 +49,7 @@ def cost(
     27642184
     """
     expect("cspnas.cost", batch=(batch, int, 1, LARGEST_BATCH))
-    described, of_file = _read(architecture)
+    described, of_file = _read(architecture, "cspnas.cost")
     deployment = _said("cspnas.cost", of_file, precision=precision, batch=batch, order=order)
     return cost_of(wire(described), deployment.order).deployed(deployment)
 
@@ -63,8 +63,8 @@ def build(
     replaces its class count: the head gets that many outputs, all else stays, but it is another network with another digest.
     The same `seed` gives the same weights. Its operations run in this `order`, `written` or `best` (see `cost`); None is as
     the file's `deployment` says.
-    Raises InputError (one line: file, line and key) for a file that does not describe a network and for a class count that is
-    no positive integer, TrainingError (out of memory) for a network that is larger than this machine's memory.
+    Raises InputError (one line: file, line and key, or the value's field) for what does not describe a network and for a
+    class count that is no positive integer, TrainingError (out of memory) for a network that is larger than this machine's memory.
 
     Weights for other classes, from those of an exported network that `cspnas train` wrote:
 
@@ -88,7 +88,7 @@ def build(
     from cspnas.training.memory_check import check_fits
     from cspnas.training.module import NetworkModule, initialise
 
-    described, of_file = _read(architecture)
+    described, of_file = _read(architecture, "cspnas.build")
     deployment = _said("cspnas.build", of_file, order=order)
     if classes is not None:
         described = replace(described, classes=_checked_classes(classes))
@@ -99,12 +99,12 @@ def build(
     return network
 
 
-def _read(architecture: Described) -> tuple[Architecture, Deployment]:
+def _read(architecture: Described, where: str) -> tuple[Architecture, Deployment]:
     """With the deployment of its file."""
-    if isinstance(architecture, Architecture):
-        return architecture, DEFAULT_DEPLOYMENT
-    from cspnas.documents.architecture_file import find_architecture, read_architecture
+    from cspnas.documents.architecture_file import checked_value, find_architecture, read_architecture
 
+    if isinstance(architecture, Architecture):
+        return checked_value(architecture, where), DEFAULT_DEPLOYMENT
     file = read_architecture(find_architecture(str(architecture)))
     return file.architecture, file.deployment
 

@@ -78,6 +78,9 @@ def train(
         dataset=(dataset, str),
     )
     expect("cspnas.train", device=(device, str), checkpoint_seconds=(checkpoint_seconds, float, 0))
+    if not isinstance(architecture, str | Path):
+        found = f"architecture={type(architecture).__name__}"
+        raise InputError(found, expected="a file, or the name of a reference network", where="cspnas.train")
     checkpoint = None if checkpoint is None else Path(checkpoint)
     log_folder = None if tensorboard is None else checked_log_folder(tensorboard)
     file = read_architecture(find_architecture(str(architecture)))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
 from cspnas.documents.packaged_files import find, shipped
 from cspnas.documents.schema import ArchitectureDocument
-from cspnas.documents.schema_errors import placed, short, validated, where
+from cspnas.documents.schema_errors import as_input_error, placed, short, validated, where
 from cspnas.documents.yaml_source import FLOAT, read_yaml
 from cspnas.errors import ArchitectureError, InputError
 from cspnas.network.architecture import Architecture
@@ -73,6 +77,30 @@ def read_architecture(path: Path) -> ArchitectureFile:
             hint="the file was changed by hand or damaged: undo that, or remove the digest line to accept it",
         )
     return ArchitectureFile(architecture, document, path)
+
+
+def checked_value(architecture: Architecture, where: str) -> Architecture:
+    """An architecture that was built in Python, with plain numbers and tuples in it.
+
+    Raises InputError with the field for values that no file could hold, as fractions of a channel.
+    """
+    adapter = _value_adapter()
+    try:
+        return adapter.validate_json(json.dumps(asdict(architecture), default=_plain), strict=True)
+    except ValidationError as error:
+        raise as_input_error(error, adapter.json_schema(), where, {(): 0}, {}) from None
+
+
+@cache
+def _value_adapter() -> TypeAdapter[Architecture]:
+    return TypeAdapter(Architecture)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of NumPy and the like as JSON has them, and what is no value at all as text, which no number's field takes."""
+    if isinstance(value, Integral | Real):
+        return int(value) if isinstance(value, Integral) else float(value)
+    return repr(value)
 
 
 def read_known(name: str, space: SearchSpace) -> Architecture:

@@ -26,9 +26,16 @@ def as_input_error(
     `schema` is the model's JSON schema, which words what was expected; `sources` maps dotted keys to the flags that set
     them.
     """
-    problems = sorted(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
+    found = error.errors(include_url=False)
+    # With a wrong entry a list counts as too short, too; what is wrong is the entry.
+    entries = {problem["loc"][:end] for problem in found for end in range(len(problem["loc"]))}
+    told = [problem for problem in found if problem["type"] != "too_short" or problem["loc"] not in entries]
+    problems = sorted(told, key=lambda problem: problem["type"] != "extra_forbidden")
     first = problems[0]
     path, kind = first["loc"], first["type"]
+    # An entry that a list of a fixed length lacks.
+    if kind == "missing" and isinstance(path[-1], int):
+        path, kind = path[:-1], "too_short"
     # One that is not text, as in `7: x`; its line is known by its text.
     if kind == "invalid_key":
         path = (*path[:-1], str(path[-1]))
@@ -45,7 +52,7 @@ def as_input_error(
 
 
 def where(name: str, path: tuple[Any, ...], lines: Lines, sources: dict[str, str]) -> str:
-    """`file:line key`, or the flag that set the key."""
+    """`file:line key`, or the flag that set the key. A value has no lines: its line is 0."""
     key = dotted(path)
     for set_key, flag in sources.items():
         made_by_flag = path not in lines and key and set_key.startswith(f"{key}.")
@@ -54,7 +61,7 @@ def where(name: str, path: tuple[Any, ...], lines: Lines, sources: dict[str, str
     # A single value stands for a list of one: its place is the key's.
     line = next((lines[path[:end]] for end in range(len(path), -1, -1) if path[:end] in lines), 1)
     shown = path[:-1] if path not in lines and path and isinstance(path[-1], int) else path
-    return f"{name}:{line} {dotted(shown)}".strip()
+    return f"{name}{f':{line}' if line else ''} {dotted(shown)}".strip()
 
 
 def where_together(name: str, path: tuple[Any, ...], lines: Lines, sources: dict[str, str]) -> str:

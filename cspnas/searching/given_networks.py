@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from cspnas.documents.architecture_file import read_known, shipped_architectures
+from cspnas.documents.architecture_file import checked_value, read_known, shipped_architectures
 from cspnas.errors import InputError
 from cspnas.network.architecture import Architecture
 from cspnas.space.genotype_of import genotype_of
@@ -37,7 +37,8 @@ def given_networks(study: Study, sources: Sequence[Architecture | str | Path]) -
 
 def _read(study: Study, source: Architecture | str | Path) -> list[tuple[str, Architecture]]:
     if isinstance(source, Architecture):
-        return [(f"{FLAG} of an architecture", source)]
+        where = f"{FLAG} of an architecture"
+        return [(where, checked_value(source, where))]
     name = str(source)
     if Path(name).suffix in (".yaml", ".yml") or name in shipped_architectures():
         return [(f"{FLAG} {name}", read_known(name, study.space))]

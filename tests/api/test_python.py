@@ -17,8 +17,10 @@ from searches import SPACE
 import cspnas
 from cspnas.documents.space_file import read_space
 from cspnas.errors import CspnasError, InputError
+from cspnas.network.architecture import Architecture, Stage, Stem
 from cspnas.study.settings import Study
 
+BUILT = Architecture("densenet", (1, 28, 28), 10, Stem(8), (Stage(2, 4, 8, 8),))
 FUNCTIONS = ("build", "cost", "load_space", "open_study", "search", "train")
 SCRIPT = """
 import cspnas
@@ -133,13 +135,17 @@ def test_a_space_is_that_of_the_reader_with_keys_replaced(folder: Path) -> None:
         ("cspnas.train('csdarknet53', epochs=-1)", "found epochs=-1"),
         ("cspnas.open_study('tinny')", "found no study 'tinny'"),
         ("cspnas.cost('csdarknet')", "found no file and no shipped architecture 'csdarknet'"),
+        ("cspnas.cost(replace(BUILT, input_shape=(3, 32)))", "cspnas.cost input_shape: found [3, 32]"),
+        ("cspnas.build(replace(BUILT, stages=()))", "cspnas.build stages: found [], expected a list"),
+        ("cspnas.search('tiny.yaml', seed_with=[replace(BUILT, classes=True)])", "classes: found true"),
+        ("cspnas.train(BUILT)", "found architecture=Architecture, expected a file"),
         ("cspnas.train('tiny.yaml')", "not a cspnas architecture file"),
     ],
 )
 def test_errors_are_the_projects_own_and_one_line(folder: Path, call: str, line: str) -> None:
     before = (folder / "studies" / "tiny.db").read_bytes()
     with pytest.raises(CspnasError) as caught:
-        eval(call, {"cspnas": cspnas})
+        eval(call, {"cspnas": cspnas, "BUILT": BUILT, "replace": dataclasses.replace})
     assert line in str(caught.value) and "\n" not in str(caught.value)
     assert (folder / "studies" / "tiny.db").read_bytes() == before
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -14,12 +16,12 @@ from hypothesis import strategies as st
 from random_architectures import random_architecture
 
 from cspnas.documents import yaml_source as yaml_lines
-from cspnas.documents.architecture_file import architecture_yaml, find_architecture, read_architecture
+from cspnas.documents.architecture_file import architecture_yaml, checked_value, find_architecture, read_architecture
 from cspnas.documents.schema import BaselinesDocument, SearchDocument, SpaceDocument, StageDocument
 from cspnas.documents.space_file import apply_set, find_space, read_space, shipped_spaces, space_schema
 from cspnas.documents.yaml_source import parse_yaml
 from cspnas.errors import ArchitectureError, InputError
-from cspnas.network.architecture import Architecture, Stem
+from cspnas.network.architecture import Architecture, Csp, Stage, Stem
 from cspnas.network.wiring import wire
 from cspnas.space.search_space import SearchSpace
 from cspnas.space.stage_choices import StageChoices
@@ -468,3 +470,39 @@ def test_digest_line_removed_accepts_the_change(tmp_path: Path, network: Archite
     path = tmp_path / "network.yaml"
     path.write_text(architecture_yaml(network, {}).replace("kernel: 3", "kernel: 5"))
     assert read_architecture(path).architecture.stem.kernel == 5
+
+
+BUILT = Architecture("densenet", (3, 32, 32), 10, Stem(8), (Stage(2, 4, 8, 8),), activation="leaky_relu")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"stages": (Stage(2, 4.5, 8, 8),)}, "cost stages.0.growth_rate: found 4.5, expected a whole number"),  # type: ignore[arg-type]
+        ({"stages": (Stage(True, 4, 8, 8),)}, "cost stages.0.depth: found true, expected a whole number"),
+        ({"stages": (Stage(2, 4, 8, "8"),)}, "cost stages.0.out: found '8', expected a whole number"),  # type: ignore[arg-type]
+        ({"stages": (Stage(2, 4, 8, float("nan")),)}, "cost stages.0.out: found nan"),  # type: ignore[arg-type]
+        ({"stages": (Stage(2, 4, 8, 8, csp=Csp("both", 0, 8, 4)),)}, "cost stages.0.csp.part1: found 0"),
+        ({"stages": ()}, "cost stages: found [], expected a list of at least 1 entry"),
+        ({"stages": None}, "cost stages: found nothing, expected a list"),
+        ({"stages": (None,)}, "cost stages: found nothing, expected a mapping"),
+        ({"stem": Stem(True)}, "cost stem.channels: found true, expected a whole number"),
+        ({"stem": object()}, "cost stem: found "),
+        ({"input_shape": (3, 32)}, "cost input_shape: found [3, 32], expected a list of 3 entries"),
+        ({"input_shape": (3, 32, 32, 1)}, "cost input_shape: found [3, 32, 32, 1], expected a list of 3 entries"),
+        ({"classes": 1.5}, "cost classes: found 1.5, expected a whole number"),
+        ({"negative_slope": float("nan")}, "cost negative_slope: found nan, expected a number of at least 0"),
+        ({"family": 3}, "cost family: found 3, expected text"),
+    ],
+)
+def test_a_value_built_in_python_that_no_file_could_hold_names_its_field(change: dict[str, Any], expected: str) -> None:
+    with pytest.raises(InputError) as caught:
+        checked_value(replace(BUILT, **change), "cost")
+    assert expected in str(caught.value) and "more)" not in str(caught.value)
+
+
+def test_a_sound_value_built_in_python_is_taken_with_plain_numbers_in_it() -> None:
+    assert checked_value(BUILT, "cost") == BUILT
+    stage = replace(BUILT.stages[0], depth=np.int64(2))
+    found = checked_value(replace(BUILT, input_shape=[3, 32, 32], stages=[stage]), "cost")  # type: ignore[arg-type]
+    assert found == BUILT and type(found.stages[0].depth) is int
