@@ -64,7 +64,8 @@ def build(
     The same `seed` gives the same weights. Its operations run in this `order`, `written` or `best` (see `cost`); None is as
     the file's `deployment` says.
     Raises InputError (one line: file, line and key, or the value's field) for what does not describe a network and for a
-    class count that is no positive integer, TrainingError (out of memory) for a network that is larger than this machine's memory.
+    class count that is no positive integer, TrainingError (out of memory) for a network that is larger than this machine's
+    memory.
 
     Weights for other classes, from those of an exported network that `cspnas train` wrote:
 
