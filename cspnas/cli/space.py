@@ -13,7 +13,7 @@ from cspnas.io.steps import steps
 from cspnas.network.deployment import DEFAULT_DEPLOYMENT
 from cspnas.objectives.objectives import exact_names, format_objective, with_unit
 from cspnas.runners.training_estimate import about
-from cspnas.study.settings import Study
+from cspnas.study.settings import NO_CSP_BASELINES, Study
 
 if TYPE_CHECKING:
     from cspnas.documents.space_settings import SpaceSettings
@@ -89,6 +89,7 @@ def _text(study: Study, numbers: dict[str, Any]) -> str:
             f"a lower peak in {100 * share['peak_memory']:.0f}%"
         )
     lines += [_baseline(row) for row in numbers["baselines"]]
+    lines += [] if study.space.may_be_csp else [NO_CSP_BASELINES]
     lines.append(f"proxy: {json.dumps(_proxy(study))}")
     lines += [_training(numbers["training"])] if numbers["training"] else []
     return "\n".join([*lines, *(f"warning: {warning['message']}" for warning in numbers["warnings"])])

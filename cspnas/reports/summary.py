@@ -164,6 +164,9 @@ def _summary(opened: OpenStudy) -> dict[str, Any]:
     measured = results.measured()
     front = results.front()
     curves = results.curves()
+    # Studies of before have such baselines in a space without CSP, too.
+    if not curves["csp"] and not settings.space().may_be_csp:
+        del curves["csp"]
     between = float(np.std([n.accuracy for n in measured], ddof=1)) if len(measured) > 1 else None
     return {
         "study": opened.name,

@@ -28,7 +28,7 @@ from cspnas.storage.result_spool import Spool, record_left
 from cspnas.storage.study_creation import check_data, known_row, opened
 from cspnas.storage.transactions import GoneError, TakenOverError
 from cspnas.study.candidates import SAMPLE, Candidate, admitted_sample, reference_of
-from cspnas.study.settings import Study
+from cspnas.study.settings import NO_CSP_BASELINES, Study
 from cspnas.study.study_record import StudyFacts, StudyRecord
 from cspnas.study.undecided_objectives import undecided
 from cspnas.training.payload import EvaluationKey, ResultPayload
@@ -89,6 +89,8 @@ def run_search(
             study = replace(study, recipe=replace(study.recipe, precision=row.facts.precision))
             for found in undecided(study, sample):
                 _say(found.message, "warning")
+            if study.baselines.widths and not study.space.may_be_csp:
+                _say(NO_CSP_BASELINES)
             count = len(runner.devices)
             on_step(f"starting {counted(count, 'worker')} and reading the study")
             spool = Spool(place.folder / "spool", row)

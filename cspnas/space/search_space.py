@@ -118,6 +118,11 @@ class SearchSpace:
         return self._completed({})
 
     @property
+    def may_be_csp(self) -> bool:
+        """Whether a stage may be CSP."""
+        return any(True in stage.csp for stage in self.stages)
+
+    @property
     def size(self) -> int:
         """Number of genotypes."""
         network = len(self.stems) * len(self.activations) * len(self.norms)

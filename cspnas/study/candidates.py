@@ -201,10 +201,11 @@ def _range(name: str, sample: list[Candidate]) -> tuple[float, float]:
 def baseline_curves(study: Study) -> list[tuple[str, Candidate]]:
     """(`plain` or `csp`, candidate): each curve at `widths` networks spread evenly in log FLOPs over what is admitted.
 
-    Along a curve all stages take the same place in their lists of growth rates (or widths) and of depths.
+    Along a curve all stages take the same place in their lists of growth rates (or widths) and of depths. On the CSP curve
+    every stage is CSP that may be; where none may, there is no such curve.
     """
     curves = []
-    for kind in ("plain", "csp"):
+    for kind in ("plain", "csp") if study.space.may_be_csp else ("plain",):
         curve = sorted(_uniform_candidates(study, kind).values(), key=lambda drawn: drawn.costs["flops"])
         curves += [(kind, drawn) for drawn in _spread(curve, study.baselines.widths)]
     return curves
@@ -230,10 +231,11 @@ def _uniform_genotype(study: Study, csp: bool, width: float, depth: float) -> Ge
     size = family_of(study.space.family).size_gene
     for number, stage in enumerate(study.space.stages, start=1):
         place = f"stage{number}"
-        genotype[f"{place}.csp"] = csp
+        cross = csp and True in stage.csp
+        genotype[f"{place}.csp"] = cross
         genotype[f"{place}.{size}"] = _at(getattr(stage, size), width)
         genotype[f"{place}.depth"] = _at(stage.depth, depth)
-        if csp:
+        if cross:
             genotype[f"{place}.split_ratio"] = study.baselines.split_ratio
             genotype[f"{place}.fusion"] = study.baselines.fusion
     return genotype

@@ -18,6 +18,8 @@ from cspnas.training.recipe import Recipe, stated_keys
 SAMPLERS = ("cost-aware", "nsga2", "tpe", "gp", "random")
 _SAMPLERS = f"{', '.join(SAMPLERS[:-1])} or {SAMPLERS[-1]}"
 
+NO_CSP_BASELINES = "no all-CSP baselines: the space says csp: false of every stage"
+
 
 @dataclass(frozen=True, slots=True)
 class Baselines:

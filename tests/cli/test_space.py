@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cspnas.cli.space import genotype_report, space_report
-from cspnas.documents.space_file import read_space, shipped_spaces
+from cspnas.documents.space_file import find_space, read_space, shipped_spaces
 from cspnas.documents.space_settings import SpaceSettings
 from cspnas.errors import ArchitectureError
 from cspnas.network.architecture import Architecture, Stem
@@ -122,6 +122,18 @@ def test_baselines_are_five_plain_and_five_csp_networks_within_the_constraints(n
         assert all(constraint.violation(drawn.costs) <= 0 for constraint in study_of(name).constraints)
         assert all((stage.csp is not None) == (kind == "csp") for stage in drawn.architecture.stages)
     assert len({drawn.digest for _, drawn in curves}) == 10
+
+
+def test_the_all_csp_baselines_are_csp_where_the_space_lets_them_and_missing_where_it_does_not() -> None:
+    stages = study_of("densenet").space.stages
+    for fixed in (("stages.0.csp",), tuple(f"stages.{number}.csp" for number in range(len(stages)))):
+        study = read_space(find_space("densenet"), dict.fromkeys(fixed, False))
+        curves = baseline_curves(study)
+        kinds = [kind for kind, _ in curves]
+        assert kinds == ["plain"] * 5 + ["csp"] * 5 * (len(fixed) < len(stages))
+        for kind, drawn in curves:
+            crossed = [stage.csp is not None for stage in drawn.architecture.stages]
+            assert crossed == [kind == "csp" and f"stages.{n}.csp" not in fixed for n in range(len(stages))]
 
 
 @pytest.mark.parametrize("name", NAMES)
