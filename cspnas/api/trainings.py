@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cspnas.api.arguments import expect
 from cspnas.api.training_job import Job, TrainingPlace, prepare, to_stderr
-from cspnas.errors import CspnasError, TrainingError
+from cspnas.errors import CspnasError, InputError, TrainingError
 from cspnas.io.machine import usable_cpus
 from cspnas.io.steps import Step, silent
 from cspnas.reports.tensorboard_log import TensorBoardLog, checked_log_folder

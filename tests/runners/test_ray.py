@@ -112,7 +112,14 @@ def cluster() -> Iterator[Cluster]:
         made.stop()
 
 
-def test_one_worker_trains_what_the_local_runner_trains(start: Callable[..., Search], tmp_path: Path) -> None:
+def test_one_worker_trains_what_the_local_runner_trains(
+    start: Callable[..., Search], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither runner imports modules of Python's names that lie in the folder in which the search is started."""
+    # As the installed command has it; `python -m` would itself look there.
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    for name in ("gzip", "pkgutil", "timeit", "unittest", "signal", "socket"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'a').write({name!r})\n")
     arguments = ["--trials", "4", "--epochs", "1", "--workers", "1"]
     local = start(*arguments, "--study", "local")
     through_ray = start(*arguments, "--runner", "ray", "--study", "through-ray")
@@ -135,6 +142,7 @@ def test_one_worker_trains_what_the_local_runner_trains(start: Callable[..., Sea
     curves = sorted(path.parent.name[:5] for path in logs.glob("*/events.out.tfevents.*"))
     assert curves == [f"{number:05}" for number in range(1, 5)]
     assert "TERMINATED" in (logs / "tune.log").read_text()
+    assert not (tmp_path / "imported").exists()
 
 
 def test_ctrl_c_ends_a_search_over_ray_client_and_keeps_what_is_finished(

@@ -17,6 +17,7 @@ from typing import Any
 
 from cspnas.errors import CspnasError, InputError
 from cspnas.io.extras import check_extra
+from cspnas.io.import_path import import_path
 from cspnas.io.machine import usable_cpus
 from cspnas.io.steps import Step, silent
 from cspnas.runners.ray.address import reach
@@ -76,6 +77,8 @@ def _connect(ray: Any, address: str, workers: int) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if address == "local":
         options |= {"include_dashboard": False, "num_cpus": workers or usable_cpus()}
+    if not address.startswith("ray://"):
+        options["job_config"] = _job(ray)
     try:
         with _silence():
             _init(ray, address, options)
@@ -87,6 +90,16 @@ def _connect(ray: Any, address: str, workers: int) -> None:
             where=f"--address {address}",
             hint="a cluster that asks for a token needs RAY_AUTH_MODE=token",
         ) from None
+
+
+def _job(ray: Any) -> Any:
+    """A job whose workers do not look for modules in the folder that the search is started in, unless `import_path` does:
+    Ray puts it first on their path, before Python's own, but not where the job brings a folder. Ray Client leaves it out.
+    """
+    job = ray.job_config.JobConfig()
+    if import_path()[-1] != str(Path.cwd()):
+        job._runtime_env_has_working_dir = lambda: True
+    return job
 
 
 def _init(ray: Any, address: str, options: dict[str, Any]) -> None:
