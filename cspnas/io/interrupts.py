@@ -18,34 +18,47 @@ _heard: list[int] = []
 
 
 def exit_code() -> int:
-    """Of a command that was interrupted, as a shell has it: 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP."""
-    return 128 + (_heard[-1] if _heard else signal.SIGINT)
+    """Of a command that was interrupted, as a shell has it: 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP. The
+    first of several counts.
+    """
+    return 128 + (_heard[0] if _heard else signal.SIGINT)
 
 
 def raise_on_signals() -> None:
-    """From here on each of them raises KeyboardInterrupt. Under `nohup` SIGHUP is ignored, and stays so."""
+    """From here on the first of them raises KeyboardInterrupt, and a second Ctrl-C does. Under `nohup` SIGHUP is ignored,
+    and stays so.
+    """
     for number in SIGNALS:
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            _heard.clear()
             signal.signal(number, _raise)
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
     _heard.append(number)
-    raise KeyboardInterrupt
+    if len(_heard) == 1 or _in_a_hurry(_heard):
+        raise KeyboardInterrupt
+
+
+def _in_a_hurry(heard: list[int]) -> bool:
+    """Whether the last signal is somebody's second Ctrl-C. Whatever else is sent to a process that ends already, as a
+    closed terminal and a batch system do, changes nothing.
+    """
+    return heard[-1] == signal.SIGINT and heard.count(signal.SIGINT) > 1
 
 
 @contextmanager
 def interrupts() -> Iterator[list[int]]:
     """A list that the signals fill: an exception at any point could be swallowed by a callback or cut a step in two.
 
-    A third signal is of somebody who does not want to wait, and raises after all.
+    A second Ctrl-C is of somebody who does not want to wait, and raises after all.
     """
     seen: list[int] = []
 
     def hear(number: int, frame: FrameType | None) -> None:
         seen.append(number)
         _heard.append(number)
-        if len(seen) > 2:
+        if _in_a_hurry(seen):
             raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
