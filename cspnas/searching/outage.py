@@ -98,7 +98,7 @@ class OutageTolerantSource:
         folder = self._keeper.spool.folder
         kept = f"; results are kept in {folder}" if self._waiting else ""
         if not self._shared:
-            raise StorageError(f"{error}{kept and kept + ' and recorded then'}") from None
+            raise type(error)(f"{error}{kept and kept + ' and recorded then'}") from None
         now = time.monotonic()
         if self._away is None:
             self._away = now

@@ -26,7 +26,7 @@ from cspnas.storage.locations import StudyLocation
 from cspnas.storage.locks import Heartbeat
 from cspnas.storage.result_spool import Spool, record_left
 from cspnas.storage.study_creation import check_data, known_row, opened
-from cspnas.storage.transactions import GoneError, TakenOverError
+from cspnas.storage.transactions import TakenOverError
 from cspnas.study.candidates import SAMPLE, Candidate, admitted_sample, reference_of
 from cspnas.study.settings import NO_CSP_BASELINES, Study
 from cspnas.study.study_record import StudyFacts, StudyRecord
@@ -194,7 +194,7 @@ def _project(projection: Any) -> None:
     """Bring Optuna's tables up to date; whoever changes them does not end the search, whose own tables are the truth."""
     try:
         projection.update()
-    except (UnreachableError, GoneError, TakenOverError):
+    except (UnreachableError, TakenOverError):
         raise
     except StorageError as error:
         _say(f"{error}; the search goes on without them, and its next start makes them anew", "warning")

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 SQLITE = "sqlite:///"
+INTO_FILE = "PRAGMA wal_checkpoint(TRUNCATE)"
 
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -62,7 +63,17 @@ def into_file(path: Path) -> None:
     """
     with suppress(sqlite3.Error), closing(connect(path, "rw")) as connection:
         connection.execute("PRAGMA busy_timeout=1000")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        connection.execute(INTO_FILE).fetchall()
+
+
+def moved_file(identity: tuple[int, int]) -> str | None:
+    """Where a file of this device and inode that this process has open is now; None where it was deleted."""
+    for link in Path("/proc/self/fd").glob("*"):
+        with suppress(OSError):
+            found, target = link.stat(), str(link.readlink())
+            if (found.st_dev, found.st_ino) == identity and Path(target).exists():
+                return target
+    return None
 
 
 def reason_of(error: Exception) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,18 @@ import sqlalchemy as sa
 from cspnas.errors import InputError, StorageError
 from cspnas.io.failpoints import hit
 from cspnas.storage import postgresql
-from cspnas.storage.engine import dialect_url, engine_options, shown_url_of, translated, url_object
+from cspnas.storage.engine import UnreachableError, dialect_url, engine_options, shown_url_of, translated, url_object
 from cspnas.storage.migrations import check_schema, make_tables
-from cspnas.storage.sqlite import into_file, read_mode, read_settings, sqlite_files, sqlite_path, write_settings
+from cspnas.storage.sqlite import (
+    INTO_FILE,
+    into_file,
+    moved_file,
+    read_mode,
+    read_settings,
+    sqlite_files,
+    sqlite_path,
+    write_settings,
+)
 from cspnas.storage.tables import drivers_table
 
 Row = dict[str, Any]
@@ -24,8 +33,8 @@ Row = dict[str, Any]
 HEARTBEAT = "CSPNAS_HEARTBEAT"
 
 
-class GoneError(StorageError):
-    """The study's file was deleted or replaced while it was in use."""
+class GoneError(UnreachableError):
+    """The study's file was deleted, moved or replaced while it was in use."""
 
     exit_code = 1
 
@@ -99,9 +108,10 @@ class Transactions:
     def _check_there(self) -> None:
         """Raises GoneError where the file is no longer the one that was opened: SQLite would go on writing into nothing."""
         if self._file is not None and self._identity() != self._file:
+            moved = moved_file(self._file)
             raise GoneError(
-                f"{self.path}: the study's file was deleted, moved or replaced while it was in use; put it back, "
-                "or type the command again to start anew"
+                f"{self.path}: the study's file was {f'moved to {moved}' if moved else 'deleted or replaced'} while it was "
+                "in use; put it back and type the command again, or start anew with another --study"
             )
 
     @contextmanager
@@ -191,6 +201,10 @@ class Transactions:
         """Release the connections; what was written is in the database's own file then."""
         if self.path is not None and not self._read_only and self._identity() == self._file:
             into_file(self.path)
+        elif self._file is not None and isinstance(self.engine.pool, sa.QueuePool) and self.engine.pool.checkedin():
+            # Into the file that was moved: this connection still has it, and what it left in the -wal belongs to no other.
+            with suppress(sa.exc.DatabaseError), self.engine.connect() as connection:
+                connection.exec_driver_sql(INTO_FILE)
         self.engine.dispose()
 
     def rows(self, statement: sa.Select[Any]) -> list[Row]:

@@ -15,6 +15,7 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -369,9 +370,38 @@ def test_a_file_that_goes_away_ends_the_search_and_nothing_is_made_anew(how: str
     Inline.before = staticmethod(remove)
     code, out, err = cspnas("search", "space.yaml")
     assert (code, out) == (1, "")
-    assert "deleted, moved or replaced" in err.splitlines()[-1]
+    assert "the study's file was deleted or replaced while it was in use" in err.splitlines()[-1]
     left = {path.name: path.read_bytes() for path in Path("studies").glob("space.db*")}
     assert left == ({} if how == "deleted" else {"space.db": b"other"})
+
+
+@pytest.mark.parametrize("stranger", [False, True])
+def test_a_file_that_is_moved_ends_the_search_and_loses_nothing(stranger: bool, cspnas: Run) -> None:
+    """All is in the moved file or in the spool, although the -wal stayed behind; another file in its place is not touched."""
+
+    def move(number: int) -> None:
+        if number == 1:
+            Path("studies/space.db").rename("kept.db")
+            if stranger:
+                with closing(sqlite3.connect("studies/other.db")) as other, other:
+                    other.execute("CREATE TABLE theirs (x)")
+                Path("studies/other.db").rename("studies/space.db")
+
+    Inline.before = staticmethod(move)
+    code, out, err = cspnas("search", "space.yaml")
+    line = err.splitlines()[-1]
+    assert (code, out) == (1, "") and f"moved to {Path('kept.db').absolute()} while it was in use" in line
+    assert "results are kept in studies/space/spool" in line
+    if stranger:
+        with closing(sqlite3.connect("studies/space.db")) as other:
+            assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("theirs",)]
+    for path in Path("studies").glob("space.db*"):
+        path.unlink()
+    Path("kept.db").rename("studies/space.db")
+    Inline.before = staticmethod(lambda number: None)
+    assert "1 result that an earlier search kept" in searched(cspnas)
+    with closing(sqlite3.connect("studies/space.db")) as tables:
+        assert tables.execute("SELECT state, attempt FROM cspnas_evaluations").fetchall() == [("trained", 1)] * 4
 
 
 @pytest.mark.parametrize("words", [("front", "space"), ("export", "space", "-o", "x.yaml"), ("studies",)])
