@@ -45,6 +45,10 @@ class ArchitectureError(InputError):
     """An architecture that cannot exist: an empty part, a pool with nothing left, sizes that differ at a concat."""
 
 
+class SmallMapError(ArchitectureError):
+    """A window or a stride that a map is too small for: larger images would make it fit."""
+
+
 class StorageError(CspnasError):
     """The study database cannot be read or written: locked, full, read-only or damaged."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from cspnas.data.own_data import is_own
 from cspnas.errors import InputError, TrainingError
 from cspnas.io.standard_streams import tell
 from cspnas.io.steps import Step, silent
@@ -143,6 +144,9 @@ def _check_form(file: ArchitectureFile, data: DataSet) -> None:
     architecture = file.architecture
     if data.input_shape != architecture.input_shape or data.classes != architecture.classes:
         hint = "choose the data set that it was made for with --dataset"
+        channels, height, width = architecture.input_shape
+        if is_own(data.name) and data.input_shape[0] == channels and height == width != data.input_shape[1]:
+            hint = f"bring the images to its size with --image-size {height}"
         if data.input_shape == architecture.input_shape:
             hint += f", or set classes: {data.classes} in a copy of the file and remove its digest line"
         raise InputError(

@@ -16,8 +16,9 @@ from pydantic import TypeAdapter, ValidationError
 from cspnas.documents.packaged_files import find, shipped
 from cspnas.documents.schema import ArchitectureDocument
 from cspnas.documents.schema_errors import as_input_error, placed, short, validated, where
+from cspnas.documents.space_input import small_images
 from cspnas.documents.yaml_source import FLOAT, read_yaml
-from cspnas.errors import ArchitectureError, InputError
+from cspnas.errors import ArchitectureError, InputError, SmallMapError
 from cspnas.network.architecture import Architecture
 from cspnas.network.deployment import Deployment
 from cspnas.network.serialization import architecture_from, architecture_to
@@ -64,6 +65,8 @@ def read_architecture(path: Path) -> ArchitectureFile:
     architecture = architecture_from(document)
     try:
         digest = wire(architecture).digest()
+    except SmallMapError as error:
+        raise small_images(architecture, error, where(str(path), ("input_shape",), lines, {})) from None
     except ArchitectureError as error:
         raise placed(error, str(path), lines, {}) from None
     if document["digest"] not in (None, digest):

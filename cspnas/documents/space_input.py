@@ -8,7 +8,9 @@ from cspnas.data.image_settings import ImageSettings
 from cspnas.data.known_sets import KNOWN_SETS
 from cspnas.data.own_data import is_own, unknown
 from cspnas.documents.schema import InputDocument, SpaceDocument
-from cspnas.errors import InputError
+from cspnas.errors import InputError, SmallMapError
+from cspnas.network.architecture import Architecture
+from cspnas.network.wiring import enlarged
 from cspnas.training.recipe import Recipe
 
 # Input shape (C, H, W), classes.
@@ -49,6 +51,16 @@ def input_form(
 def format_shape(shape: tuple[int, ...]) -> str:
     """`3 x 224 x 224`."""
     return " x ".join(map(str, shape))
+
+
+def small_images(architecture: Architecture, error: SmallMapError, place: str) -> InputError:
+    """`error` of images that are too small, with the least size that is not; `place` of the key that says their size."""
+    larger, part = enlarged(architecture), error.where.split(".")[0]
+    if larger is None:
+        return error
+    now, least = (format_shape(one.input_shape[1:]) for one in (architecture, larger))
+    hint = f"in {part} they leave {error.found}; or use fewer poolings or strides"
+    return InputError(f"images of {now}", expected=f"at least {least}", where=place, hint=hint)
 
 
 def _stated(document: InputDocument, at: Callable[..., str]) -> InputForm:

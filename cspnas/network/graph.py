@@ -113,7 +113,7 @@ class GraphBuilder:
         try:
             form = form_of(kind, shapes, tuple(attributes.items()))
         except ArchitectureError as error:
-            raise ArchitectureError(
+            raise type(error)(
                 error.found, expected=error.expected, where=error.where or name, hint=error.hint
             ) from None
         return self.append(form, name, inputs)

@@ -12,7 +12,7 @@ from math import prod
 from types import MappingProxyType
 from typing import Any
 
-from cspnas.errors import ArchitectureError
+from cspnas.errors import ArchitectureError, SmallMapError
 
 # float32.
 BYTES = 4
@@ -126,17 +126,16 @@ def _window(shape: Shape, attributes: Attributes, what: str) -> tuple[int, int]:
             expected="kernel and stride of at least 1, padding of at least 0",
         )
     height, width = [(size + 2 * padding - kernel) // stride + 1 for size in shape[1:]]
+    found, least = "", ""
     if height < 1 or width < 1:
-        raise ArchitectureError(
-            f"a {what} of {kernel}x{kernel} on a map of {shape[1]}x{shape[2]}",
-            expected="a map at least as large as the window",
-            hint="use fewer poolings or strides, or a larger input",
-        )
+        found, least = f"{kernel}x{kernel}", "window"
     # Padding makes the window fit, but there is nothing to step over.
-    if stride > min(shape[1:]):
-        raise ArchitectureError(
-            f"a {what} of stride {stride} on a map of {shape[1]}x{shape[2]}",
-            expected="a map at least as large as the stride",
+    elif stride > min(shape[1:]):
+        found, least = f"stride {stride}", "stride"
+    if found:
+        raise SmallMapError(
+            f"a {what} of {found} on a map of {shape[1]}x{shape[2]}",
+            expected=f"a map at least as large as the {least}",
             hint="use fewer poolings or strides, or a larger input",
         )
     return height, width

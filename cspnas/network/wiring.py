@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from cspnas.errors import ArchitectureError, SmallMapError
 from cspnas.network.architecture import Architecture, Csp, Downsample, Piece, Stage, Stem, pieces
 from cspnas.network.blocks import Block, ConvUnits
 from cspnas.network.families import Family, family_of
 from cspnas.network.graph import Graph, GraphBuilder
 from cspnas.network.operations import Shape
 from cspnas.network.validation import check_names, check_out, check_stage, check_stem, ends_in_transition
+
+# Pixels of an image.
+LARGEST_SIDE = 4096
 
 
 def wire(architecture: Architecture) -> Graph:
@@ -19,6 +23,31 @@ def wire(architecture: Architecture) -> Graph:
     for piece in pieces(architecture):
         x = add_piece(units, architecture, piece, x)
     return units.network.graph()
+
+
+def enlarged(architecture: Architecture) -> Architecture | None:
+    """`architecture` on the smallest images that are large enough for its windows and strides, each side at least as long as
+    now and those that grow equally long; None where no size helps.
+    """
+    channels, height, width = architecture.input_shape
+
+    def on(side: int) -> Architecture:
+        return replace(architecture, input_shape=(channels, max(height, side), max(width, side)))
+
+    enough = next((1 << n for n in range(LARGEST_SIDE.bit_length()) if not _raises(SmallMapError, on(1 << n))), 0)
+    # Odd sizes may fit and yet not meet in a concatenation.
+    sides = range(enough // 2 + 1, LARGEST_SIDE + 1 if enough else 0)
+    return next((on(side) for side in sides if not _raises(ArchitectureError, on(side))), None)
+
+
+def _raises(kind: type[ArchitectureError], architecture: Architecture) -> bool:
+    try:
+        wire(architecture)
+    except kind:
+        return True
+    except ArchitectureError:
+        return False
+    return False
 
 
 def wire_piece(architecture: Architecture, piece: Piece, shape: Shape) -> Graph:

@@ -445,7 +445,11 @@ def test_file_cut_short_is_never_another_network(tmp_path: Path, network: Archit
         ("classes: 10", "classes: 010", "classes: found '010', expected a whole number of at least 1"),
         ("classes: 10", "classes: 10000001", "classes: found 10000001, expected a whole number of at least 1"),
         ("[1, 28, 28]", "[28, 28]", "input_shape: found [28, 28], expected a list of 3 entries"),
-        ("[1, 28, 28]", "[1, 1, 1]", "stages.0.pool (stage1.pool): found a pool of 2x2"),
+        (
+            "[1, 28, 28]",
+            "[1, 1, 1]",
+            "input_shape: found images of 1 x 1, expected at least 2 x 2; in stage1 they leave a pool",
+        ),
         ("fusion: both", "fusion: none", "stages.0.csp.fusion: found 'none', expected one of first, last, both"),
         ("part2: 4", "part3: 4", "stages.0.csp.part3: unknown key 'part3' (and 1 more); did you mean part"),
     ],

@@ -14,6 +14,7 @@ from commands import draw_images
 
 from cspnas.cli import app as cli
 from cspnas.data.registry import folder_form
+from cspnas.documents.architecture_file import find_architecture, read_architecture
 from cspnas.documents.space_file import read_space, space_schema
 from cspnas.errors import InputError
 
@@ -104,7 +105,12 @@ def test_its_costs_are_those_of_networks_on_such_images(
         ("shape", ["3", 224, 224], ":4 input.shape", "found '3'"),
         ("shape", [3, 224, 70000], ":4 input.shape", "found 70000, expected a whole number"),
         ("shape", [224, 224, 3], ":4 input.shape:", "channels first: [3, 224, 224]"),
-        ("shape", [3, 2, 2], ":7 stages.0 (stage1.pool):", "found a pool of 2x2 on a map of 1x1"),
+        (
+            "shape",
+            [3, 2, 2],
+            ":4 input.shape:",
+            "found images of 2 x 2, expected at least 3 x 3; in stage1 they leave a pool of 2x2",
+        ),
         ("classes", 1, ":5 input.classes:", "found 1, expected a whole number of at least 2"),
         ("classes", 10**9, ":5 input.classes:", "at most 10000000"),
         ("classes", True, ":5 input.classes:", "found true"),
@@ -280,3 +286,49 @@ def test_without_data_or_input_the_default_data_set_counts(folder: Path) -> None
     )
     with pytest.raises(InputError, match="name them: --dataset"):
         read_space(Path("big.yaml"), {"input": {"shape": [1, 28, 28], "classes": 10}}, training=True)
+
+
+STRIDES = WITHOUT.replace("stages:", "stages:\n" + "  - {growth_rate: 4, depth: 1}\n" * 3)
+
+
+@pytest.mark.parametrize(
+    ("more", "flags", "place", "found"),
+    [
+        (
+            "input: {shape: [3, 16, 40], classes: 2}",
+            {},
+            "deep.yaml:10 input.shape",
+            "16 x 40, expected at least 31 x 40",
+        ),
+        (
+            "proxy: {dataset: 'folder:images', image_size: 16}",
+            {},
+            "deep.yaml:10 proxy.image_size",
+            "16 x 16, expected at least 31 x 31",
+        ),
+        (
+            "proxy: {dataset: 'folder:images'}",
+            {"proxy.image_size": 8},
+            "--image-size",
+            "8 x 8, expected at least 31 x 31",
+        ),
+    ],
+)
+def test_images_too_small_for_the_strides_are_refused_with_the_least_size(
+    folder: Path, more: str, flags: dict[str, Any], place: str, found: str
+) -> None:
+    draw_images(folder / "images", 4, 20)
+    (folder / "deep.yaml").write_text(STRIDES + more)
+    sources = dict.fromkeys(flags, "--image-size")
+    with pytest.raises(InputError) as caught:
+        read_space(Path("deep.yaml"), flags, sources, folder_form)
+    assert str(caught.value).startswith(f"{place}: found images of {found}; in stage")
+    enough = {"input.shape": [3, 31, 40]} if "input" in more else {"proxy.image_size": 31}
+    assert read_space(Path("deep.yaml"), enough, {}, folder_form).space.input_shape[1] == 31
+
+
+def test_an_architecture_on_images_too_small_is_refused_with_the_least_size(tmp_path: Path) -> None:
+    text = find_architecture("resnet50").read_text().replace("[3, 224, 224]", "[3, 16, 16]")
+    (tmp_path / "small.yaml").write_text("".join(line + "\n" for line in text.splitlines() if "digest" not in line))
+    with pytest.raises(InputError, match=r"input_shape: found images of 16 x 16, expected at least 17 x 17; in stage4"):
+        read_architecture(tmp_path / "small.yaml")

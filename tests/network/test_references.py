@@ -29,7 +29,7 @@ from cspnas.errors import ArchitectureError, InputError
 from cspnas.network.architecture import Architecture, Fusion, Stage
 from cspnas.network.cost import CostTable, cost_of
 from cspnas.network.graph import Graph
-from cspnas.network.wiring import wire
+from cspnas.network.wiring import enlarged, wire
 from cspnas.space.stage_resolution import dense_stage, plain_network
 from cspnas.training.cross_checks import cross_check_costs
 from cspnas.training.module import NetworkModule, fold, initialise
@@ -103,6 +103,12 @@ def test_input_smaller_than_the_strides_is_refused(name: str) -> None:
     for height, width in ((16, 16), (1, 1), (32, 16), (16, 64)):
         with pytest.raises(ArchitectureError, match=r"a map at least as large as the (stride|window).*larger input"):
             wire(replace(small(name), input_shape=(3, height, width)))
+    larger = enlarged(replace(small(name), input_shape=(3, 16, 16)))
+    assert larger is not None
+    side = larger.input_shape[1]
+    assert larger.input_shape == (3, side, side) and 16 < side <= 32 and wire(larger)
+    with pytest.raises(ArchitectureError):
+        wire(replace(larger, input_shape=(3, side - 1, side)))
 
 
 @pytest.mark.parametrize("name", REFERENCES)
