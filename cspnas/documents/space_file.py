@@ -9,12 +9,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from cspnas.data.own_data import is_own
 from cspnas.documents.derived import DocumentModel
 from cspnas.documents.packaged_files import find, shipped
 from cspnas.documents.schema import SEARCH, SpaceDocument
 from cspnas.documents.schema_errors import placed, short, validated, where, where_together
-from cspnas.documents.space_input import FolderForm, input_form, small_images
+from cspnas.documents.space_input import FolderForm, image_size_key, input_form, small_images
 from cspnas.documents.yaml_source import Lines, parse_yaml, read_yaml
 from cspnas.errors import ArchitectureError, InputError, SmallMapError
 from cspnas.io.did_you_mean import nearest
@@ -237,7 +236,7 @@ class _Reading:
             try:
                 wire(architecture)
             except ArchitectureError as error:
-                if isinstance(error, SmallMapError) and (key := self.image_size_key):
+                if isinstance(error, SmallMapError) and (key := image_size_key(self.document)):
                     raise small_images(architecture, error, self.at(*key)) from None
                 if len(space.stems) == 1:
                     raise placed(error, self.name, self.lines, self.flags) from None
@@ -246,16 +245,6 @@ class _Reading:
                 raise InputError(found, expected=error.expected, where=place, hint=error.hint) from None
             return None
         return reason
-
-    @property
-    def image_size_key(self) -> tuple[str, ...]:
-        """The key that says how large the images are; empty where it is a data set of one size that is not the user's."""
-        document = self.document
-        if document.input is not None:
-            return "input", "shape"
-        if is_own(document.proxy.dataset):
-            return "proxy", "dataset" if document.proxy.image_size is None else "image_size"
-        return ()
 
     def check_groups(self, space: SearchSpace) -> None:
         """Raises InputError for groups that divide no width that the stage's blocks can have."""

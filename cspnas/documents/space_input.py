@@ -53,6 +53,15 @@ def format_shape(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
+def image_size_key(document: SpaceDocument) -> tuple[str, ...]:
+    """The key that says how large the images are; empty where they are a data set that is not the user's."""
+    if document.input is not None:
+        return "input", "shape"
+    if is_own(document.proxy.dataset):
+        return "proxy", "dataset" if document.proxy.image_size is None else "image_size"
+    return ()
+
+
 def small_images(architecture: Architecture, error: SmallMapError, place: str) -> InputError:
     """`error` of images that are too small, with the least size that is not; `place` of the key that says their size."""
     larger, part = enlarged(architecture), error.where.split(".")[0]

@@ -497,10 +497,16 @@ def test_only_the_named_studys_results_are_reused_and_each_is_said(cspnas: Run) 
     assert "'none'" in line and "one of a, b" in line and "--reuse-from" in line
     said = searched(cspnas, "--study", "c", "--trials", "2", "--reuse-from", "two.db#b")
     assert said.count("reused: 25.00%") == 2
-    said = searched(cspnas, "--study", "d", "--trials", "2", "--reuse-from", "two.db#a")
+    deployment = ("--set", "deployment={precision: int8, order: best}")
+    said = searched(cspnas, "--study", "d", "--trials", "2", "--reuse-from", "two.db#a", *deployment)
     assert said.count("not trained again") >= 4
     assert "reused: 25.00%" not in said
     assert "note:" not in said
+    # Accuracies are the same in every deployment, costs are not.
+    fronts = [json.loads(cspnas("front", name, "--json")[1])["front"] for name in ("two.db#a", "d")]
+    before, now = ({row["digest"]: row["weights_memory_bytes"] for row in rows} for rows in fronts)
+    assert before.keys() & now.keys()
+    assert all(4 * now[digest] == before[digest] for digest in before.keys() & now.keys())
 
 
 @pytest.mark.parametrize(

@@ -185,6 +185,7 @@ def test_an_evaluation_key_is_unique_and_a_refused_step_leaves_nothing(tmp_path:
         ("stages.0.growth_rate", [2, 3]),
         ("objectives", ["accuracy", "params"]),
         ("deployment.batch", 4),
+        ("deployment.order", "best"),
     ],
 )
 def test_a_changed_identity_is_refused_with_the_key_that_changed(
