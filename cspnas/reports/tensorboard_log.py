@@ -75,10 +75,12 @@ class TensorBoardLog:
         """One more is done. Its `images_per_second` are training images; the seconds are those of validation, too."""
         self._epochs += 1
         step = self._epochs * self._steps - 1
+        validation = {} if epoch.validation_loss is None else {"loss/validation": epoch.validation_loss}
         self._scalars(
             self._epochs,
             {
                 "loss/train": epoch.loss,
+                **validation,
                 "accuracy/validation": epoch.accuracy,
                 "learning_rate": learning_rate(step, self._recipe.epochs * self._steps, self._recipe),
                 "images_per_second": self._images / max(epoch.seconds, 1e-9),

@@ -21,7 +21,10 @@ def check_progress(about: Any, epochs: int, steps: int) -> None:
             raise ValueError(f"{name} {about[name]!r:.40}, expected {least} to {most}")
     if len(about["curve"]) != about["epoch"]:
         raise ValueError(f"{len(about['curve'])} epochs in its curve, expected {about['epoch']}")
-    numbers = [about["losses"], about["seconds"], *(epoch[k] for epoch in about["curve"] for k in epoch)]
+    curve = [
+        value for epoch in about["curve"] for name, value in epoch.items() if (name, value) != ("validation_loss", None)
+    ]
+    numbers = [about["losses"], about["seconds"], *curve]
     if not all(type(number) in (int, float) and isfinite(number) for number in numbers):
         raise ValueError("a loss, an accuracy or a time that is no number")
 

@@ -35,7 +35,7 @@ class ResultPayload(TypedDict, total=False):
     """
 
     accuracy: float | None
-    curve: Sequence[Mapping[str, float]]
+    curve: Sequence[Mapping[str, float | None]]
     correct: str
     failure: Failure | None
     seconds: float

@@ -113,22 +113,23 @@ class Processes:
         return float(told[0]) / self.count, bool(told[1])
 
     def gather(
-        self, correct: NDArray[np.bool_], total: int, batch_size: int, cut: bool, device: torch.device
-    ) -> tuple[NDArray[np.bool_], bool]:
-        """The booleans of all `total` images, of which this process has every `count`-th batch, and whether any was `cut`."""
+        self, correct: NDArray[np.bool_], losses: float, total: int, batch_size: int, cut: bool, device: torch.device
+    ) -> tuple[NDArray[np.bool_], float, bool]:
+        """The booleans of all `total` images, of which this process has every `count`-th batch; the sum of all `losses`, and
+        whether any process was `cut` short.
+        """
         if self.count == 1:
-            return correct, cut
+            return correct, losses, cut
         import torch
 
-        everything = torch.zeros(total + 1)
+        everything = torch.zeros(total)
         if not cut:
-            own = torch.cat(
-                [torch.zeros(0, dtype=torch.int64), *torch.arange(total).split(batch_size)[self.rank :: self.count]]
-            )
-            everything[own] = torch.from_numpy(correct).float()
-        everything[-1] = cut
-        (found,) = self._sum([everything.to(device)])
-        return found[:-1].bool().cpu().numpy(), bool(found[-1])
+            own = torch.arange(total).split(batch_size)[self.rank :: self.count]
+            everything[torch.cat([torch.arange(0), *own])] = torch.from_numpy(correct).float()
+        found, (all_losses, cuts) = self._sum(
+            [everything.to(device), torch.tensor([losses, float(cut)], device=device)]
+        )
+        return found.bool().cpu().numpy(), float(all_losses), bool(cuts)
 
     def after_first(self, what: str, work: Callable[[], _T]) -> _T:
         """The result of `work`, which the first process does before the others: they find the files that it made."""

@@ -30,11 +30,15 @@ VALIDATED_AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """Means over one epoch; `accuracy` is on validation, a fraction; `seconds` of training and validation."""
+    """Means over one epoch; `accuracy` is on validation, a fraction; `seconds` of training and validation.
+
+    `validation_loss` is the mean cross-entropy without label smoothing; None where it is not finite.
+    """
 
     loss: float
     accuracy: float
     seconds: float
+    validation_loss: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +143,8 @@ def train_network(
         _epoch(standing, run, start)
         loss = standing.losses / steps_of(data, recipe)
         _check_loss(loss, data.classes, standing.epoch + 1)
-        correct = _validate(standing, run)
-        standing.curve.append(Epoch(loss, float(correct.mean()), time.monotonic() - start))
+        correct, validation_loss = _validate(standing, run)
+        standing.curve.append(Epoch(loss, float(correct.mean()), time.monotonic() - start, validation_loss))
         standing.epoch, standing.step, standing.order = standing.epoch + 1, 0, None
         standing.losses, standing.seconds = 0.0, 0.0
         progress(standing.curve[-1])
@@ -149,8 +153,11 @@ def train_network(
     return TrainingResult(tuple(standing.curve), correct)
 
 
-def _validate(standing: TrainingState, run: _Run) -> np.ndarray:
-    """Whether each validation image is classified correctly. It may take longer than whoever interrupts it waits."""
+def _validate(standing: TrainingState, run: _Run) -> tuple[np.ndarray, float | None]:
+    """Whether each validation image is classified correctly, and the mean loss.
+
+    It may take longer than whoever interrupts it waits.
+    """
     data, together, size = run.data, run.processes, run.micro_batch or VALIDATED_AT_ONCE
     cut = False
 
@@ -162,11 +169,11 @@ def _validate(standing: TrainingState, run: _Run) -> np.ndarray:
                 return
             yield batch
 
-    own = predict_correct(standing.averaged or standing.network, until_interrupted(), run.recipe)
-    correct, ends = together.gather(own, data.validation_count, size, cut, data.device)
+    own, own_losses = _evaluated(standing.averaged or standing.network, until_interrupted(), run.recipe)
+    correct, losses, ends = together.gather(own, own_losses, data.validation_count, size, cut, data.device)
     if ends and run.keeper is not None:
         run.keeper.keep(standing, ends=True)
-    return correct
+    return correct, losses / data.validation_count if math.isfinite(losses) else None
 
 
 def steps_of(data: Batches, recipe: Recipe) -> int:
@@ -249,16 +256,24 @@ def _check_loss(loss: float, classes: int, epoch: int) -> None:
         raise TrainingError(FailureKind.DIVERGED, f"mean loss {loss:.3g} in epoch {epoch}, more than {bound:.4g}")
 
 
-@torch.inference_mode()
 def predict_correct(network: nn.Module, batches: Iterable[Batch], recipe: Recipe) -> np.ndarray:
     """Whether each image is classified correctly; booleans in the batches' order."""
+    return _evaluated(network, batches, recipe)[0]
+
+
+@torch.inference_mode()
+def _evaluated(network: nn.Module, batches: Iterable[Batch], recipe: Recipe) -> tuple[np.ndarray, float]:
+    """Whether each image is classified correctly, and the sum of the images' losses."""
     network.eval()
-    parts = []
+    parts, losses = [], []
     for images, labels in batches:
         with torch.autocast(images.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
             logits = network(images)
         parts.append(logits.argmax(1).eq(labels))
-    return torch.cat(parts).cpu().numpy() if parts else np.zeros(0, bool)
+        losses.append(F.cross_entropy(logits.float(), labels, reduction="sum"))
+    if not parts:
+        return np.zeros(0, bool), 0.0
+    return torch.cat(parts).cpu().numpy(), float(torch.stack(losses).sum())
 
 
 def faster_precision(device: torch.device) -> str:

@@ -15,7 +15,8 @@ from cspnas.training.recipe import Recipe
 from cspnas.training.train import Epoch
 
 RECIPE = Recipe(epochs=4, learning_rate=0.5, warmup=0.25)
-EPOCHS = [Epoch(2.0 / number, 0.2 * number, 4.0) for number in (1, 2, 3, 4)]
+# The network of the third epoch is none that could be evaluated.
+EPOCHS = [Epoch(2.0 / number, 0.2 * number, 4.0, None if number == 3 else 1.0) for number in (1, 2, 3, 4)]
 
 
 def logged(folder: Path, epochs: int, said: list[str] | None = None) -> TensorBoardLog:
@@ -34,6 +35,7 @@ def test_each_epoch_has_its_loss_accuracy_rate_and_speed(tmp_path: Path) -> None
     logged(tmp_path / "runs" / "one", 4)
     assert curves(tmp_path / "runs" / "one") == {
         "loss/train": [(1, 2.0), (2, 1.0), (3, 0.666667), (4, 0.5)],
+        "loss/validation": [(1, 1.0), (2, 1.0), (4, 1.0)],
         "accuracy/validation": [(1, 0.2), (2, 0.4), (3, 0.6), (4, 0.8)],
         # Of the last of ten steps: the rate rises for ten steps, then falls to zero in thirty.
         "learning_rate": [(1, 0.5), (2, 0.35), (3, 0.183333), (4, 0.016667)],

@@ -30,7 +30,7 @@ CPU = torch.device("cpu")
 IMAGES = 195
 PLAIN = Recipe(epochs=2, batch_size=48, flip=False, precision="float32", clip_norm=0.5, ema=0.8, learning_rate=0.05)
 ALL = replace(PLAIN, flip=True, shift=1, mixup=0.2, random_erasing=0.25, rotate=10)
-Trained = tuple[dict[str, NDArray[np.float32]], list[float], list[float], np.ndarray]
+Trained = tuple[dict[str, NDArray[np.float32]], list[float], list[float | None], np.ndarray]
 
 
 def batches() -> InMemoryBatches:
@@ -54,15 +54,15 @@ def train(kind: str, recipe: Recipe, keeper: Checkpointer | None = None) -> Trai
     with connected(together, CPU):
         trained = train_network(network, batches(), recipe, 3, keeper=keeper, processes=together)
     weights = {name: tensor.detach().numpy() for name, tensor in network.state_dict().items()}
-    return weights, [one.loss for one in trained.curve], [one.accuracy for one in trained.curve], trained.correct
+    return weights, [one.loss for one in trained.curve], [one.validation_loss for one in trained.curve], trained.correct
 
 
 def test_two_processes_have_the_curve_and_the_weights_of_one() -> None:
     """To float noise where no batch norm sees other images: clipping, averaged weights and uneven parts included."""
-    weights, losses, accuracies, correct = train("plain", PLAIN)
+    weights, losses, validation_losses, correct = train("plain", PLAIN)
     for found in run_together(2, train, "plain", PLAIN):
         assert found[1] == pytest.approx(losses, rel=1e-5)
-        assert found[2] == accuracies and np.array_equal(found[3], correct)
+        assert found[2] == pytest.approx(validation_losses, rel=1e-5) and np.array_equal(found[3], correct)
         for name, tensor in weights.items():
             np.testing.assert_allclose(found[0][name], tensor, rtol=1e-4, atol=1e-6)
 

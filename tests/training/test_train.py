@@ -50,6 +50,17 @@ def test_it_learns_a_task_that_can_be_learnt_and_reports_the_last_epoch() -> Non
     assert np.array_equal(correct, predict_correct(network, data().validation(7), Recipe()))
 
 
+def test_the_validation_loss_is_the_mean_cross_entropy_of_the_last_weights() -> None:
+    network = NetworkModule(wire(architecture()))
+    initialise(network, 0)
+    recipe = Recipe(epochs=1, batch_size=20, label_smoothing=0.2, precision="float32")
+    (epoch,) = train_network(network, data(), recipe, 0).curve
+    ((images, labels),) = data().validation(1000)
+    with torch.no_grad():
+        shares = network.eval()(images).double().softmax(1)[torch.arange(len(labels)), labels]
+    assert epoch.validation_loss == pytest.approx(-float(shares.log().mean()), rel=1e-5)
+
+
 def test_a_loss_that_is_not_finite_stops_at_once_as_diverged() -> None:
     seen = []
     network = NetworkModule(wire(architecture()))
