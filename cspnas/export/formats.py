@@ -56,7 +56,11 @@ _ROWS = (
         extra="onnx",
         requires=("onnx", "onnxruntime"),
     ),
+    ExportFormat("pt2", "cspnas.export.torch_files:Pt2Writer"),
+    ExportFormat("torchscript", "cspnas.export.torch_files:TorchScriptWriter"),
     ExportFormat("python", "cspnas.export.python_file:PythonWriter"),
+    ExportFormat("timm", "cspnas.export.timm_model:TimmWriter", extra="timm", requires=("timm",)),
+    ExportFormat("darknet", "cspnas.export.darknet_files:DarknetWriter", beside=(".weights",)),
 )
 EXPORT_FORMATS: Mapping[str, ExportFormat] = MappingProxyType({row.name: row for row in _ROWS})
 

@@ -27,16 +27,8 @@ class PythonWriter:
 
     def contents(self, source: NetworkToExport) -> dict[str, bytes]:
         """The file."""
-        channels, height, width = source.architecture.input_shape
-        said = _DOCSTRING.format(
-            channels=channels,
-            height=height,
-            width=width,
-            classes=source.architecture.classes,
-            digest=source.graph.digest()[:12],
-            version=__version__,
-        )
-        return {"": python_source(source.graph, source.architecture.family, said, constants(source)).encode()}
+        text = python_source(source.graph, source.architecture.family, described(source), constants(source))
+        return {"": text.encode()}
 
     def checked(self, path: Path, source: NetworkToExport) -> str:
         """Run by Python, with the same weights: its outputs are equal to the bit."""
@@ -47,6 +39,19 @@ class PythonWriter:
             theirs = torch.cat([network(images) for images in batches])
         classes = path.read_text().count("\nclass ")
         return f"{classes} classes; " + compared(expected_outputs(source, batches), theirs, "the file's own code", 0)
+
+
+def described(source: NetworkToExport) -> str:
+    """The file's docstring."""
+    channels, height, width = source.architecture.input_shape
+    return _DOCSTRING.format(
+        channels=channels,
+        height=height,
+        width=width,
+        classes=source.architecture.classes,
+        digest=source.graph.digest()[:12],
+        version=__version__,
+    )
 
 
 def constants(source: NetworkToExport) -> dict[str, object]:

@@ -293,5 +293,7 @@ OPERATIONS: Mapping[str, OperationKind] = MappingProxyType(
             saves=lambda a: "input",
             defaults=MappingProxyType({"out_features": 0}),
         ),
+        # What a backbone gives: its inputs, all alive to the end.
+        "maps": OperationKind(shape=lambda shapes, attributes: (0,)),
     }
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
@@ -96,6 +97,14 @@ def _flatten(op: Operation, overwrites: int | None) -> Function:
     return partial(torch.flatten, start_dim=1)
 
 
+def _maps(op: Operation, overwrites: int | None) -> Function:
+    return _listed
+
+
+def _listed(*maps: Tensor) -> Any:
+    return list(maps)
+
+
 _FUNCTIONS: dict[str, Callable[[Operation, int | None], Function]] = {
     "act": _act,
     "add": _add,
@@ -103,4 +112,5 @@ _FUNCTIONS: dict[str, Callable[[Operation, int | None], Function]] = {
     "slice": _slice,
     "pool": _pool,
     "flatten": _flatten,
+    "maps": _maps,
 }

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cspnas.errors import ArchitectureError
+from cspnas.network.backbone import FeatureInfo
 from cspnas.network.deployment import Order
 from cspnas.network.graph import Graph, Operation
 from cspnas.network.liveness import Plan, fold_norms, plan
@@ -62,7 +63,7 @@ class _Step:
 
 
 class NetworkModule(nn.Module):
-    """`graph` as a module: (N, channels, height, width) -> (N, classes).
+    """`graph` as a module: (N, channels, height, width) -> (N, classes); of a backbone a list of maps.
 
     Flat: a module of modules would hold each block's input until the block ends. State-dict names say where a layer
     stands (`stage1.block.layer2.grow.conv.weight`). `training_rules` lays memory out for autograd (see liveness.plan).
@@ -74,6 +75,8 @@ class NetworkModule(nn.Module):
     """
 
     graph: Graph
+    # Of a backbone.
+    feature_info: FeatureInfo | None = None
 
     def __init__(self, graph: Graph, *, training_rules: bool = True, order: Order = "written") -> None:
         super().__init__()
@@ -88,7 +91,7 @@ class NetworkModule(nn.Module):
         self._steps = _steps_of(graph, plan(graph, training=training_rules))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits of a batch of normalised images. Raises ArchitectureError where a layer is gone."""
+        """Logits, or the maps, of a batch of normalised images. Raises ArchitectureError where a layer is gone."""
         values: dict[int, Tensor] = {0: image}
         # Results that others than the next operation may still see.
         held: set[int | None] = set()

@@ -86,6 +86,14 @@ def test_the_example_with_an_exported_network_runs(code: str, tmp_path: Path, mo
     assert all(bool((names["network"].state_dict()[name] == tensor).all()) for name, tensor in weights.items())
 
 
+def test_the_example_of_a_backbone_gives_a_pyramid() -> None:
+    (code,) = [code for code in blocks(GUIDE.read_text(), "python") if "features=True" in code]
+    names: dict[str, Any] = {}
+    exec(compile(code, "example", "exec"), names)
+    sizes = {name: tuple(level.shape) for name, level in names["levels"].items()}
+    assert sizes == {f"1/{n}": (2, 64, 224 // n, 224 // n) for n in (8, 16, 32)}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=shown)
 def test_each_python_example_compiles(page: Path) -> None:
     for code in blocks(page.read_text(), "python"):

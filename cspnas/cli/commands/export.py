@@ -30,7 +30,9 @@ def export(
     digest: Annotated[
         str | None, typer.Option(help="Instead the network whose digest begins so: 4 hex digits or more.")
     ] = None,
-    form: Annotated[str, typer.Option("--format", help="yaml (if not given), onnx, python.")] = "yaml",
+    form: Annotated[
+        str, typer.Option("--format", help="yaml (if not given), onnx, pt2, torchscript, python, timm, darknet.")
+    ] = "yaml",
     weights: Annotated[
         Path | None, typer.Option(help="What cspnas train wrote; untrained weights if not given.")
     ] = None,
