@@ -79,9 +79,8 @@ def build(
 
     With `features` it is a backbone: (N, C, H, W) -> a list of maps, one for each resolution, the largest first;
     `out_indices` choose among them, and `feature_info` has their `channels()` and `reduction()`.
-    Raises InputError (one line: file, line and key, or the value's field) for what does not describe a network and for a
-    class count that is no positive integer, TrainingError (out of memory) for a network that is larger than this machine's
-    memory.
+    Raises InputError (one line: file, line and key, or the value's field) for what describes no network and for wrong
+    arguments, TrainingError (out of memory) for a network that is larger than this machine's memory.
 
     Weights for other classes, from those of an exported network that `cspnas train` wrote:
     >>> network = build("best.yaml", classes=3)
