@@ -36,8 +36,10 @@ from cspnas.storage.load_results import load_results
 from cspnas.storage.optuna_projection import Projection
 from cspnas.storage.tables import architectures_table, evaluations_table, suggestions_table
 from cspnas.study.candidates import Candidate, admitted, admitted_sample, reference_of, valid_candidates
+from cspnas.study.evaluation import Evaluation, end_of
 from cspnas.study.network_record import NetworkRecord
 from cspnas.study.settings import Study
+from cspnas.study.states import State
 from cspnas.study.study_record import StudyRecord
 from cspnas.training.payload import ResultPayload
 from cspnas.training.recipe import training_seed
@@ -171,10 +173,14 @@ def fill(study: Study, database: Database, row: StudyRecord, count: int) -> int:
         if len(networks) == count:
             break
     with database.transaction() as connection:
-        connection.execute(architectures_table.insert(), [drawn.row() for drawn in networks.values()])
+        connection.execute(architectures_table.insert(), [_row(drawn.record("")) for drawn in networks.values()])
         connection.execute(evaluations_table.insert(), evaluations)
         connection.execute(suggestions_table.insert(), suggestions)
     return len(suggestions)
+
+
+def _row(network: NetworkRecord) -> dict[str, Any]:
+    return {"digest": network.digest, "document": network.document, "costs": network.costs}
 
 
 def _evaluation(study: Study, row: StudyRecord, drawn: Candidate) -> dict[str, Any]:
@@ -211,11 +217,12 @@ def _front_updates(database: Database, row: StudyRecord) -> dict[str, float]:
 
     def hear(case: str, network: NetworkRecord, digest: str, accuracy: float) -> None:
         repeat = 0 if digest not in results.networks else 1
-        evaluation = {"id": -1, "repeat": repeat, "state": "in_flight", "accuracy": None, "failure_kind": None}
-        architecture = network.row() | {"digest": digest}
+        evaluation = Evaluation(-1, digest, 0, repeat, State.IN_FLIGHT)
+        known = NetworkRecord(digest, network.document, network.costs, "random")
+        end = end_of({"accuracy": accuracy}, State.TRAINED)
         start = time.perf_counter()
-        results.add(architecture, evaluation, "random", {})
-        results.finish(digest, -1, {"state": "trained", "accuracy": accuracy})
+        results.add(known, evaluation, {})
+        results.finish(digest, -1, end)
         results.snapshot()
         worst[case] = max(worst[case], 1000 * (time.perf_counter() - start))
 

@@ -44,7 +44,7 @@ class Repeating(Driver):
         chosen = choice(list(self.results.networks.values()), self.results.reference, self.count)
         for network in sorted(chosen, key=lambda one: len(one.evaluations)):
             if len(network.evaluations) < self.seeds:
-                started = self._start(Suggestion(self._number, CONFIRM, {}), network.row(), len(network.evaluations))
+                started = self._start(Suggestion(self._number, CONFIRM, {}), network, len(network.evaluations))
                 if started is not None:
                     return started
         return Wait() if self.results.in_flight else Done(f"{len(chosen)} networks have {self.seeds} seeds")

@@ -55,9 +55,9 @@ def export(name: str, file: Path = FILE) -> int:
     study = database.chosen(place.name)
     genotypes: dict[str, Any] = {}
     for suggestion in database.suggestions(study.id):
-        genotypes.setdefault(suggestion["digest"], suggestion["genotype"])
+        genotypes.setdefault(str(suggestion.digest), suggestion.genotype)
     rows: dict[str, dict[str, Any]] = {}
-    result: dict[str, Any] = {}
+    result: Any = {}
     for evaluation in database.evaluations(study.id):
         if evaluation["accuracy"] is None:
             continue

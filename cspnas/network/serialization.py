@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from cspnas.network.architecture import Architecture, Csp, Downsample, Stage, Stem
 
@@ -12,13 +12,28 @@ from cspnas.network.architecture import Architecture, Csp, Downsample, Stage, St
 ALWAYS = ("activation", "pool", "kernel", "stride")
 
 
-def architecture_to(architecture: Architecture) -> dict[str, Any]:
+class ArchitectureDocument(TypedDict):
+    """The plain form of an architecture, by the names of its fields."""
+
+    family: str
+    input_shape: list[int]
+    classes: int
+    stem: Mapping[str, Any]
+    stages: list[Mapping[str, Any]]
+    activation: str
+    norm: NotRequired[str]
+    head: NotRequired[str]
+    negative_slope: NotRequired[float]
+
+
+def architecture_to(architecture: Architecture) -> ArchitectureDocument:
     """The canonical plain form: what is at its default, or belongs to other families, is left out."""
-    document = _plain(architecture)
+    document: Any = _plain(architecture)
     document["input_shape"] = list(architecture.input_shape)
     document["stem"] = _stem_to(architecture.stem)
     document["stages"] = [_stage_to(stage) for stage in architecture.stages]
-    return document
+    written: ArchitectureDocument = document
+    return written
 
 
 def _stem_to(stem: Stem) -> dict[str, Any]:

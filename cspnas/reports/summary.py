@@ -19,6 +19,7 @@ from cspnas.study.results import StudyResults
 from cspnas.study.states import State
 from cspnas.study.study_record import FrozenSettings
 from cspnas.study.verdict import Estimates, verdict
+from cspnas.training.payload import Failure
 
 Summary = TypeVar("Summary", bound="NetworkSummary | TrainingSummary")
 
@@ -199,7 +200,7 @@ def failures(opened: OpenStudy) -> list[dict[str, Any]]:
     failed = [(n, one) for n in opened.results.networks.values() for one in n.evaluations if one.state == State.FAILED]
     found = []
     for network, one in sorted(failed, key=lambda pair: pair[1].id):
-        told = opened.database.result(one.id).get("failure") or {}
+        told: Failure | dict[str, str] = opened.database.result(one.id).get("failure") or {}
         found.append(
             {
                 "trial": opened.results.trials.get(network.digest),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Unpack
 
 from cspnas.errors import ArchitectureError, FailureKind
 from cspnas.runners.protocol import Done, Wait, Work
@@ -19,20 +19,21 @@ from cspnas.searching.exhaustive_draw import UntriedCandidates
 from cspnas.searching.other_drivers import OtherDrivers
 from cspnas.searching.policy import Baseline, Confirm, Explore, NextStep, SearchPolicy, SearchState
 from cspnas.searching.queued_trials import QUEUED, QueuedTrials
-from cspnas.searching.resume import cut_short, missing_baselines, missing_given, since_last_training, suggestion_of
+from cspnas.searching.resume import cut_short, missing_baselines, missing_given, since_last_training
 from cspnas.searching.reuse import Reuse
 from cspnas.searching.sampler_feedback import SamplerFeedback
 from cspnas.searching.time_limit import training_seconds
 from cspnas.storage.database import Database
 from cspnas.storage.load_results import load_results, study_rows
-from cspnas.storage.transactions import Row
 from cspnas.study.candidates import Candidate, admitted, candidate
-from cspnas.study.evaluation_key import begun_row, evaluation_key, final_columns, unit_of
+from cspnas.study.evaluation import BegunEvaluation, end_of
+from cspnas.study.evaluation_key import begun_evaluation, evaluation_key, unit_of
 from cspnas.study.failures import MAX_ATTEMPTS, quarantined, validated_result
+from cspnas.study.network_record import NetworkRecord
 from cspnas.study.settings import Study
 from cspnas.study.states import Outcome, State
 from cspnas.study.study_record import StudyRecord
-from cspnas.study.suggestion import CONFIRM, Suggestion
+from cspnas.study.suggestion import CONFIRM, RecordedSuggestion, Suggestion, SuggestionNote
 from cspnas.training.payload import ResultPayload
 
 
@@ -77,15 +78,15 @@ class Driver:
                 self._restarts = cut_short(study, self.results, suggestions)
         self._stale = False
 
-    def _load(self) -> list[Row]:
+    def _load(self) -> list[RecordedSuggestion]:
         """All but the results, from the tables; the suggestions."""
         self.sampler.watch(self.results)
         suggestions = self.database.suggestions(self.study_id)
         self._feedback = SamplerFeedback(self.study, self.sampler, self.results)
         self._untried = UntriedCandidates(self.study)
         self._feedback.restore(suggestions)
-        self.outcomes = Counter(row["outcome"] for row in suggestions)
-        self._number = suggestions[-1]["number"] + 1 if suggestions else 0
+        self.outcomes = Counter(one.outcome for one in suggestions)
+        self._number = suggestions[-1].number + 1 if suggestions else 0
         self._idle = since_last_training(suggestions)
         self._all_tried: str | None = None
         self.baselines = missing_given(self.study, self.results.networks) + missing_baselines(self.study, suggestions)
@@ -120,15 +121,15 @@ class Driver:
         suggestions, finished = self._others.hear(self._number, self._open)
         self._feedback.restore(suggestions)
         self._idle = since_last_training(suggestions, self._idle)
-        for row in suggestions:
-            self._number = row["number"] + 1
-            self.outcomes[row["outcome"]] += 1
-            place = next((n for n, (source, _) in enumerate(self.baselines) if source == row["source"]), None)
+        for one in suggestions:
+            self._number = one.number + 1
+            self.outcomes[one.outcome] += 1
+            place = next((n for n, (source, _) in enumerate(self.baselines) if source == one.source), None)
             if place is not None:
                 del self.baselines[place]
         for identifier, network in finished:
             work = self._open.get(identifier)
-            made = work.suggestion if work else suggestion_of(self.database.suggestion_for(self.study_id, identifier))
+            made = work.suggestion if work else self.database.suggestion_for(self.study_id, identifier).suggestion
             self._feedback.ended(made, network)
 
     def suggest(self) -> Work | Wait | Done:
@@ -173,7 +174,7 @@ class Driver:
                     del self.baselines[0]
                 return work
             case Confirm(network):
-                return self._start(Suggestion(self._number, CONFIRM, {}), network.row(), len(network.evaluations))
+                return self._start(Suggestion(self._number, CONFIRM, {}), network, len(network.evaluations))
             case Explore(evenly=True):
                 return self._draw_untried()
         return self._ask()
@@ -209,28 +210,26 @@ class Driver:
             self._feedback.rejected(suggestion, drawn.costs)
             return None
         if (known := self.results.networks.get(drawn.digest)) is None:
-            return self._start(suggestion, drawn.row(), 0)
+            return self._start(suggestion, drawn.record(suggestion.source), 0)
         first = known.evaluations[0]
         outcome = Outcome.ATTACHED if first.under_way else Outcome.REUSED
         self._record(suggestion, outcome, drawn.digest, evaluation_id=first.id)
         self._feedback.nothing(suggestion)
         return None
 
-    def _start(self, suggestion: Suggestion, architecture: Row, repeat: int) -> Work | None:
+    def _start(self, suggestion: Suggestion, network: NetworkRecord, repeat: int) -> Work | None:
         """The training of a network for the `repeat`-th time, counted from 0; None where another study has the result.
 
         A reused result is recorded with its suggestion and the front: nothing between them can be cut short.
         """
-        key = evaluation_key(self.study, self.recipe_digest, architecture["digest"], repeat)
-        evaluation = begun_row(key, self.study_id, repeat, self.driver_id, self._reuse(key))
-        reused = evaluation["state"] != State.IN_FLIGHT
-        network = self.results.add(architecture, evaluation, suggestion.source, suggestion.genotype)
-        outcome, front = (Outcome.REUSED, self.results.snapshot()) if reused else (Outcome.TRAINING, None)
-        parts = {"architecture": architecture, "evaluation": evaluation, "front": front}
-        identifier = self._record(suggestion, outcome, network.digest, parts)
+        key = evaluation_key(self.study, self.recipe_digest, network.digest, repeat)
+        begun = begun_evaluation(key, repeat, self.driver_id, self._reuse(key))
+        network = self.results.add(network, begun.evaluation, suggestion.genotype)
+        outcome = Outcome.TRAINING if begun.end is None else Outcome.REUSED
+        identifier = self._record(suggestion, outcome, network.digest, (network, begun))
         assert identifier is not None
         self.results.recorded(network.digest, identifier)
-        if not reused:
+        if begun.end is None:
             return Work(identifier, network.digest, 1, unit_of(self.study, network, repeat), suggestion)
         self._feedback.ended(suggestion, network)
         return None
@@ -240,19 +239,22 @@ class Driver:
         suggestion: Suggestion,
         outcome: Outcome,
         digest: str | None,
-        parts: Mapping[str, Any] | None = None,
+        begun: tuple[NetworkRecord, BegunEvaluation] | None = None,
         *,
         evaluation_id: int | None = None,
-        **note: Any,
+        **note: Unpack[SuggestionNote],
     ) -> int | None:
         """Write a suggestion with what it starts, in one transaction; the id of its evaluation, if it has one."""
-        note |= {"state": suggestion.state} if suggestion.state else {}
-        about = {"outcome": outcome, "digest": digest, "evaluation_id": evaluation_id, "note": note or None}
-        row = {"study_id": self.study_id, **suggestion.columns(), **about}
-        identifier = self.database.record_suggestion(row, **(parts or {}))
+        if suggestion.state:
+            note["state"] = suggestion.state
+        recorded = RecordedSuggestion(
+            suggestion.number, suggestion.source, suggestion.genotype, outcome, digest, evaluation_id, note or None
+        )
+        front = self.results.snapshot() if begun is not None and begun[1].end is not None else None
+        identifier = self.database.record_suggestion(self.study_id, recorded, begun, front)
         self._feedback.known.add(identifier)
         self._number += 1
-        self._idle = since_last_training([row], self._idle)
+        self._idle = since_last_training([recorded], self._idle)
         self.outcomes[outcome] += 1
         return identifier
 
@@ -285,9 +287,9 @@ class Driver:
         if failure and quarantined(failure["kind"]):
             failure["quarantined"] = f"{failure['kind']} {MAX_ATTEMPTS} times: this network is not trained again"
         self._bad_data.note(work.digest, failure)
-        changes = final_columns(result, State.TRAINED)
-        network = self.results.finish(work.digest, work.evaluation_id, changes)
-        self.database.finish(work.evaluation_id, changes, self.results.snapshot())
+        end = end_of(result, State.TRAINED)
+        network = self.results.finish(work.digest, work.evaluation_id, end)
+        self.database.finish(work.evaluation_id, end, self.results.snapshot())
         self._feedback.ended(work.suggestion, network)
         return None
 

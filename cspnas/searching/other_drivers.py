@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Container
 from dataclasses import replace
-from typing import Any
 
 from cspnas.errors import FailureKind
 from cspnas.runners.protocol import Work
 from cspnas.searching.resume import work_again
-from cspnas.storage.database import Database
-from cspnas.storage.transactions import Row
+from cspnas.storage.database import Database, InFlight
+from cspnas.storage.load_results import trainings_in
+from cspnas.study.evaluation import Evaluation
 from cspnas.study.network_record import NetworkRecord
 from cspnas.study.results import StudyResults
 from cspnas.study.settings import Study
+from cspnas.study.suggestion import RecordedSuggestion
 from cspnas.training.payload import ResultPayload
 
 
@@ -27,79 +28,71 @@ class OtherDrivers:
         self._study, self._database, self._results, self._driver_id = study, database, results, driver_id
         # The newest evaluation's id; what the tables say is under way, by id.
         self._last = 0
-        self._flying: dict[int, Row] = {}
+        self._flying: dict[int, InFlight] = {}
 
     def load(self) -> None:
         """The results were read anew just now."""
         ids = (one.id for network in self._results.networks.values() for one in network.evaluations)
         self._last = max(ids, default=0)
-        self._flying = {row["id"]: row for row in self._database.in_flight(self._results.study_id)}
+        self._flying = {one.id: one for one in self._database.in_flight(self._results.study_id)}
 
-    def hear(self, since: int, open_: Collection[int]) -> tuple[list[Row], list[tuple[int, NetworkRecord]]]:
+    def hear(
+        self, since: int, open_: Collection[int]
+    ) -> tuple[list[RecordedSuggestion], list[tuple[int, NetworkRecord]]]:
         """Others' suggestions from number `since` on, and trainings known before, by id, that others have ended: theirs, and
         of our own (`open_`) those that they took over.
         """
         study_id = self._results.study_id
         suggestions = self._database.suggestions(study_id, since=since)
-        first = {row["evaluation_id"]: row for row in reversed(suggestions)}
-        for row in self._database.evaluations(study_id, after=self._last):
-            self._last = row["id"]
-            self._add(row, first)
+        first = {one.evaluation_id: one for one in reversed(suggestions)}
+        for network, evaluation in trainings_in(self._database, study_id, after=self._last):
+            self._last = evaluation.id
+            self._add(network, evaluation, first)
         before = self._flying
-        self._flying = {row["id"]: row for row in self._database.in_flight(study_id)}
+        self._flying = {one.id: one for one in self._database.in_flight(study_id)}
         gone = [
             identifier for identifier in {*before, *open_, *self._results.bad_data} if identifier not in self._flying
         ]
-        ended = self._database.evaluations(study_id, among=gone) if gone else []
-        return suggestions, [(row["id"], network) for row in ended if (network := self._finish(row)) is not None]
+        ended = trainings_in(self._database, study_id, among=gone) if gone else []
+        finished = [(one.id, self._finish(one)) for _, one in ended]
+        return suggestions, [(identifier, network) for identifier, network in finished if network is not None]
 
-    def _add(self, row: Row, first: dict[int, Row]) -> None:
-        digest = row["digest"]
-        known = self._results.networks.get(digest)
-        if known is not None and any(one.id == row["id"] for one in known.evaluations):
-            return
-        architecture = {"digest": digest, "document": row.pop("document"), "costs": row.pop("costs")}
-        made = first[row["id"]]
-        self._results.add(architecture, row, made["source"], made["genotype"])
+    def _add(self, network: NetworkRecord, evaluation: Evaluation, first: dict[int | None, RecordedSuggestion]) -> None:
+        known = self._results.networks.get(network.digest)
+        if known is None or all(one.id != evaluation.id for one in known.evaluations):
+            made = first[evaluation.id]
+            self._results.add(replace(network, source=made.source), evaluation, made.genotype)
 
-    def _finish(self, row: Row) -> NetworkRecord | None:
+    def _finish(self, ended: Evaluation) -> NetworkRecord | None:
         """The network of a training that somebody else has ended."""
-        network = self._results.networks[row["digest"]]
-        known = next(one for one in network.evaluations if one.id == row["id"])
-        mended = known.failure_kind == FailureKind.BAD_DATA and row["failure_kind"] != FailureKind.BAD_DATA
-        if not known.under_way and not mended:
-            return None
-        changes = {
-            key: row[key]
-            for key in ("state", "accuracy", "failure_kind", "finished", "driver_id", "attempt", "micro_batch")
-        }
-        return self._results.finish(row["digest"], row["id"], {**changes, "result": row})
+        known = self._results.evaluation(ended.digest, ended.id)
+        mended = known.failure_kind == FailureKind.BAD_DATA and ended.failure_kind != FailureKind.BAD_DATA
+        return self._results.replace(ended) if known.under_way or mended else None
 
     def owner(self, evaluation_id: int) -> int | None:
         """The driver that an evaluation is under way for; None where it has ended."""
-        row = self._flying.get(evaluation_id)
-        return None if row is None else row["driver_id"]
+        flying = self._flying.get(evaluation_id)
+        return None if flying is None else flying.driver_id
 
     def have(self, work: Work, result: ResultPayload, *, crashed: bool) -> bool:
         """Whether a training has a result by now, or is left to the driver that took it over while this one hung."""
         owner = self.owner(work.evaluation_id)
         if owner is None and not crashed:
-            self._database.keep_late(work.evaluation_id, self._driver_id, dict(result))
+            self._database.keep_late(work.evaluation_id, self._driver_id, result)
         return owner is None or (crashed and owner != self._driver_id)
 
     def orphan(self, open_: Container[int]) -> Work | None:
         """A training that no driver does any more; `open_`: the ids of our own."""
-        others = [row for row in self._flying.values() if row["id"] not in open_]
+        others = [one for one in self._flying.values() if one.id not in open_]
         if not others:
             return None
         running = self._database.running_drivers()
-        row = next((row for row in others if row["driver_id"] not in running - {self._driver_id}), None)
-        return None if row is None else self._again(row)
+        left = next((one for one in others if one.driver_id not in running - {self._driver_id}), None)
+        return None if left is None else self._again(left)
 
-    def _again(self, row: dict[str, Any]) -> Work:
-        made = self._database.suggestion_for(self._results.study_id, row["id"])
-        row["driver_id"] = self._driver_id
-        network = self._results.networks[row["digest"]]
-        known = next(one for one in network.evaluations if one.id == row["id"])
-        tried = replace(known, attempt=row["attempt"], micro_batch=row["micro_batch"])
-        return work_again(self._study, network, tried, made)
+    def _again(self, left: InFlight) -> Work:
+        made = self._database.suggestion_for(self._results.study_id, left.id).suggestion
+        self._flying[left.id] = replace(left, driver_id=self._driver_id)
+        known = self._results.evaluation(left.digest, left.id)
+        tried = replace(known, attempt=left.attempt, micro_batch=left.micro_batch)
+        return work_again(self._study, self._results.networks[left.digest], tried, made)

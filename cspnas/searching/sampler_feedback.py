@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from cspnas.errors import FailureKind
 from cspnas.objectives.objectives import measured_names
 from cspnas.samplers.protocol import Sampler
-from cspnas.storage.transactions import Row
 from cspnas.study.candidates import violations
 from cspnas.study.network_record import NetworkRecord
 from cspnas.study.results import StudyResults
 from cspnas.study.settings import Study
 from cspnas.study.states import Outcome
-from cspnas.study.suggestion import CONFIRM, Suggestion
+from cspnas.study.suggestion import CONFIRM, RecordedSuggestion, Suggestion
 
 # These say something about the network itself.
 TEACHING_FAILURES = (
@@ -37,7 +35,7 @@ class SamplerFeedback:
         if suggestion.asked:
             self.sampler.forget(suggestion.number)
 
-    def rejected(self, suggestion: Suggestion, costs: Mapping[str, Any]) -> None:
+    def rejected(self, suggestion: Suggestion, costs: Mapping[str, float]) -> None:
         """It breaks a constraint."""
         self._tell(suggestion, self._worst(costs), costs)
 
@@ -46,29 +44,28 @@ class SamplerFeedback:
         if suggestion is not None and suggestion.source != CONFIRM:
             self._tell(suggestion, self._values(network), network.costs)
 
-    def restore(self, rows: list[Row]) -> None:
-        """All suggestions of earlier drivers, or more of other ones, oldest first, from the database's rows.
+    def restore(self, suggestions: list[RecordedSuggestion]) -> None:
+        """All suggestions of earlier drivers, or more of other ones, oldest first.
 
         Even what taught nothing goes to the sampler: its state may hold what later suggestions stand on.
         """
-        for row in rows:
+        for one in suggestions:
             # "reused" with an evaluation of its own: the result came from another study
-            first = row["evaluation_id"] not in self.known
-            self.known.add(row["evaluation_id"])
-            if row["source"] != CONFIRM:
-                self._restore(row, first)
+            first = one.evaluation_id not in self.known
+            self.known.add(one.evaluation_id)
+            if one.source != CONFIRM:
+                self._restore(one, first)
 
-    def _restore(self, row: Row, first: bool) -> None:
-        note, network = row["note"] or {}, self.results.networks.get(row["digest"])
-        suggestion = Suggestion(row["number"], row["source"], row["genotype"], note.get("state"))
-        if row["outcome"] == Outcome.REJECTED and "costs" in note:
-            self.rejected(suggestion, note["costs"])
-        elif row["outcome"] != Outcome.REJECTED and first and network and not network.evaluations[0].under_way:
-            self.ended(suggestion, network)
+    def _restore(self, one: RecordedSuggestion, first: bool) -> None:
+        note, network = one.note or {}, self.results.networks.get(one.digest or "")
+        if one.outcome == Outcome.REJECTED and "costs" in note:
+            self.rejected(one.suggestion, note["costs"])
+        elif one.outcome != Outcome.REJECTED and first and network and not network.evaluations[0].under_way:
+            self.ended(one.suggestion, network)
         else:
-            self._tell(suggestion, None, {})
+            self._tell(one.suggestion, None, {})
 
-    def _tell(self, suggestion: Suggestion, values: Mapping[str, float] | None, costs: Mapping[str, Any]) -> None:
+    def _tell(self, suggestion: Suggestion, values: Mapping[str, float] | None, costs: Mapping[str, float]) -> None:
         broken = violations(self.study, dict(costs)) if values is not None else {}
         if not suggestion.asked:
             self.sampler.restore(suggestion.number, suggestion.genotype, suggestion.state, values, broken)

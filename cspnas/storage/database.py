@@ -5,28 +5,44 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import sqlalchemy as sa
 
 from cspnas.errors import InputError
 from cspnas.objectives.objectives import measured_names
-from cspnas.storage import postgresql
+from cspnas.storage.driver_rows import DriverRows, primary_key
 from cspnas.storage.tables import (
     architectures_table,
-    drivers_table,
     evaluations_table,
     fronts_table,
     late_table,
     studies_table,
     suggestions_table,
 )
-from cspnas.storage.transactions import Row, Transactions, canonical_json
+from cspnas.storage.transactions import Row, canonical_json
+from cspnas.study.evaluation import BegunEvaluation, EvaluationEnd
+from cspnas.study.network_record import NetworkRecord
+from cspnas.study.results import FrontPoint, FrontSnapshot
 from cspnas.study.states import State
 from cspnas.study.study_record import StudyRecord
+from cspnas.study.suggestion import RecordedSuggestion
+from cspnas.training.payload import EvaluationKey, ResultPayload
 
 
-class Database(Transactions):
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """A training under way as the tables have it: its row's id, the driver that it is under way for, its try."""
+
+    id: int
+    digest: str
+    attempt: int
+    driver_id: int | None
+    micro_batch: int | None
+
+
+class Database(DriverRows):
     """The rows of all studies in one database, read and written."""
 
     def studies(self) -> list[StudyRecord]:
@@ -62,51 +78,15 @@ class Database(Transactions):
         assert study is not None
         return study
 
-    def start_driver(self, study_id: int, about: Row) -> int:
-        """A new driver's id. A file has one driver at a time: whoever drove a study there before can write no more."""
-        table, now = drivers_table, time.time()
-        with self.transaction() as connection:
-            if not self.shared:
-                connection.execute(table.update().where(table.c.ended.is_(None)).values(ended=now))
-            row = connection.execute(table.insert().values(study_id=study_id, about=about, started=now))
-            driver_id = _key(row)
-        self._driver = None if self.shared else driver_id
-        return driver_id
-
-    def end_driver(self, driver_id: int) -> None:
-        """Note that a driver ended in order."""
-        with self.writing() as connection:
-            connection.execute(drivers_table.update().where(drivers_table.c.id == driver_id).values(ended=time.time()))
-
-    def beat(self, driver_id: int) -> sa.Update:
-        """The statement by which a driver shows that it works, by the server's clock."""
-        return drivers_table.update().where(drivers_table.c.id == driver_id).values(beat=postgresql.CLOCK)
-
-    @property
-    def beat_seconds(self) -> float:
-        """Between two signs of life of a driver; also how long a lost session goes unnoticed."""
-        return min(10.0, self.hung_seconds / 10)
-
-    def running_drivers(self) -> set[int]:
-        """Drivers that live, having their lock, and do not hang; for a moment after the server's start also those that it
-        cut off, until they had the time to come back.
-        """
-        table, clock = drivers_table, postgresql.CLOCK
-        with self.transaction() as connection:
-            held = postgresql.held(connection, postgresql.DRIVER)
-            hung = table.c.id.in_(held) & (table.c.beat < clock - self.hung_seconds)
-            started = postgresql.SERVER_STARTED
-            cut_off = (table.c.beat < started) & (clock < started + 2 + 3 * self.beat_seconds)
-            drivers = connection.execute(sa.select(table.c.id, hung.label("hung")).where(hung | cut_off)).all()
-        return (held | {row.id for row in drivers}) - {row.id for row in drivers if row.hung}
-
-    def in_flight(self, study_id: int) -> list[Row]:
+    def in_flight(self, study_id: int) -> list[InFlight]:
         """Evaluations under way, and whose they are; oldest first."""
         table = evaluations_table
-        columns = (table.c.id, table.c.digest, table.c.repeat, table.c.attempt, table.c.driver_id)
+        columns = (table.c.id, table.c.digest, table.c.attempt, table.c.driver_id)
         micro_batch = table.c.result["micro_batch"].as_integer().label("micro_batch")
         flying = (table.c.study_id == study_id) & (table.c.state == State.IN_FLIGHT)
-        return self.rows(sa.select(*columns, micro_batch).where(flying).order_by(table.c.id))
+        return [
+            InFlight(**row) for row in self.rows(sa.select(*columns, micro_batch).where(flying).order_by(table.c.id))
+        ]
 
     def evaluations(self, study_id: int, *, after: int = 0, among: list[int] | None = None) -> list[Row]:
         """All evaluations with their costs and documents, oldest first; of the bulky `result` only what was measured.
@@ -130,17 +110,18 @@ class Database(Transactions):
         column = evaluations_table.c.id
         return ([column > after] if after else []) + ([] if among is None else [column.in_(among)])
 
-    def evaluation(self, study_id: int, key: Row) -> Row | None:
+    def evaluation(self, study_id: int, key: EvaluationKey) -> Row | None:
         """Id and state of the evaluation with this key."""
         table = evaluations_table
         chosen = [table.c.study_id == study_id, *(table.c[name] == value for name, value in key.items())]
         found = self.rows(sa.select(table.c.id, table.c.state).where(*chosen))
         return found[0] if found else None
 
-    def result(self, evaluation_id: int) -> Row:
+    def result(self, evaluation_id: int) -> ResultPayload:
         """Curve, correctness bits, seconds, device, versions and failure of one evaluation."""
         found = self.rows(sa.select(evaluations_table.c.result).where(evaluations_table.c.id == evaluation_id))
-        return found[0]["result"] or {}
+        result: ResultPayload = found[0]["result"] or {}
+        return result
 
     def finished(self, study_id: int) -> Row:
         """How many trainings have ended, and when the last one did: the same until one more has."""
@@ -156,17 +137,22 @@ class Database(Transactions):
         chosen += [] if digests is None else [table.c.digest.in_(digests)]
         return self.rows(sa.select(table.c.digest, table.c.result["curve"].label("curve")).where(*chosen))
 
-    def suggestions(self, study_id: int, *, since: int = 0) -> list[Row]:
+    def suggestions(self, study_id: int, *, since: int = 0) -> list[RecordedSuggestion]:
         """All suggestions from number `since` on, in order."""
         table = suggestions_table
         chosen = (table.c.study_id == study_id) & (table.c.number >= since)
-        return self.rows(sa.select(table).where(chosen).order_by(table.c.number))
+        return self._suggestions(chosen)
 
-    def suggestion_for(self, study_id: int, evaluation_id: int) -> Row:
+    def _suggestions(self, chosen: sa.ColumnElement[bool], most: int | None = None) -> list[RecordedSuggestion]:
+        columns = [suggestions_table.c[field.name] for field in fields(RecordedSuggestion)]
+        query = sa.select(*columns).where(chosen).order_by(suggestions_table.c.number).limit(most)
+        return [RecordedSuggestion(**row) for row in self.rows(query)]
+
+    def suggestion_for(self, study_id: int, evaluation_id: int) -> RecordedSuggestion:
         """The suggestion that an evaluation began with."""
         table = suggestions_table
         chosen = (table.c.study_id == study_id) & (table.c.evaluation_id == evaluation_id)
-        return self.rows(sa.select(table).where(chosen).order_by(table.c.number).limit(1))[0]
+        return self._suggestions(chosen, most=1)[0]
 
     def first_suggestions(self, study_id: int) -> list[Row]:
         """digest, source and genotype of the suggestion that first gave each network."""
@@ -190,7 +176,7 @@ class Database(Transactions):
         table = fronts_table
         return self.rows(sa.select(table).where(table.c.study_id == study_id).order_by(table.c.id))
 
-    def last_front(self, study_id: int) -> list[Any] | None:
+    def last_front(self, study_id: int) -> list[FrontPoint] | None:
         """The points of the newest snapshot: [digest, values...] of each member."""
         table = fronts_table
         found = self.rows(
@@ -199,32 +185,38 @@ class Database(Transactions):
         return found[0]["points"] if found else None
 
     def record_suggestion(
-        self, suggestion: Row, architecture: Row | None = None, evaluation: Row | None = None, front: Row | None = None
+        self,
+        study_id: int,
+        suggestion: RecordedSuggestion,
+        begun: tuple[NetworkRecord, BegunEvaluation] | None = None,
+        front: FrontSnapshot | None = None,
     ) -> int | None:
         """Record a suggestion and, where it starts or reuses one, its evaluation, with the front that a reused result
         gives; the evaluation's id.
         """
+        identifier = suggestion.evaluation_id
         with self.writing() as connection:
-            if architecture is not None:
-                self._add_architecture(connection, architecture)
-            identifier = suggestion.get("evaluation_id")
-            if evaluation is not None:
-                row = connection.execute(evaluations_table.insert().values(evaluation))
-                identifier = _key(row)
-            connection.execute(suggestions_table.insert().values({**suggestion, "evaluation_id": identifier}))
-            if front is not None:
-                connection.execute(fronts_table.insert().values({**front, "evaluation_id": identifier}))
+            if begun is not None:
+                self._add_architecture(connection, begun[0])
+                row = _evaluation_columns(study_id, begun[1])
+                identifier = primary_key(connection.execute(evaluations_table.insert().values(row)))
+            columns = {field.name: getattr(suggestion, field.name) for field in fields(suggestion)}
+            columns |= {"study_id": study_id, "evaluation_id": identifier}
+            connection.execute(suggestions_table.insert().values(columns))
+            if front is not None and identifier is not None:
+                _insert_front(connection, front, identifier)
         return identifier
 
-    def _add_architecture(self, connection: sa.Connection, architecture: Row) -> None:
+    def _add_architecture(self, connection: sa.Connection, network: NetworkRecord) -> None:
         table = architectures_table
-        same = table.c.digest == architecture["digest"]
+        same = table.c.digest == network.digest
         known = connection.scalar(sa.select(table.c.costs).where(same))
         if known is None:
-            connection.execute(table.insert().values(architecture))
+            row = {"digest": network.digest, "document": network.document, "costs": network.costs}
+            connection.execute(table.insert().values(row))
         # An earlier study's row, from before some cost had a name.
-        elif architecture["costs"].keys() - known.keys():
-            connection.execute(table.update().where(same).values(costs={**architecture["costs"], **known}))
+        elif network.costs.keys() - known.keys():
+            connection.execute(table.update().where(same).values(costs={**network.costs, **known}))
 
     def restart(self, evaluation_id: int, attempt: int, driver_id: int, micro_batch: int | None = None) -> None:
         """An evaluation that was cut short is in flight again, as this attempt and for this driver."""
@@ -251,7 +243,7 @@ class Database(Transactions):
             of_kind = (table.c.study_id == study_id) & (table.c.state == State.FAILED) & (table.c.failure_kind == kind)
             connection.execute(table.update().where(of_kind).values(fresh))
 
-    def keep_late(self, evaluation_id: int, driver_id: int, result: Row) -> None:
+    def keep_late(self, evaluation_id: int, driver_id: int, result: ResultPayload) -> None:
         """Keep a result whose evaluation has one already, where it is not that one. It is never counted."""
         if self.result(evaluation_id) == json.loads(canonical_json(result)):
             # recorded, but the server went away before it said so.
@@ -260,21 +252,30 @@ class Database(Transactions):
         with self.writing() as connection:
             connection.execute(late_table.insert().values(row))
 
-    def finish(self, evaluation_id: int, changes: Row, front: Row | None) -> None:
+    def finish(self, evaluation_id: int, end: EvaluationEnd, front: FrontSnapshot | None) -> None:
         """Record a result, and the front's new snapshot where it changed."""
         with self.writing() as connection:
-            self.expect_one(connection, _under_way(evaluation_id).values(**changes))
+            self.expect_one(connection, _under_way(evaluation_id).values(_end_columns(end)))
             if front is not None:
-                connection.execute(fronts_table.insert().values({**front, "evaluation_id": evaluation_id}))
+                _insert_front(connection, front, evaluation_id)
+
+
+def _evaluation_columns(study_id: int, begun: BegunEvaluation) -> Row:
+    row = {**begun.key, "study_id": study_id, "repeat": begun.repeat, "attempt": 1, "driver_id": begun.driver_id}
+    row |= {"started": begun.started, "state": State.IN_FLIGHT}
+    return row if begun.end is None else row | _end_columns(begun.end)
+
+
+def _end_columns(end: EvaluationEnd) -> Row:
+    row = {"state": end.state, "accuracy": end.measured.get("accuracy"), "result": end.result}
+    return row | {"failure_kind": end.failure_kind, "finished": end.finished}
+
+
+def _insert_front(connection: sa.Connection, front: FrontSnapshot, evaluation_id: int) -> None:
+    connection.execute(fronts_table.insert().values({**asdict(front), "evaluation_id": evaluation_id}))
 
 
 def _under_way(evaluation_id: int) -> sa.Update:
     """The evaluation, as long as it has no result: what has one is never changed."""
     table = evaluations_table
     return table.update().where(table.c.id == evaluation_id, table.c.state == State.IN_FLIGHT)
-
-
-def _key(result: sa.CursorResult[Any]) -> int:
-    """The primary key of the row that an insert made."""
-    assert result.inserted_primary_key is not None
-    return int(result.inserted_primary_key[0])

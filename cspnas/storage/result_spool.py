@@ -17,7 +17,7 @@ from cspnas.io.remedies import remedy
 from cspnas.io.standard_streams import tell
 from cspnas.storage.database import Database
 from cspnas.storage.transactions import Row
-from cspnas.study.evaluation_key import final_columns
+from cspnas.study.evaluation import end_of
 from cspnas.study.failures import validated_result
 from cspnas.study.states import State
 from cspnas.study.study_record import StudyRecord
@@ -70,9 +70,9 @@ def record_left(spool: Spool, database: Database, study_id: int) -> int:
     left = spool.left()
     for path, entry in left:
         with database.step(study_id):
-            row = database.evaluation(study_id, {name: entry["key"][name] for name in KEY})
+            row = database.evaluation(study_id, entry["key"])
             if row is not None and row["state"] == State.IN_FLIGHT:
-                database.finish(row["id"], final_columns(entry["result"], State.TRAINED), None)
+                database.finish(row["id"], end_of(entry["result"], State.TRAINED), None)
             elif row is not None:
                 database.keep_late(row["id"], entry["driver_id"], entry["result"])
         path.unlink(missing_ok=True)

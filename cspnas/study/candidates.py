@@ -20,6 +20,7 @@ from cspnas.network.wiring import wire
 from cspnas.objectives.objectives import DEFAULT_LIMIT, format_objective, objective_of
 from cspnas.objectives.pareto import HypervolumeReference
 from cspnas.space.search_space import Genotype
+from cspnas.study.network_record import NetworkRecord
 from cspnas.study.settings import Study
 
 # Random candidates that tell the admitted range of each cost.
@@ -52,9 +53,9 @@ class Candidate:
             self.known_digest = wire(self.architecture).digest()
         return self.known_digest
 
-    def row(self) -> dict[str, Any]:
-        """As the study database keeps it."""
-        return {"digest": self.digest, "document": architecture_to(self.architecture), "costs": self.costs}
+    def record(self, source: str) -> NetworkRecord:
+        """The network before any training, as `source` suggests it."""
+        return NetworkRecord(self.digest, architecture_to(self.architecture), self.costs, source)
 
 
 def candidate(study: Study, genotype: Genotype, table: CostTable | None = None) -> Candidate:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from math import fsum
-from typing import Any
 
 from cspnas.network.architecture import Architecture
-from cspnas.network.serialization import architecture_from
+from cspnas.network.serialization import ArchitectureDocument, architecture_from
 from cspnas.objectives.objectives import measured_names
 from cspnas.study.evaluation import Evaluation
 from cspnas.study.failures import quarantined
@@ -17,31 +16,27 @@ from cspnas.study.row_validation import damaged
 
 @dataclass(slots=True)
 class NetworkRecord:
-    """One architecture and its trainings, oldest first; `source` is what first suggested it. `stored` is its document, or
-    the document's JSON text until somebody asks for it.
+    """One architecture and its trainings, oldest first; `source` is what first suggested it, empty where that is not known.
+    `stored` is its document, or the document's JSON text until somebody asks for it.
     """
 
     digest: str
-    stored: dict[str, Any] | str
+    stored: ArchitectureDocument | str
     costs: dict[str, float]
-    source: str
+    source: str = ""
     evaluations: list[Evaluation] = field(default_factory=list)
 
     @property
-    def document(self) -> dict[str, Any]:
+    def document(self) -> ArchitectureDocument:
         """The architecture as plain data. Raises StorageError where its text is no JSON, or none of an architecture."""
         if isinstance(self.stored, str):
             try:
-                found = json.loads(self.stored)
+                found: ArchitectureDocument = json.loads(self.stored)
                 architecture_from(found)
             except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
                 raise damaged(self.digest, f"document that is none of an architecture: {error!r}") from None
-            self.stored = dict(found)
+            self.stored = found
         return self.stored
-
-    def row(self) -> dict[str, Any]:
-        """The architecture as the study database keeps it."""
-        return {"digest": self.digest, "document": self.document, "costs": self.costs}
 
     @property
     def architecture(self) -> Architecture:

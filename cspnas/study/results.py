@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from math import fsum, sqrt
 from typing import Any
 
@@ -15,25 +15,36 @@ from cspnas.objectives.incremental_pareto import IncrementalFront
 from cspnas.objectives.objectives import measured_names
 from cspnas.objectives.pareto import HypervolumeReference, hypervolume, knee, losses
 from cspnas.space.search_space import Genotype
-from cspnas.study.evaluation import Evaluation, evaluation_from
+from cspnas.study.evaluation import Evaluation, EvaluationEnd
 from cspnas.study.network_record import NetworkRecord
-from cspnas.study.row_validation import check_costs, check_genotype, check_training, damaged
+from cspnas.study.row_validation import check_costs, check_genotype, damaged
 from cspnas.study.states import State
 
 BASELINE_KINDS = ("plain", "csp")
+# A network's digest and its values, in the order of the study's objectives.
+FrontPoint = list[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class StudyRows:
-    """What a database holds of one study: its evaluations, oldest first, each with its network's document and costs; the
-    suggestion that first gave each network; the points of the newest snapshot of the front. `place`: the database, as
-    people may see it.
+    """What a database holds of one study: its evaluations, oldest first, each with its network; the genotype that first gave
+    each network, by digest; the points of the newest snapshot of the front. `place`: the database, as people may see it.
     """
 
-    evaluations: list[dict[str, Any]]
-    first_suggestions: list[dict[str, Any]]
-    last_front: list[Any] | None
+    evaluations: list[tuple[NetworkRecord, Evaluation]]
+    genotypes: Mapping[str, Genotype | None]
+    last_front: list[FrontPoint] | None
     place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FrontSnapshot:
+    """A front as the database keeps it, after so many trainings."""
+
+    study_id: int
+    trainings: int
+    hypervolume: float
+    points: list[FrontPoint]
 
 
 class StudyResults:
@@ -62,11 +73,8 @@ class StudyResults:
         self._baselines: list[NetworkRecord] = []
         # Begun more than once, by digest; baselines apart.
         self._again: dict[str, NetworkRecord] = {}
-        first = {row["digest"]: row for row in rows.first_suggestions}
-        for row in rows.evaluations:
-            architecture = {"digest": row["digest"], "document": row.pop("document"), "costs": row.pop("costs")}
-            suggestion = first.get(row["digest"], {})
-            self._enter(architecture, row, suggestion.get("source", ""), suggestion.get("genotype"))
+        for network, evaluation in rows.evaluations:
+            self._enter(network, evaluation, rows.genotypes.get(network.digest))
         self._measured = [network for network in self.networks.values() if network.accuracies]
         self._rows = {network.digest: row for row, network in enumerate(self._measured)}
         self._front = IncrementalFront(losses(self.points(self._measured), self.reference))
@@ -82,63 +90,60 @@ class StudyResults:
 
     # Taking over trainings -----------------------------------------------------------------------------------------
 
-    def add(
-        self, architecture: dict[str, Any], evaluation: dict[str, Any], source: str, genotype: Genotype | None
-    ) -> NetworkRecord:
-        """One more training of a network, known or new, from the rows that the tables get."""
-        network = self._enter(architecture, evaluation, source, genotype)
-        if network.evaluations[-1].accuracy is not None:
+    def add(self, network: NetworkRecord, evaluation: Evaluation, genotype: Genotype | None) -> NetworkRecord:
+        """One more training of a network, known or new; the network with all its trainings."""
+        network = self._enter(network, evaluation, genotype)
+        if evaluation.accuracy is not None:
             self._measure(network)
         return network
 
-    def _enter(
-        self, architecture: dict[str, Any], evaluation: dict[str, Any], source: str, genotype: Genotype | None
-    ) -> NetworkRecord:
-        digest = architecture["digest"]
-        # Of the result, which is bulky, only what was measured stays in memory.
-        row = _with_measured(evaluation)
+    def _enter(self, network: NetworkRecord, evaluation: Evaluation, genotype: Genotype | None) -> NetworkRecord:
+        known = self.networks.get(network.digest)
+        if known is None:
+            known = self._enter_network(network, genotype)
+        elif not known.source.startswith("baseline:"):
+            self._again[known.digest] = known
+        known.evaluations.append(evaluation)
+        self._counts[evaluation.repeat == 0, evaluation.state] += 1
+        if not evaluation.under_way:
+            self.changed.append(known.digest)
+            self._note_bad_data(evaluation)
+        return known
+
+    def _enter_network(self, network: NetworkRecord, genotype: Genotype | None) -> NetworkRecord:
         try:
-            check_training(row)
-            if digest not in self.networks:
-                check_costs(architecture["costs"], self.reference.objectives)
-                check_genotype(genotype)
+            check_costs(network.costs, self.reference.objectives)
+            check_genotype(genotype)
         except InputError as error:
-            raise damaged(digest, error, self._place) from None
-        if digest not in self.networks:
-            self.networks[digest] = NetworkRecord(digest, architecture["document"], architecture["costs"], source)
-            if genotype:
-                self.genotypes[digest] = genotype
-            if source.startswith("baseline:"):
-                self._baselines.append(self.networks[digest])
-        elif not self.networks[digest].source.startswith("baseline:"):
-            self._again[digest] = self.networks[digest]
-        entered = evaluation_from(row)
-        self.networks[digest].evaluations.append(entered)
-        self._counts[entered.repeat == 0, entered.state] += 1
-        if not entered.under_way:
-            self.changed.append(digest)
-            self._note_bad_data(entered)
-        return self.networks[digest]
+            raise damaged(network.digest, error, self._place) from None
+        self.networks[network.digest] = network
+        if genotype:
+            self.genotypes[network.digest] = genotype
+        if network.source.startswith("baseline:"):
+            self._baselines.append(network)
+        return network
 
     def recorded(self, digest: str, evaluation_id: int) -> None:
         """The newest training of a network has this id in the tables."""
         evaluations = self.networks[digest].evaluations
         evaluations[-1] = replace(evaluations[-1], id=evaluation_id)
 
-    def finish(self, digest: str, evaluation_id: int, changes: dict[str, Any]) -> NetworkRecord:
+    def evaluation(self, digest: str, evaluation_id: int) -> Evaluation:
+        """A training by its id."""
+        return next(one for one in self.networks[digest].evaluations if one.id == evaluation_id)
+
+    def finish(self, digest: str, evaluation_id: int, end: EvaluationEnd) -> NetworkRecord:
         """Take over a training's result."""
-        network = self.networks[digest]
-        number, before = next((n, one) for n, one in enumerate(network.evaluations) if one.id == evaluation_id)
-        known = {field.name: getattr(before, field.name) for field in fields(before) if field.name != "measured"}
-        row = _with_measured({**known, **changes})
-        try:
-            check_training(row)
-        except InputError as error:
-            raise damaged(digest, error, self._place) from None
-        ended = network.evaluations[number] = evaluation_from(row)
+        return self.replace(self.evaluation(digest, evaluation_id).ended(end))
+
+    def replace(self, ended: Evaluation) -> NetworkRecord:
+        """A training that is known, as it is now that it has ended."""
+        network = self.networks[ended.digest]
+        number, before = next((n, one) for n, one in enumerate(network.evaluations) if one.id == ended.id)
+        network.evaluations[number] = ended
         self._counts[before.repeat == 0, before.state] -= 1
         self._counts[ended.repeat == 0, ended.state] += 1
-        self.changed.append(digest)
+        self.changed.append(network.digest)
         self._note_bad_data(ended)
         if ended.accuracy is not None:
             self._measure(network)
@@ -227,7 +232,7 @@ class StudyResults:
         flops = np.array([network.costs["flops"] for network in members])
         return members[knee(losses(self.points(members), self.reference), flops)]
 
-    def snapshot(self) -> dict[str, Any] | None:
+    def snapshot(self) -> FrontSnapshot | None:
         """The front as the database keeps it, None where it did not change since the last one."""
         if not self._snapshot_due:
             return None
@@ -237,8 +242,7 @@ class StudyResults:
         if points == self._last_front:
             return None
         self._last_front = points
-        counts = {"trainings": self.finished, "hypervolume": self.hypervolume()}
-        return {"study_id": self.study_id, **counts, "points": points}
+        return FrontSnapshot(self.study_id, self.finished, self.hypervolume(), points)
 
     # Both sides of the verdict -------------------------------------------------------------------------------------
 
@@ -279,12 +283,6 @@ class StudyResults:
             seeds[self._rows[digest]] += freedom
         lifted[:, self.reference.objectives.index("accuracy")] -= error / np.sqrt(seeds) / (1 - self.reference.chance)
         return np.union1d(self._front.members, self._front.undominated(lifted))
-
-
-def _with_measured(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with each measured objective as a column: its own, else that of its result; None where neither has one."""
-    result = row.get("result") or {}
-    return {name: result.get(name) for name in measured_names()} | {key: row[key] for key in row if key != "result"}
 
 
 def _column(networks: list[NetworkRecord], name: str) -> list[float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from cspnas.space.search_space import Genotype
 
@@ -27,6 +27,30 @@ class Suggestion:
     state: Mapping[str, Any] | None = None
     asked: bool = False
 
-    def columns(self) -> dict[str, Any]:
-        """What the study database keeps of it as columns."""
-        return {"number": self.number, "source": self.source, "genotype": self.genotype}
+
+class SuggestionNote(TypedDict, total=False):
+    """What is kept beside a suggestion, as JSON: the sampler's own state; the costs of what a constraint rejects; why a
+    genotype is no network.
+    """
+
+    state: Mapping[str, Any]
+    costs: Mapping[str, float]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedSuggestion:
+    """A suggestion and its `outcome`, one of `Outcome`. `digest` is None where it is no valid network."""
+
+    number: int
+    source: str
+    genotype: Genotype
+    outcome: str
+    digest: str | None = None
+    evaluation_id: int | None = None
+    note: SuggestionNote | None = None
+
+    @property
+    def suggestion(self) -> Suggestion:
+        """What was suggested; no sampler waits to be told of it."""
+        return Suggestion(self.number, self.source, self.genotype, (self.note or {}).get("state"))

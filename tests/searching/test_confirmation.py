@@ -16,8 +16,10 @@ from cspnas.objectives.objectives import exact_names
 from cspnas.objectives.pareto import HypervolumeReference
 from cspnas.runners.protocol import Work
 from cspnas.searching.confirmation import of_baselines, to_confirm
+from cspnas.study.evaluation import Evaluation
 from cspnas.study.network_record import NetworkRecord
 from cspnas.study.results import StudyResults, StudyRows
+from cspnas.study.states import State
 
 REFERENCE = HypervolumeReference(("accuracy", "flops"), 0.1, (0.0, 1.0), (1.0, 1e9))
 
@@ -26,7 +28,7 @@ class Told:
     """A results, told of trainings."""
 
     def __init__(self) -> None:
-        self.results, self.count = StudyResults(REFERENCE, StudyRows([], [], None), 1), 0
+        self.results, self.count = StudyResults(REFERENCE, StudyRows([], {}, None), 1), 0
 
     def train(self, digest: str, flops: float, *accuracies: float | None, source: str = "s") -> NetworkRecord:
         """A network's next trainings; None: under way."""
@@ -34,12 +36,11 @@ class Told:
         repeat = len(known.evaluations) if known else 0
         for accuracy in accuracies:
             self.count += 1
-            state = "in_flight" if accuracy is None else "trained"
-            row = {"id": self.count, "digest": digest, "repeat": repeat, "state": state, "accuracy": accuracy}
+            state = State.IN_FLIGHT if accuracy is None else State.TRAINED
+            measured = {} if accuracy is None else {"accuracy": accuracy}
             costs = {**dict.fromkeys(exact_names(), 1.0), "flops": flops}
-            self.results.add(
-                {"digest": digest, "document": {}, "costs": costs}, row | {"failure_kind": None}, source, None
-            )
+            evaluation = Evaluation(self.count, digest, 0, repeat, state, measured=measured)
+            self.results.add(NetworkRecord(digest, "{}", costs, source), evaluation, None)
             repeat += 1
         return self.results.networks[digest]
 

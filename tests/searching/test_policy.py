@@ -35,7 +35,7 @@ def baseline(number: int) -> tuple[str, Candidate]:
     return "baseline:plain", Candidate(None, str(number), {}, {"number": number})  # type: ignore[arg-type]
 
 
-NETWORK = NetworkRecord("d" * 64, {}, {}, "cost-aware")
+NETWORK = NetworkRecord("d" * 64, "{}", {}, "cost-aware")
 POLICY = SearchPolicy(trials=40, confirm_share=0.25)
 HALF = Results(trainings=20, explored=20)
 LATE = Results(trainings=30, explored=30)

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from cspnas.reports.summary import summarise
 from cspnas.runners.protocol import Work
 from cspnas.searching.driver import Driver
 from cspnas.storage.database import Database
+from cspnas.storage.load_results import load_results
 from cspnas.storage.locks import StudyBusyError, StudyLock
 from cspnas.storage.migrations import SCHEMA_VERSION
 from cspnas.storage.open_study import load_study
@@ -37,6 +39,9 @@ from cspnas.storage.optuna_rows import add_trials
 from cspnas.storage.study_creation import check_unchanged
 from cspnas.storage.tables import evaluations_table, suggestions_table
 from cspnas.storage.transactions import TakenOverError
+from cspnas.study.evaluation import BegunEvaluation, end_of
+from cspnas.study.states import State
+from cspnas.study.suggestion import RecordedSuggestion
 
 NewUrl = Callable[[], str]
 
@@ -130,7 +135,7 @@ def test_a_value_that_is_no_json_is_found_among_sound_ones_and_sound_ones_are_re
     with database.transaction() as connection:
         connection.execute(table.insert(), [{**about, "number": n, "note": note} for n, note in enumerate(written)])
         connection.execute(sa.text("UPDATE cspnas_suggestions SET note = NULL WHERE number = 2"))
-    assert [found["note"] for found in database.suggestions(row.id)] == written
+    assert [found.note for found in database.suggestions(row.id)] == written
     if damage is not None:
         with database.transaction() as connection:
             connection.execute(sa.text("UPDATE cspnas_suggestions SET note = :note WHERE number = 1"), {"note": damage})
@@ -169,12 +174,15 @@ def test_an_evaluation_key_is_unique_and_a_refused_step_leaves_nothing(tmp_path:
     database, row = open_small(new_url(), study)
     assert isinstance(driver_of(study, database, row).suggest(), Work)
     first = database.rows(sa.select(evaluations_table))[0]
-    copy = {key: value for key, value in first.items() if key != "id"}
-    suggestion = {"study_id": row.id, "number": 77, "source": "random", "outcome": "training", "digest": "d"}
+    network = load_results(database, row).networks[first["digest"]]
+    key = {name: first[name] for name in ("digest", "recipe_digest", "seed", "fidelity")}
+    begun = BegunEvaluation(key, 0, 1, first["started"], None)
+    suggestion = RecordedSuggestion(77, "random", {}, "training", first["digest"])
     with pytest.raises(StorageError, match="another program writes to this study"):
-        database.record_suggestion(suggestion, None, copy)
-    assert [s["number"] for s in database.suggestions(row.id)] == [0]
-    assert database.record_suggestion(suggestion, None, {**copy, "seed": copy["seed"] + 1}) > first["id"]
+        database.record_suggestion(row.id, suggestion, (network, begun))
+    assert [s.number for s in database.suggestions(row.id)] == [0]
+    another = replace(begun, key={**key, "seed": key["seed"] + 1})
+    assert database.record_suggestion(row.id, suggestion, (network, another)) > first["id"]
 
 
 @pytest.mark.parametrize(
@@ -274,7 +282,7 @@ def test_a_training_that_has_a_result_is_never_begun_again_nor_given_another(tmp
     before = database.evaluations(row.id)
     for change in (
         lambda: database.restart(work.evaluation_id, 2, driver.driver_id),
-        lambda: database.finish(work.evaluation_id, {"accuracy": 0.1}, None),
+        lambda: database.finish(work.evaluation_id, end_of({"accuracy": 0.1}, State.TRAINED), None),
     ):
         with pytest.raises(TakenOverError):
             change()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cspnas.errors import FailureKind
 from cspnas.objectives.objectives import exact_names
 from cspnas.objectives.pareto import HypervolumeReference, hypervolume, losses
 from cspnas.searching.confirmation import of_front, to_confirm
+from cspnas.study.evaluation import Evaluation, EvaluationEnd
+from cspnas.study.network_record import NetworkRecord
 from cspnas.study.results import StudyResults, StudyRows
+from cspnas.study.states import State
 
 REFERENCE = HypervolumeReference(("flops", "accuracy"), 0.1, (1.0, 0.0), (1000.0, 1.0))
 accuracy = st.sampled_from([0.5, 0.625, 0.75, 0.875])  # whose sums are exact: equal means are equal floats
@@ -21,21 +26,23 @@ step = st.tuples(st.integers(0, 5), st.one_of(st.none(), st.just("failed"), accu
 
 
 class Rows:
-    """The rows of a study, as a database has them."""
+    """The trainings of a study, as a database has them."""
 
     def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[Evaluation] = []
 
-    def evaluations(self) -> list[dict[str, Any]]:
-        costs = [{**dict.fromkeys(exact_names(), 1), "flops": 10 + 50 * (int(row["digest"]) // 2)} for row in self.rows]
-        return [{**row, "document": {}, "costs": cost} for row, cost in zip(self.rows, costs, strict=True)]
+    def evaluations(self) -> list[tuple[NetworkRecord, Evaluation]]:
+        return [(network(one.digest), one) for one in self.rows]
 
-    def first_suggestions(self) -> list[dict[str, Any]]:
-        return [{"digest": row["digest"], "source": "s", "genotype": {"g": 1}} for row in self.rows]
+
+def network(digest: str) -> NetworkRecord:
+    costs = {**dict.fromkeys(exact_names(), 1), "flops": 10 + 50 * (int(digest) // 2)}
+    return NetworkRecord(digest, "{}", costs, "s")
 
 
 def results_of(rows: Rows) -> StudyResults:
-    return StudyResults(REFERENCE, StudyRows(rows.evaluations(), rows.first_suggestions(), None), 1)
+    genotypes = {row.digest: {"g": 1} for row in rows.rows}
+    return StudyResults(REFERENCE, StudyRows(rows.evaluations(), genotypes, None), 1)
 
 
 def played(steps: list[tuple[int, Any]]) -> tuple[StudyResults, Rows]:
@@ -44,26 +51,26 @@ def played(steps: list[tuple[int, Any]]) -> tuple[StudyResults, Rows]:
     results = results_of(rows)
     for identifier, (number, result) in enumerate(steps):
         digest = str(number)
-        repeat = sum(row["digest"] == digest for row in rows.rows)
-        row = {"id": identifier, "digest": digest, "repeat": repeat, "state": "in_flight", "accuracy": None}
-        row |= {"failure_kind": None}
-        rows.rows.append(row)
-        costs = rows.evaluations()[-1]["costs"]
-        results.add({"digest": digest, "document": {}, "costs": costs}, dict(row), "s", {"g": 1})
+        repeat = sum(row.digest == digest for row in rows.rows)
+        begun = Evaluation(identifier, digest, 0, repeat, State.IN_FLIGHT)
+        rows.rows.append(begun)
+        results.add(network(digest), begun, {"g": 1})
         if result is not None:
             failed = result == "failed"
-            changes = {"state": "failed" if failed else "trained", "accuracy": None if failed else result}
-            changes |= {"failure_kind": "diverged" if failed else None, "finished": 1.0}
-            row.update(changes)
-            results.finish(digest, identifier, changes)
+            kind = FailureKind.DIVERGED if failed else None
+            measured = {} if failed else {"accuracy": result}
+            state = State.FAILED if failed else State.TRAINED
+            rows.rows[-1] = replace(begun, state=state, measured=measured, failure_kind=kind, finished=1.0)
+            failure = {"failure": {"kind": "diverged", "message": ""}}
+            results.finish(digest, identifier, EvaluationEnd(state, failure if failed else {"accuracy": result}, 1.0))
     return results, rows
 
 
 def means(rows: Rows) -> dict[str, float]:
     found: dict[str, list[float]] = {}
     for row in rows.rows:
-        if row["accuracy"] is not None:
-            found.setdefault(row["digest"], []).append(row["accuracy"])
+        if row.accuracy is not None:
+            found.setdefault(row.digest, []).append(row.accuracy)
     return {digest: float(np.mean(values)) for digest, values in found.items()}
 
 
@@ -71,13 +78,13 @@ def means(rows: Rows) -> dict[str, float]:
 @given(st.lists(step, max_size=20))
 def test_counts_front_and_hypervolume_are_those_of_the_rows(steps: list[tuple[int, Any]]) -> None:
     results, rows = played(steps)
-    states = [row["state"] for row in rows.rows]
+    states = [row.state for row in rows.rows]
     assert results.finished == sum(state != "in_flight" for state in states)
     assert results.trainings == len(states) and results.in_flight == states.count("in_flight")
     assert results.failed == states.count("failed")
-    assert results.confirmations == sum(row["repeat"] > 0 for row in rows.rows)
+    assert results.confirmations == sum(row.repeat > 0 for row in rows.rows)
     mean = means(rows)
-    flops = {row["digest"]: row["costs"]["flops"] for row in rows.evaluations()}
+    flops = {network.digest: network.costs["flops"] for network, _ in rows.evaluations()}
     beats = lambda a, b: flops[a] <= flops[b] and mean[a] >= mean[b] and (flops[a], mean[a]) != (flops[b], mean[b])
     front = {digest for digest in mean if not any(beats(other, digest) for other in mean)}
     assert {network.digest for network in results.front()} == front
@@ -91,7 +98,7 @@ def test_a_ledger_read_anew_says_what_the_one_that_heard_everything_says(steps: 
     heard, rows = played(steps)
     read = results_of(rows)
     for results in (heard, read):
-        assert set(results.changed) == {row["digest"] for row in rows.rows if row["state"] != "in_flight"}
+        assert set(results.changed) == {row.digest for row in rows.rows if row.state != "in_flight"}
     assert [n.digest for n in read.front()] == [n.digest for n in heard.front()]
     assert read.seed_deviation() == pytest.approx(heard.seed_deviation(), nan_ok=True)
     chosen = [to_confirm(results) for results in (heard, read)]
@@ -99,7 +106,7 @@ def test_a_ledger_read_anew_says_what_the_one_that_heard_everything_says(steps: 
     assert [n.digest for n in read.confirmed()] == [n.digest for n in heard.confirmed()]
     assert read.genotypes == heard.genotypes
     one, other = heard.snapshot(), read.snapshot()
-    assert (one and one["points"]) == (other and other["points"])
+    assert (one and one.points) == (other and other.points)
     assert heard.snapshot() is None
 
 

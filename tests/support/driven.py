@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from cspnas.documents.space_file import read_space
 from cspnas.runners.protocol import Done, Wait, Work
 from cspnas.samplers.registry import sampler_of
 from cspnas.searching.driver import Driver
 from cspnas.storage.database import Database
+from cspnas.storage.tables import suggestions_table
 from cspnas.study.candidates import admitted_sample, reference_of
 from cspnas.study.settings import Study
 from cspnas.study.study_record import StudyRecord
@@ -115,7 +117,8 @@ class Run:
     @property
     def suggestions(self) -> list[dict[str, Any]]:
         """All rows."""
-        return self.database.suggestions(self.row.id)
+        table = suggestions_table
+        return self.database.rows(sa.select(table).where(table.c.study_id == self.row.id).order_by(table.c.number))
 
     @property
     def trained(self) -> set[tuple[str, int]]:
