@@ -33,6 +33,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
+from cspnas.study.verdict import Verdict
+
 sys.path.insert(0, str(Path(__file__).parent / "samplers"))
 from truth import Model
 
@@ -142,17 +144,16 @@ def search(study: Study, facts: dict[str, Any], simulation: Simulation) -> dict[
         opened = load_study(database, None)
         summary = summarise(opened)
         database.close()
-    found: dict[str, Any] = {"deviation": summary["seed_standard_deviation"]}
-    found |= {"front": len(summary["front"]), "front_confirmed": summary["front_confirmed"]}
-    for kind, won in summary["won_at_equal_flops"].items():
+    found: dict[str, Any] = {"deviation": summary.seed_standard_deviation}
+    found |= {"front": len(summary.front), "front_confirmed": summary.front_confirmed}
+    for kind, won in summary.won_at_equal_flops.items():
         found[kind] = None if won is None else _figures(won, true_gain(opened.results, simulation, kind))
     return found
 
 
-def _figures(won: dict[str, Any], truth: float) -> list[float]:
-    low, high = won.get("interval_95") or (won["gain"] + side * 2 * won["standard_error"] for side in (-1, 1))
-    figures = [truth, won["gain"], low, high, won["standard_error"]]
-    return [round(100 * figure, 4) for figure in figures] + [won["members"]]
+def _figures(won: Verdict, truth: float) -> list[float]:
+    figures = [truth, won.gain, won.low, won.high, won.standard_error]
+    return [round(100 * figure, 4) for figure in figures] + [won.members]
 
 
 def run(asked: argparse.Namespace) -> None:

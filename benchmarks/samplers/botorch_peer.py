@@ -7,7 +7,6 @@ Daulton, Balandat and Bakshy 2021 (NEHVI); Ament et al. 2023 (its logarithm).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +23,7 @@ from gpytorch.mlls import ExactMarginalLogLikelihood
 from cspnas.samplers.acquisition import Observations, Points
 from cspnas.samplers.cost_aware import CostAwareSampler
 from cspnas.samplers.hyperparameters import to_target
+from cspnas.study.suggestion import SamplerState
 
 DRAWS = 32  # of the Monte Carlo mean; each partitions its own front, which is most of the time
 BATCH = 1024  # candidates at once
@@ -42,7 +42,7 @@ class BotorchSampler(CostAwareSampler):
 
         return {"sampler": self.name, "botorch": botorch.__version__}
 
-    def _refit(self, trained: Observations) -> dict[str, Any]:
+    def _refit(self, trained: Observations) -> SamplerState:
         return {}
 
     def _ranked(self, trained: Observations, pending: Points, candidates: Points) -> Iterator[int]:

@@ -28,6 +28,7 @@ from cspnas.space.search_space import Gene, Genotype, SearchSpace
 from cspnas.study.candidates import candidate, violations
 from cspnas.study.results import StudyResults
 from cspnas.study.settings import Study
+from cspnas.study.suggestion import SamplerState
 
 
 class Variant(OptunaSampler):
@@ -69,7 +70,7 @@ class Gp(OptunaSampler):
         """What is remembered."""
         self._results = results
 
-    def suggest(self, number: int) -> tuple[Genotype, dict[str, Any]]:
+    def suggest(self, number: int) -> tuple[Genotype, SamplerState]:
         """As it is."""
         self._proposed[number], state = super().suggest(number)
         return self._proposed[number], state
@@ -127,7 +128,7 @@ class CostsOnly(CostAwareSampler):
 
     name = "costs-only"
 
-    def _refit(self, trained: Observations) -> dict[str, Any]:
+    def _refit(self, trained: Observations) -> SamplerState:
         return {}
 
     def _ranked(self, trained: Observations, pending: Points, candidates: Points) -> Iterator[int]:

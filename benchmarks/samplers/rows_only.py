@@ -17,6 +17,7 @@ from cspnas.space.search_space import Genotype, SearchSpace
 from cspnas.study.candidates import Candidate
 from cspnas.study.results import StudyResults
 from cspnas.study.settings import Study
+from cspnas.study.suggestion import SamplerState
 
 
 class RowsPool(Pool):
@@ -54,7 +55,7 @@ class Nearest:
         self.inner, self.name, self._genes, self._seed = inner, inner.name, space.genes(), seed
         self._rows = candidates_of(rows)
         self._table = np.array([self._encoded(row.genotype) for row in self._rows])
-        self._states: dict[int, tuple[Genotype, dict[str, Any]]] = {}
+        self._states: dict[int, tuple[Genotype, SamplerState]] = {}
 
     def _encoded(self, genotype: Genotype) -> list[float]:
         """A number a gene; genes that do not exist are far from all values."""
@@ -77,7 +78,7 @@ class Nearest:
         """A comparison has one driver."""
         raise NotImplementedError
 
-    def suggest(self, number: int) -> tuple[Genotype, dict[str, Any]]:
+    def suggest(self, number: int) -> tuple[Genotype, SamplerState]:
         """The row; random proposals become random rows, for the nearest ones of a region with few are no even draw."""
         proposed, state = self.inner.suggest(number)
         left = [n for n, row in enumerate(self._rows) if row.digest not in self._results.networks]
@@ -87,7 +88,8 @@ class Nearest:
             apart = np.minimum(np.abs(self._table[left] - np.array(self._encoded(proposed))), 1).sum(1)
             chosen = left[int(np.argmin(apart))]
         genotype = self._rows[chosen].genotype
-        state = {key: value for key, value in state.items() if key != "params"}  # those of the proposal, not of the row
+        # Those of the proposal, not of the row.
+        state.pop("params", None)
         self._states[number] = (genotype, state)
         return genotype, state
 

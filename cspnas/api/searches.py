@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,10 +75,10 @@ def search(
     """
     texts = {"study": study, "storage": storage, "reuse_from": reuse_from, "address": address}
     _check_arguments({**texts, "runner": runner, "device": device}, trials, seed, workers, per_gpu, seconds, on_event)
-    chosen: dict[str, Any] = {"trials": trials, "sampler": sampler, "seed": seed, "workers": workers}
-    chosen["time_limit"] = seconds
-    settings = space_to_search(space, on_step)
-    settings = _checked(replace(settings, **{k: v for k, v in chosen.items() if v is not None}), seed_with)
+    settings = _with(
+        space_to_search(space, on_step), trials=trials, sampler=sampler, seed=seed, workers=workers, time_limit=seconds
+    )
+    settings = _checked(settings, seed_with)
     place = new_place(new_study_name(study, settings.space_name), storage)
     return search_study(
         settings,
@@ -91,7 +91,7 @@ def search(
 
 
 def _check_arguments(
-    texts: dict[str, Any], trials: Any, seed: Any, workers: Any, per_gpu: Any, seconds: Any, on_event: Any
+    texts: Mapping[str, object], trials: Any, seed: Any, workers: Any, per_gpu: Any, seconds: Any, on_event: Any
 ) -> None:
     where = "cspnas.search"
     expect(where, **{name: (value, str) for name, value in texts.items()})
@@ -115,6 +115,10 @@ def search_study(
 
     reason = run_search(settings, place, options=options, reuse_from=reuse_from, on_open=on_open, on_step=on_step)
     return view_of(place, reason=reason)
+
+
+def _with(settings: Study, **said: Any) -> Study:
+    return replace(settings, **{key: value for key, value in said.items() if value is not None})
 
 
 def _checked(settings: Study, seed_with: Sequence[Architecture | str | Path]) -> Study:

@@ -68,7 +68,7 @@ class StudyView:
 
     def summary(self) -> dict[str, Any]:
         """Front, baselines, noise, counts and the verdict, as `cspnas front --json` prints them."""
-        return summarise(self.opened)
+        return summarise(self.opened).to_json()
 
     def architecture(self, network: NetworkSummary | str) -> Architecture:
         """The architecture of a network, for `cspnas.build` and `cspnas.cost`; a string is its digest, or its beginning.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from cspnas.api.arguments import expect
 from cspnas.api.training_job import Job, TrainingPlace, prepare, to_stderr
@@ -21,11 +21,30 @@ from cspnas.training.recipe import Recipe, recipe_changes, stated_keys
 if TYPE_CHECKING:
     from cspnas.data.datasets import Split
     from cspnas.training.batches import InMemoryBatches
+    from cspnas.training.checkpoint import CheckpointKey
     from cspnas.training.module import NetworkModule
-    from cspnas.training.train import Epoch, TrainingState
+    from cspnas.training.train import Epoch, TrainingResult, TrainingState
 
 # FLOPs of one image.
 SMALL = 100_000_000
+
+
+class TrainingReport(TypedDict):
+    """What a training gave and what made it, as JSON. Accuracies are fractions."""
+
+    architecture: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+    seed: int
+    data_checksum: str
+    device: str
+    processes: int
+    sync_bn: bool
+    versions: Mapping[str, str]
+    validation_accuracy: float
+    test_accuracy: float | None
+    test_images: int
+    curve: Sequence[Mapping[str, Any]]
+    threads: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +58,7 @@ class TrainedNetwork:
     test_accuracy: float | None
     test_images: int
     curve: tuple[Epoch, ...]
-    report: dict[str, Any]
+    report: TrainingReport
 
 
 def train(
@@ -129,13 +148,7 @@ def run_training(
             )
         accuracy, images = _tested(network, placed, recipe, job.test if together.first else None)
     log.end(stated_keys(recipe), {"validation_accuracy": trained.accuracy, "test_accuracy": accuracy})
-    results = {
-        "validation_accuracy": trained.accuracy,
-        "test_accuracy": accuracy,
-        "test_images": images,
-        "curve": [asdict(epoch) for epoch in trained.curve],
-    }
-    report = _made_by(job, recipe) | results | {"threads": threads}
+    report = _report(job, recipe, trained, (accuracy, images), threads)
     return TrainedNetwork(network, trained.accuracy, accuracy, images, trained.curve, report)
 
 
@@ -152,12 +165,13 @@ def _new_network(job: Job) -> NetworkModule:
     return network
 
 
-def _made_by(job: Job, recipe: Recipe) -> dict[str, object]:
-    """What made the results, for the report."""
+def _report(
+    job: Job, recipe: Recipe, trained: TrainingResult, tested: tuple[float | None, int], threads: int
+) -> TrainingReport:
     from cspnas.training.evaluation import versions
 
     return {
-        "architecture": job.file.document | {"measured": None},
+        "architecture": {**job.file.document, "measured": None},
         "recipe": asdict(recipe),
         "seed": job.seed,
         "data_checksum": job.data.checksum,
@@ -165,20 +179,25 @@ def _made_by(job: Job, recipe: Recipe) -> dict[str, object]:
         "processes": job.place.processes.count,
         "sync_bn": job.place.sync_bn,
         "versions": versions(),
+        "validation_accuracy": trained.accuracy,
+        "test_accuracy": tested[0],
+        "test_images": tested[1],
+        "curve": [asdict(epoch) for epoch in trained.curve],
+        "threads": threads,
     }
 
 
-def _begun(job: Job, placed: InMemoryBatches, digest: str, checkpoint: Path) -> tuple[Recipe, dict[str, Any]]:
+def _begun(job: Job, placed: InMemoryBatches, digest: str, checkpoint: Path) -> tuple[Recipe, CheckpointKey]:
     """Recipe and key of a training: what was begun in one precision goes on in it, whatever a second measurement says."""
     from cspnas.training.checkpoint import checkpoint_key, kept_key
 
     kept = kept_key(checkpoint) if job.measured_precision else None
-    others_too = {"processes": job.place.processes.count, "sync_bn": job.place.sync_bn}
     others = [replace(job.recipe, precision=precision) for precision in ("float32", "bfloat16")] if kept else []
-    keys = [
-        (recipe, checkpoint_key(digest, placed, recipe, job.seed, None) | others_too)
-        for recipe in (*others, job.recipe)
-    ]
+    processes, sync_bn = job.place.processes.count, job.place.sync_bn
+    keys = []
+    for recipe in (*others, job.recipe):
+        key = checkpoint_key(digest, placed, recipe, job.seed, None)
+        keys.append((recipe, replace(key, processes=processes, sync_bn=sync_bn)))
     return next((pair for pair in keys if pair[1] == kept), keys[-1])
 
 

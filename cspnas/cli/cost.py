@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from cspnas.cli.options import one_of
 from cspnas.errors import InputError, printable
@@ -68,7 +69,7 @@ class CostRequest:
 
     def deployment(self, of_file: Deployment) -> Deployment:
         """What was said, else what the file says."""
-        said: dict[str, Any] = {"precision": self.precision, "batch": self.batch, "order": self.order}
+        said: Mapping[str, Any] = {"precision": self.precision, "batch": self.batch, "order": self.order}
         return replace(of_file, **{key: value for key, value in said.items() if value is not None})
 
 
@@ -156,7 +157,22 @@ def layers_document(parts: list[PartCosts]) -> dict[str, Any]:
     }
 
 
-def _part(part: PartCosts, total: int) -> dict[str, Any]:
+class PartDocument(TypedDict):
+    """A part of a network; `share_of_macs` and `evenness` are fractions."""
+
+    part: str
+    macs: int
+    share_of_macs: float
+    params: int
+    peak_memory_bytes: int
+    peak_layer: str
+    traffic_elements: int
+    evenness: float | None
+    busiest_layer: str
+    gradient_paths: int
+
+
+def _part(part: PartCosts, total: int) -> PartDocument:
     return {
         "part": part.name,
         "macs": part.macs,
@@ -175,7 +191,22 @@ def _share(part: int, total: int) -> float:
     return part / total if total else 0.0
 
 
-def against_document(parts: list[PartCosts], plain: list[PartCosts]) -> dict[str, Any]:
+class Comparison(TypedDict):
+    """A CSP network, or a stage of it, beside the plain one."""
+
+    csp: PartDocument
+    plain: PartDocument
+    change: Mapping[str, float]
+
+
+class AgainstDocument(TypedDict):
+    """Two networks, and each pair of their stages."""
+
+    network: Comparison
+    stages: list[Comparison]
+
+
+def against_document(parts: list[PartCosts], plain: list[PartCosts]) -> AgainstDocument:
     """Both networks and every stage of them; `change` is relative to plain, but in units of its own for evenness and
     gradient paths.
     """
@@ -187,7 +218,7 @@ def against_document(parts: list[PartCosts], plain: list[PartCosts]) -> dict[str
     }
 
 
-def _compared(part: PartCosts, plain: PartCosts, total: int, plain_total: int) -> dict[str, Any]:
+def _compared(part: PartCosts, plain: PartCosts, total: int, plain_total: int) -> Comparison:
     relative = {
         "macs": change(part.macs, plain.macs),
         "params": change(part.params, plain.params),

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from cspnas.api.studies import open_study
 from cspnas.io.atomic_write import check_output, write_whole
 from cspnas.io.steps import steps
-from cspnas.reports.summary import members, summarise
+from cspnas.reports.summary import StudySummary, members, summarise
 from cspnas.storage.locations import expanded
 
 
-def summary_of(study: str, plot: Path | None, *, force: bool) -> dict[str, Any]:
+def summary_of(study: str, plot: Path | None, *, force: bool) -> StudySummary:
     """What is known of the study. The page goes to `plot`, where one is wanted; `force` replaces a file there."""
     if plot is not None:
         plot = Path(expanded(str(plot)))
@@ -25,6 +23,5 @@ def summary_of(study: str, plot: Path | None, *, force: bool) -> dict[str, Any]:
             from cspnas.reports.front_plot import front_page
 
             step(f"drawing {plot}")
-            rows = [asdict(network) for network in members(opened)]
-            write_whole(plot, front_page(summary, rows), force=force, inputs=opened.database.files)
+            write_whole(plot, front_page(summary, members(opened)), force=force, inputs=opened.database.files)
     return summary

@@ -5,7 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 def print_json(document: Any) -> None:
@@ -13,9 +18,9 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2))
 
 
-def print_csv(rows: list[dict[str, Any]]) -> None:
-    """A line a row under the first row's keys; nothing where there is no row."""
+def print_csv(rows: Sequence[DataclassInstance]) -> None:
+    """A line a row under the names of its fields; nothing where there is no row."""
     if rows:
-        writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(sys.stdout, [field.name for field in fields(rows[0])], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(map(asdict, rows))

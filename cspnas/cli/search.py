@@ -81,14 +81,15 @@ def _search(request: SearchRequest, step: Steps, shown: list[Any]) -> None:
 
 
 def _close(found: StudyView, target: str) -> None:
+    from cspnas.reports.summary import summarise
     from cspnas.reports.summary_table import print_summary
 
-    summary = found.summary()
+    summary = summarise(found.opened)
     print_summary(summary)
-    if not summary["trainings"]:
+    if not summary.trainings:
         tell("no training was begun; give the search more --time or --trials")
         return
-    if not summary["front"]:
+    if not summary.front:
         tell(f"no training gave a result; next: cspnas front {target} --failed")
         raise SystemExit(1)
     say(f"next: cspnas export {target} --pick knee -o best.yaml\n      cspnas dashboard {target}")

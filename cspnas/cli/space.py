@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cspnas.documents.space_input import format_shape
 from cspnas.io.steps import steps
@@ -17,6 +17,7 @@ from cspnas.study.settings import NO_CSP_BASELINES, Study
 
 if TYPE_CHECKING:
     from cspnas.documents.space_settings import SpaceSettings
+    from cspnas.reports.space_figures import BaselinePlace, MeasuredTrainings, SpaceStatistics
 
 
 def copy_space(name: str, *, force: bool) -> str:
@@ -43,8 +44,9 @@ def space_report(
     with steps() as step:
         study = (settings or SpaceSettings({})).read(find_space(name), step=step)
         numbers = statistics(study, count, step)
-        numbers["training"] = trainings(study, step) if time and study.recipe.dataset else None
-    return json.dumps(numbers, indent=2) if as_json else _text(study, numbers)
+        if time and study.recipe.dataset:
+            numbers = replace(numbers, training=trainings(study, step))
+    return json.dumps(numbers.to_json(), indent=2) if as_json else _text(study, numbers)
 
 
 def genotype_report(name: str, network: str, settings: SpaceSettings, *, as_json: bool) -> str:
@@ -70,76 +72,72 @@ def genotype_report(name: str, network: str, settings: SpaceSettings, *, as_json
     return "\n".join([*lines, f"{format_objective('flops', drawn.costs['flops'])} FLOPs; it {more}"])
 
 
-def _text(study: Study, numbers: dict[str, Any]) -> str:
-    objectives = ", ".join(f"{entry['name']} ({entry['known']})" for entry in numbers["objectives"])
+def _text(study: Study, numbers: SpaceStatistics) -> str:
+    objectives = ", ".join(f"{entry.name} ({entry.known})" for entry in numbers.objectives)
     lines = [*_sizes(study, numbers), f"objectives: {objectives}", *_ranges(study, numbers)]
     if study.deployment != DEFAULT_DEPLOYMENT:
         lines.append(f"memory and traffic of inference in deployment: {study.deployment}")
-    held = ", ".join(f"{place} {100 * share:.1f}%" for place, share in numbers["peak_held_by"].items())
+    held = ", ".join(f"{place} {100 * share:.1f}%" for place, share in numbers.peak_held_by.items())
     lines.append(f"the peak of memory lies in: {held}")
-    for name, figures in numbers["independence"].items():
-        rank = figures["spearman_flops"]
+    for name, figures in numbers.independence.items():
+        rank = figures.spearman_flops
         lines.append(
-            f"{name} takes {figures['values']:,} values; Spearman correlation with flops "
+            f"{name} takes {figures.values:,} values; Spearman correlation with flops "
             f"{'undefined' if rank is None else format(rank, '.2f')}"
         )
-    for fusion, share in numbers["csp_lowers"].items():
+    for fusion, share in numbers.csp_lowers.items():
         lines.append(
-            f"fusion {fusion:5} has fewer MACs than the plain stage in {100 * share['macs']:.0f}% of stages, "
-            f"a lower peak in {100 * share['peak_memory']:.0f}%"
+            f"fusion {fusion:5} has fewer MACs than the plain stage in {100 * share.macs:.0f}% of stages, "
+            f"a lower peak in {100 * share.peak_memory:.0f}%"
         )
-    lines += [_baseline(row) for row in numbers["baselines"]]
+    lines += [_baseline(row) for row in numbers.baselines]
     lines += [] if study.space.may_be_csp else [NO_CSP_BASELINES]
-    lines.append(f"proxy: {json.dumps(_proxy(study))}")
-    lines += [_training(numbers["training"])] if numbers["training"] else []
-    return "\n".join([*lines, *(f"warning: {warning['message']}" for warning in numbers["warnings"])])
+    proxy = asdict(study.recipe) | {"dataset": study.recipe.dataset or None}
+    lines.append(f"proxy: {json.dumps(proxy)}")
+    lines += [_training(numbers.training)] if numbers.training else []
+    return "\n".join([*lines, *(f"warning: {warning.message}" for warning in numbers.warnings)])
 
 
-def _proxy(study: Study) -> dict[str, Any]:
-    recipe = asdict(study.recipe)
-    return recipe | {"dataset": recipe["dataset"] or None}
-
-
-def _sizes(study: Study, numbers: dict[str, Any]) -> list[str]:
-    exact, draws = numbers["architectures_exact"], numbers["architectures_draws"]
-    networks = f"{numbers['architectures']:,}" if exact else f"about {Decimal(numbers['architectures']):.3g}"
-    how = "counted" if exact else f"an estimate from {draws:,} random genotypes"
-    shape = numbers["input"]["shape"]
+def _sizes(study: Study, numbers: SpaceStatistics) -> list[str]:
+    exact, count = numbers.architectures_exact, numbers.architectures
+    networks = f"{count:,}" if exact else f"about {Decimal(count):.3g}"
+    how = "counted" if exact else f"an estimate from {numbers.architectures_draws:,} random genotypes"
     told = f"of data set {study.recipe.dataset}" if study.recipe.dataset else "no data set named"
     return [
-        f"images of {format_shape(shape)} in {study.space.classes:,} classes, {told}",
-        f"{study.space_name}: {len(study.space.genes())} genes, {numbers['genotypes']:,} genotypes, "
+        f"images of {format_shape(numbers.input.shape)} in {study.space.classes:,} classes, {told}",
+        f"{study.space_name}: {len(study.space.genes())} genes, {numbers.genotypes:,} genotypes, "
         f"{networks} distinct networks ({how})",
-        f"{100 * numbers['valid_share']:.1f}% of {'all' if numbers['whole'] else 'random'} genotypes are networks; "
+        f"{100 * numbers.valid_share:.1f}% of {'all' if numbers.whole else 'random'} genotypes are networks; "
         f"{', '.join(c.text for c in study.constraints) or 'no constraint'} admits "
-        f"{100 * numbers['admitted_share']:.1f}% of them",
+        f"{100 * numbers.admitted_share:.1f}% of them",
     ]
 
 
-def _ranges(study: Study, numbers: dict[str, Any]) -> list[str]:
-    number = f"{numbers['sampled']:,}"
+def _ranges(study: Study, numbers: SpaceStatistics) -> list[str]:
+    number = f"{numbers.sampled:,}"
     lines = [
-        f"costs of all {number} admitted networks:" if numbers["whole"] else f"costs of {number} admitted random ones:"
+        f"costs of all {number} admitted networks:" if numbers.whole else f"costs of {number} admitted random ones:"
     ]
     for name in exact_names():
-        span = numbers["ranges"][with_unit(name)]
-        least, median, greatest = (format_objective(name, span[key]) for key in ("least", "median", "greatest"))
+        span = numbers.ranges[with_unit(name)]
+        least, median, greatest = (format_objective(name, value) for value in (span.least, span.median, span.greatest))
         lines.append(f"  {name:16} {least:>10} to {greatest:>10}, median {median}")
     return lines
 
 
-def _training(numbers: dict[str, Any]) -> str:
-    each = [about(numbers["seconds"][key]) for key in ("least", "median", "greatest")]
-    memory, workers = format_objective("training_memory", numbers["memory_bytes"]), numbers["workers"]
+def _training(figures: MeasuredTrainings) -> str:
+    seconds, workers = figures.seconds, figures.workers
+    each = [about(value) for value in (seconds.least, seconds.median, seconds.greatest)]
+    memory = format_objective("training_memory", figures.memory_bytes)
     return (
         f"one training here: {each[0]} (smallest network), {each[1]} (median) or {each[2]} (greatest), at most {memory}; "
-        f"all {numbers['trainings']} by {workers} worker{'s' * (workers != 1)}: {about(numbers['seconds']['all'])}"
+        f"all {figures.trainings} by {workers} worker{'s' * (workers != 1)}: {about(seconds.all)}"
     )
 
 
-def _baseline(row: dict[str, Any]) -> str:
+def _baseline(row: BaselinePlace) -> str:
     costs = ", ".join(
-        f"{name} {format_objective(name, row[with_unit(name)])} (above {100 * share:.0f}% of admitted)"
-        for name, share in row["below"].items()
+        f"{name} {format_objective(name, row.costs[name])} (above {100 * share:.0f}% of admitted)"
+        for name, share in row.below.items()
     )
-    return f"baseline {row['curve']:5} {costs}, {format_objective('params', row['params'])} params"
+    return f"baseline {row.curve:5} {costs}, {format_objective('params', row.costs['params'])} params"

@@ -36,7 +36,9 @@ class TrainingOutputs:
     log_folder: str | None
 
 
-def train_file(path: Path, changes: dict[str, Any], place: TrainingPlace, seed: int, outputs: TrainingOutputs) -> None:
+def train_file(
+    path: Path, changes: Mapping[str, Any], place: TrainingPlace, seed: int, outputs: TrainingOutputs
+) -> None:
     """Train on the training part, watch validation, then evaluate on the test part once.
 
     What could refuse the results (paths, test part) is looked at before the training. A training that was interrupted or

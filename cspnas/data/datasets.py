@@ -14,7 +14,7 @@ import lzma
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -117,10 +117,10 @@ def _fashion_color(root: Path | None, step: Step) -> DataSet:
 
 def _colored_search_images() -> ImageArrays:
     about = _about()
-    rows, count = _rows("search", about), about["counts"]["train"]
+    rows, count = _rows("search", about), about.counts["train"]
     parts = ("train", rows[:count]), ("validation", rows[count:])
     train, validation = (fashion_color.colored(part, _unpack(some)) for part, some in parts)
-    return ImageArrays(train, validation, tuple(about["class_names"]))
+    return ImageArrays(train, validation, about.class_names)
 
 
 def _of_file(name: str, file: PreparedFile) -> DataSet:
@@ -187,6 +187,15 @@ def _official(name: str, root: Path | None, part: str) -> tuple[sources.Labelled
     return sources.read_cifar(name, _root(root), part)
 
 
+@dataclass(frozen=True, slots=True)
+class PackagedSet:
+    """What the JSON file of the packaged data set says: images of each part, names of classes, sha256 of its files."""
+
+    counts: dict[str, int]
+    class_names: tuple[str, ...]
+    sha256: dict[str, str]
+
+
 def _known(name: str) -> str:
     """`name`, or InputError naming the nearest known one."""
     if name in KNOWN_SETS:
@@ -201,24 +210,24 @@ def _root(root: Path | None) -> Path:
     return Path(os.environ.get("CSPNAS_DATA") or "~/.cache/cspnas/data").expanduser()
 
 
-def _about() -> dict[str, Any]:
+def _about() -> PackagedSet:
     """What the JSON file of the packaged data set says."""
     path = PACKAGED / f"{MINI}.json"
     try:
-        about: dict[str, Any] = json.loads(path.read_bytes())
-        return {key: about[key] for key in ("counts", "class_names", "sha256")}
+        about = json.loads(path.read_bytes())
+        return PackagedSet(about["counts"], tuple(about["class_names"]), about["sha256"])
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"cannot read {path}: {error!r}", hint="install cspnas again") from None
 
 
-def _rows(part: str, about: dict[str, Any]) -> NDArray[np.uint8]:
+def _rows(part: str, about: PackagedSet) -> NDArray[np.uint8]:
     """The (N, 785) rows of the packaged file `part` ("search" or "test"), or InputError if it is damaged."""
     path = PACKAGED / f"{MINI}.{part}.npy.xz"
     try:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}", hint="install cspnas again") from None
-    found, expected = hashlib.sha256(content).hexdigest(), about["sha256"][path.name]
+    found, expected = hashlib.sha256(content).hexdigest(), about.sha256[path.name]
     if found != expected:
         raise InputError(f"SHA-256 {found}", expected=expected, where=str(path), hint="install cspnas again")
     rows: NDArray[np.uint8] = np.load(io.BytesIO(lzma.decompress(content)), allow_pickle=False)
@@ -232,8 +241,8 @@ def _unpack(rows: NDArray[np.uint8]) -> sources.LabelledImages:
 
 def _packaged() -> DataSet:
     about = _about()
-    rows, count = _rows("search", about), about["counts"]["train"]
-    return _assemble(MINI, _unpack(rows[:count]), _unpack(rows[count:]), tuple(about["class_names"]))
+    rows, count = _rows("search", about), about.counts["train"]
+    return _assemble(MINI, _unpack(rows[:count]), _unpack(rows[count:]), about.class_names)
 
 
 def _split(part: sources.LabelledImages) -> Split:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import mmap
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,14 @@ LENGTH_BYTES = 8
 LABEL_BYTES = 8
 # The largest header that is read; class names are most of it.
 MOST_HEADER_BYTES = 1 << 24
+
+
+class TensorPlace(TypedDict):
+    """What a safetensors header says of a tensor; `data_offsets` begin after the header."""
+
+    dtype: str
+    shape: list[int]
+    data_offsets: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +62,15 @@ class PreparedLayout:
         """Of the whole file."""
         return self.images_at + self.image_bytes * sum(self.counts)
 
-    def header(self, about: dict[str, Any]) -> bytes:
+    def header(self, about: Mapping[str, object]) -> bytes:
         """The beginning of the file, up to the labels. Raises ValueError where `about` needs more room than there is."""
-        text = json.dumps(self._tensors() | {"__metadata__": {"about": json.dumps(about)}}).encode()
+        text = json.dumps({**self._tensors(), "__metadata__": {"about": json.dumps(about)}}).encode()
         if len(text) > self.header_bytes:
             raise ValueError(f"a header of {len(text)} bytes, expected at most {self.header_bytes}")
         return self.header_bytes.to_bytes(LENGTH_BYTES, "little") + text.ljust(self.header_bytes)
 
-    def _tensors(self) -> dict[str, Any]:
-        found, end = dict[str, Any](), 0
+    def _tensors(self) -> dict[str, TensorPlace]:
+        found, end = dict[str, TensorPlace](), 0
         for kind, kind_shape, each in (("labels", (), LABEL_BYTES), ("images", self.shape, self.image_bytes)):
             for part, count in zip(PARTS, self.counts, strict=True):
                 begin, end = end, end + count * each
@@ -80,7 +89,7 @@ class PreparedFile:
 
     path: Path
     layout: PreparedLayout
-    about: dict[str, Any]
+    about: Mapping[str, Any]
     mapping: mmap.mmap
     left_out: tuple[tuple[str, str], ...] = ()
 

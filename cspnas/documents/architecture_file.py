@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from numbers import Integral, Real
@@ -33,7 +34,7 @@ class ArchitectureFile:
     """An architecture file: the value and the whole document with what was measured."""
 
     architecture: Architecture
-    document: dict[str, Any]
+    document: Mapping[str, Any]
     path: Path
 
     @property
@@ -150,12 +151,12 @@ _Dumper.add_representer(list, _list)
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789"))
 
 
-def architecture_yaml(architecture: Architecture, extra: dict[str, Any] | None = None) -> str:
+def architecture_yaml(architecture: Architecture, extra: Mapping[str, Any] | None = None) -> str:
     """The canonical file of an architecture, `extra` (costs, measured, data, recipe ...) after it.
 
     A `digest` in `extra` comes before the network, so that a file cut short never passes for a smaller network.
     """
     after = dict(extra or {})
     head = {"cspnas": ARCHITECTURE_KIND} | ({"digest": after.pop("digest")} if "digest" in after else {})
-    document = head | architecture_to(architecture) | after
+    document = {**head, **architecture_to(architecture), **after}
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -48,7 +48,7 @@ def apply_set(text: str) -> tuple[str, Any]:
 
 def read_space(
     path: Path,
-    overrides: dict[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
     sources: dict[str, str] | None = None,
     folder_form: FolderForm | None = None,
     *,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,14 +13,22 @@ from cspnas.io.steps import Step, silent
 from cspnas.objectives.objectives import Constraint, check_objectives, parse_constraint
 from cspnas.study.settings import Study
 
+# Dotted key to (flag, value, None where it was not given).
+Flags = dict[str, tuple[str, Any]]
+
 
 @dataclass(frozen=True, slots=True)
 class SpaceSettings:
-    """`flags`: dotted key to (flag, value, None where it was not given); `sets`: each KEY=VALUE of `--set`."""
+    """`sets`: each KEY=VALUE of `--set`."""
 
-    flags: dict[str, tuple[str, Any]]
+    flags: Flags
     sets: Sequence[str] = ()
     constraints: Sequence[str] = ()
+
+    def given(self) -> list[str]:
+        """The flags that say something."""
+        lists = {"--constraint": self.constraints, "--set": self.sets}
+        return [flag for flag, value in (*self.flags.values(), *lists.items()) if value]
 
     def read(self, path: Path, *, training: bool = False, step: Step = silent) -> Study:
         """The study of a space file with these settings; `step` hears of a data set that is read for it.
@@ -41,9 +49,9 @@ class SpaceSettings:
             check_objectives(objectives, flag)
         return [parse_constraint(text) for text in self.constraints]
 
-    def _overrides(self) -> tuple[dict[str, Any], dict[str, str]]:
+    def _overrides(self) -> tuple[Mapping[str, Any], dict[str, str]]:
         """Values by dotted key, and the flag that set each."""
-        overrides: dict[str, Any] = dict(apply_set(text) for text in self.sets)
+        overrides = dict(apply_set(text) for text in self.sets)
         sources = {key: f"--set {key}" for key in overrides}
         for key, (flag, value) in self.flags.items():
             if value is not None:
@@ -57,10 +65,22 @@ def merged(from_file: tuple[Constraint, ...], flags: list[Constraint]) -> tuple[
     return (*(c for c in from_file if (c.name, c.sign) not in replaced), *flags)
 
 
-def data_flags(dataset: str | None, image_size: int | None, skip_unreadable: bool | None) -> dict[str, tuple[str, Any]]:
-    """The flags of a command that say which images a space is of, by the keys that they replace."""
-    return {
+def space_settings(
+    images: tuple[str | None, int | None, bool | None],
+    objective: list[str] | None,
+    constraint: list[str] | None,
+    set_: list[str] | None,
+    more: Flags | None = None,
+) -> SpaceSettings:
+    """Of the options that every command on a space has, and of `more` of one command. `images`: data set, side of an image
+    in pixels, and whether those that cannot be read are left out.
+    """
+    dataset, image_size, skip_unreadable = images
+    flags: Flags = {
+        **(more or {}),
         "proxy.dataset": ("--dataset", dataset),
         "proxy.image_size": ("--image-size", image_size),
         "proxy.skip_unreadable": ("--skip-unreadable", skip_unreadable),
+        "objectives": ("--objective", objective or None),
     }
+    return SpaceSettings(flags, set_ or [], constraint or [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ class YamlWriter:
         return f"read again: network {wire(read_architecture(path).architecture).digest()[:12]}"
 
 
-def take_away(opened: OpenStudy, network: NetworkRecord) -> dict[str, Any]:
+def take_away(opened: OpenStudy, network: NetworkRecord) -> Mapping[str, Any]:
     """The parts of an exported file beside the architecture: costs, what was measured, data, recipe, origin.
 
     Raises StorageError where the study is damaged.
@@ -38,7 +39,7 @@ def take_away(opened: OpenStudy, network: NetworkRecord) -> dict[str, Any]:
         return _parts(opened, network)
 
 
-def _parts(opened: OpenStudy, network: NetworkRecord) -> dict[str, Any]:
+def _parts(opened: OpenStudy, network: NetworkRecord) -> Mapping[str, Any]:
     error = opened.results.standard_error(network)
     facts = opened.row.facts
     recipe = opened.row.settings.part("proxy") | {"precision": facts.precision}

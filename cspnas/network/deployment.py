@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from annotated_types import Interval
 
@@ -42,7 +42,7 @@ class Deployment:
 DEFAULT_DEPLOYMENT = Deployment()
 
 
-def stated_deployment(deployment: Deployment) -> dict[str, Any]:
+def stated_deployment(deployment: Deployment) -> dict[str, str | int]:
     """The keys whose values are not the default: what a study is made of, so that studies of before go on."""
     neutral = asdict(DEFAULT_DEPLOYMENT)
     return {key: value for key, value in asdict(deployment).items() if value != neutral[key]}

@@ -12,7 +12,7 @@ from cspnas.network.architecture import Architecture, Csp, Downsample, Stage, St
 ALWAYS = ("activation", "pool", "kernel", "stride")
 
 
-class ArchitectureDocument(TypedDict):
+class PlainArchitecture(TypedDict):
     """The plain form of an architecture, by the names of its fields."""
 
     family: str
@@ -26,13 +26,13 @@ class ArchitectureDocument(TypedDict):
     negative_slope: NotRequired[float]
 
 
-def architecture_to(architecture: Architecture) -> ArchitectureDocument:
+def architecture_to(architecture: Architecture) -> PlainArchitecture:
     """The canonical plain form: what is at its default, or belongs to other families, is left out."""
     document: Any = _plain(architecture)
     document["input_shape"] = list(architecture.input_shape)
     document["stem"] = _stem_to(architecture.stem)
     document["stages"] = [_stage_to(stage) for stage in architecture.stages]
-    written: ArchitectureDocument = document
+    written: PlainArchitecture = document
     return written
 
 

@@ -5,6 +5,7 @@ Points are (n, m) float arrays of objective values, in the order of `Hypervolume
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -35,7 +36,7 @@ class HypervolumeReference:
         return asdict(self)
 
     @staticmethod
-    def from_json(document: dict[str, Any]) -> HypervolumeReference:
+    def from_json(document: Mapping[str, Any]) -> HypervolumeReference:
         """The reference of a plain form. Raises InputError for an objective that is not installed."""
         objectives, low, high = (tuple(document[key]) for key in ("objectives", "low", "high"))
         for name in objectives:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from threading import Lock
 from typing import Any
 
@@ -19,12 +20,12 @@ class CurvePlot:
 
     def __init__(self, database: Database, study_id: int, name: str) -> None:
         self._database, self._study_id, self._name = database, study_id, name
-        self._state: dict[str, Any] = {}
-        self._attributes: dict[str, Any] = {}
+        self._state: object = None
+        self._attributes: Mapping[str, Any] = {}
         # The dashboard answers several requests at once.
         self._lock = Lock()
 
-    def attributes(self) -> dict[str, Any]:
+    def attributes(self) -> Mapping[str, Any]:
         """System attributes of Optuna's study, as `save_plotly_graph_object` writes them."""
         with self._lock:
             state = self._database.finished(self._study_id)
@@ -32,7 +33,7 @@ class CurvePlot:
                 self._state, self._attributes = state, self._made()
             return self._attributes
 
-    def _made(self) -> dict[str, Any]:
+    def _made(self) -> Mapping[str, Any]:
         import optuna
         from optuna_dashboard import save_plotly_graph_object
 
@@ -45,7 +46,7 @@ class CurvePlot:
             return {}
         own = optuna.create_study()
         save_plotly_graph_object(own, figure(curves, numbers, front), graph_object_id=IDENTIFIER)
-        attributes: dict[str, Any] = own._storage.get_study_system_attrs(own._study_id)
+        attributes: Mapping[str, Any] = own._storage.get_study_system_attrs(own._study_id)
         return attributes
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from typing import TYPE_CHECKING, Any
+from wsgiref.types import WSGIEnvironment
 
 from cspnas.errors import CspnasError, InputError
 from cspnas.io.steps import steps
@@ -62,7 +63,7 @@ def _server(opened: OpenStudy, port: int) -> tuple[WSGIServer, str]:
             """No line a request."""
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = FreshStorage(opened.database.dialect_url, engine_kwargs=opened.database.engine_options())
+    storage = FreshStorage(opened.database.dialect_url, engine_kwargs={**opened.database.engine_options()})
     try:
         application = only_this_machine(wsgi(storage))
         server = make_server("127.0.0.1", port, application, server_class=Threaded, handler_class=Quiet)
@@ -74,7 +75,7 @@ def _server(opened: OpenStudy, port: int) -> tuple[WSGIServer, str]:
 def only_this_machine(application: Any) -> Any:
     """`application` for requests to this machine by its own name: a page of another site may resolve to 127.0.0.1 too."""
 
-    def guarded(environ: dict[str, Any], start_response: Any) -> Any:
+    def guarded(environ: WSGIEnvironment, start_response: Any) -> Any:
         if re.fullmatch(r"(localhost|127\.0\.0\.1)(:[0-9]+)?", environ.get("HTTP_HOST", "")):
             return application(environ, start_response)
         start_response("403 Forbidden", [("Content-Type", "text/plain; charset=utf-8")])

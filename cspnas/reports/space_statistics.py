@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,17 @@ from cspnas.io.steps import Step, silent
 from cspnas.network.architecture import FUSIONS
 from cspnas.network.cost import CostTable, stage_costs
 from cspnas.objectives.objectives import exact_names, objective_of, with_unit
+from cspnas.reports.space_figures import (
+    BaselinePlace,
+    Independence,
+    LowerShares,
+    MeasuredTrainings,
+    ObjectiveWords,
+    SpaceInput,
+    SpaceStatistics,
+    Spread,
+    TrainingSeconds,
+)
 from cspnas.runners.factory import greatest_training
 from cspnas.runners.local.devices import devices_for
 from cspnas.runners.training_estimate import training_estimate
@@ -43,7 +53,7 @@ class AdmittedNetworks:
     admitted: float
 
 
-def statistics(study: Study, count: int, step: Step = silent) -> dict[str, Any]:
+def statistics(study: Study, count: int, step: Step = silent) -> SpaceStatistics:
     """All figures. A space of at most `count` genotypes is listed, of a larger one `count` admitted networks are drawn."""
     table = study.cost_table()
     drawn = draw(study, count, table, step)
@@ -51,50 +61,35 @@ def statistics(study: Study, count: int, step: Step = silent) -> dict[str, Any]:
     networks, counted = drawn.networks, census(study.space)
     step("comparing the networks that were drawn")
     places = peak_places(networks, table)
-    return {
-        "input": {"shape": list(study.space.input_shape), "classes": study.space.classes},
-        "deployment": asdict(study.deployment),
-        "objectives": [_objective(name) for name in study.objectives],
-        "genotypes": study.space.size,
-        "architectures": counted.architectures,
-        "architectures_exact": counted.exact,
-        "architectures_draws": counted.draws,
-        "whole": drawn.whole,
-        "sampled": len(networks),
-        "valid_share": drawn.valid,
-        "admitted_share": drawn.admitted,
-        "ranges": {with_unit(name): _range(networks, name) for name in exact_names()},
-        "independence": {name: _independence(networks, name) for name in memory_objectives(study)},
-        "peak_held_by": places,
-        "csp_lowers": csp_lowers(study, networks),
-        "baselines": [_baseline(study, kind, found, networks) for kind, found in baseline_curves(study)],
-        "warnings": [asdict(found) for found in undecided(study, networks, places)],
-    }
+    return SpaceStatistics(
+        input=SpaceInput(study.space.input_shape, study.space.classes),
+        deployment=study.deployment,
+        objectives=[_objective(name) for name in study.objectives],
+        genotypes=study.space.size,
+        architectures=counted.architectures,
+        architectures_exact=counted.exact,
+        architectures_draws=counted.draws,
+        whole=drawn.whole,
+        sampled=len(networks),
+        valid_share=drawn.valid,
+        admitted_share=drawn.admitted,
+        ranges={with_unit(name): _spread(networks, name) for name in exact_names()},
+        independence={name: _independence(networks, name) for name in memory_objectives(study)},
+        peak_held_by=places,
+        csp_lowers=csp_lowers(study, networks),
+        baselines=[_baseline(study, kind, found, networks) for kind, found in baseline_curves(study)],
+        warnings=undecided(study, networks, places),
+    )
 
 
-def trainings(study: Study, step: Step = silent) -> dict[str, Any] | None:
-    """What the trainings of a study take on this machine's devices; None where nothing can be measured.
-
-    `seconds` of one training, and of `all` of the study's `trainings` by so many `workers`; `memory_bytes` that the greatest
-    is predicted to need.
-    """
-    devices = devices_for("auto", 0, None, partial(greatest_training, study), step)
-    estimate = training_estimate(study, admitted_sample(study), devices[: study.workers or None], step)
+def trainings(study: Study, step: Step = silent) -> MeasuredTrainings | None:
+    """What the trainings of a study take on this machine's devices; None where nothing can be measured."""
+    devices = devices_for("auto", 0, None, partial(greatest_training, study), step)[: study.workers or None]
+    estimate = training_estimate(study, admitted_sample(study), devices, step)
     if estimate is None:
         return None
-    least, median, greatest = estimate.seconds
-    return {
-        "seconds": {
-            "least": least,
-            "median": median,
-            "greatest": greatest,
-            "mean": estimate.mean,
-            "all": estimate.whole(study.trials),
-        },
-        "memory_bytes": estimate.memory,
-        "workers": len(devices[: study.workers or None]),
-        "trainings": study.trials,
-    }
+    seconds = TrainingSeconds(*estimate.seconds, estimate.mean, estimate.whole(study.trials))
+    return MeasuredTrainings(seconds, estimate.memory, len(devices), study.trials)
 
 
 def draw(study: Study, count: int, table: CostTable, step: Step = silent) -> AdmittedNetworks:
@@ -147,42 +142,36 @@ def memory_objectives(study: Study) -> list[str]:
     return [name for name in study.objectives if objective_of(name).exact and name != "flops"]
 
 
-def _objective(name: str) -> dict[str, Any]:
+def _objective(name: str) -> ObjectiveWords:
     objective = objective_of(name)
-    return {
-        "name": name,
-        "unit": objective.unit,
-        "known": "exact" if objective.exact else "measured",
-        "better": "greater" if objective.maximise else "smaller",
-    }
+    known, better = "exact" if objective.exact else "measured", "greater" if objective.maximise else "smaller"
+    return ObjectiveWords(name, objective.unit, known, better)
 
 
-def _range(networks: list[Candidate], name: str) -> dict[str, float]:
+def _spread(networks: list[Candidate], name: str) -> Spread:
     values = [found.costs[name] for found in networks]
-    return {"least": min(values), "median": float(np.median(values)), "greatest": max(values)}
+    return Spread(min(values), float(np.median(values)), max(values))
 
 
-def _independence(networks: list[Candidate], name: str) -> dict[str, Any]:
-    """How many values a cost takes, and its Spearman correlation with flops (None where one of them never varies)."""
+def _independence(networks: list[Candidate], name: str) -> Independence:
     from scipy.stats import spearmanr
 
     flops, values = ([found.costs[key] for found in networks] for key in ("flops", name))
     varied = min(len(set(flops)), len(set(values))) > 1
-    return {"values": len(set(values)), "spearman_flops": float(spearmanr(flops, values).statistic) if varied else None}
+    return Independence(len(set(values)), float(spearmanr(flops, values).statistic) if varied else None)
 
 
-def _baseline(study: Study, kind: str, found: Candidate, networks: list[Candidate]) -> dict[str, Any]:
-    """A baseline's costs, and its place: the share of admitted networks that cost less."""
+def _baseline(study: Study, kind: str, found: Candidate, networks: list[Candidate]) -> BaselinePlace:
     below = {
         name: sum(other.costs[name] < found.costs[name] for other in networks) / len(networks)
         for name in study.objectives
         if objective_of(name).exact
     }
-    return {"curve": kind, **{with_unit(name): value for name, value in found.costs.items()}, "below": below}
+    return BaselinePlace(kind, found.costs, below)
 
 
-def csp_lowers(study: Study, networks: list[Candidate]) -> dict[str, dict[str, float]]:
-    """Per fusion the share of CSP stages that have fewer MACs, and a lower peak, than with the same genes and csp off."""
+def csp_lowers(study: Study, networks: list[Candidate]) -> dict[str, LowerShares]:
+    """By fusion."""
     order = study.deployment.order
     counts: dict[str, list[tuple[bool, bool]]] = {fusion: [] for fusion in FUSIONS}
     off = {f"stage{number}.csp": False for number in range(1, len(study.space.stages) + 1)}
@@ -198,7 +187,7 @@ def csp_lowers(study: Study, networks: list[Candidate]) -> dict[str, dict[str, f
                 lower = (csp.macs < plain.macs, csp.peak_memory < plain.peak_memory)
                 counts[stage.csp.fusion].append(lower)
     return {
-        fusion: {"macs": float(np.mean([c[0] for c in seen])), "peak_memory": float(np.mean([c[1] for c in seen]))}
+        fusion: LowerShares(float(np.mean([c[0] for c in seen])), float(np.mean([c[1] for c in seen])))
         for fusion, seen in counts.items()
         if seen
     }

@@ -1,4 +1,4 @@
-"""What a study found, as data for tables and JSON: the front, the baselines, what was won, and how sure that is."""
+"""What a study found, as values for tables, plots and JSON: the front, the baselines, what was won, and how sure that is."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from cspnas.objectives.objectives import exact_names, measured_names, with_unit
 from cspnas.reports.stage_notation import chosen_ratios, wiring
 from cspnas.storage.engine import undamaged
 from cspnas.storage.open_study import OpenStudy
+from cspnas.study.evaluation import Evaluation
 from cspnas.study.failures import quarantined
 from cspnas.study.network_record import NetworkRecord
 from cspnas.study.results import StudyResults
 from cspnas.study.states import State
 from cspnas.study.study_record import FrozenSettings
-from cspnas.study.verdict import Estimates, verdict
-from cspnas.training.payload import Failure
+from cspnas.study.verdict import Estimates, Verdict, verdict
 
 Summary = TypeVar("Summary", bound="NetworkSummary | TrainingSummary")
 
@@ -42,6 +42,11 @@ class NetworkSummary:
         wiring: str
 
         def __getattr__(self, objective: str) -> Any: ...
+
+    def value(self, objective: str) -> float | None:
+        """Of an objective by its name; None where it is not known."""
+        value: float | None = getattr(self, with_unit(objective))
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +73,63 @@ class TrainingSummary:
         def __getattr__(self, objective: str) -> Any: ...
 
 
+@dataclass(frozen=True, slots=True)
+class FailureSummary:
+    """A training that failed: its network, why, and the last lines of its worker's `log`, where there are some.
+    `quarantined`: the network is not trained again.
+    """
+
+    trial: int | None
+    digest: str
+    wiring: str
+    source: str
+    seed: int
+    kind: FailureKind | None
+    message: str
+    log: str | None
+    attempts: int
+    micro_batch: int | None
+    quarantined: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StudySummary:
+    """What a study found. `suggestions`: how many had each outcome; `baselines`: each curve's networks, ascending FLOPs;
+    deviations are those of accuracy, fractions, None where they are not known; `confirmed_networks`: those that the search
+    found, and `seed_networks`: all that have an accuracy of more than one seed; `won_at_equal_flops`: the verdict against
+    each curve, None where nothing was confirmed within it.
+    """
+
+    study: str
+    family: str
+    objectives: list[str]
+    trainings: int
+    in_flight: int
+    networks: int
+    confirmations: int
+    failed: int
+    failures: list[FailureSummary]
+    suggestions: dict[str, int]
+    hypervolume: float
+    front: list[NetworkSummary]
+    front_confirmed: int
+    baselines: dict[str, list[NetworkSummary]]
+    seed_standard_deviation: float | None
+    seed_degrees_of_freedom: int
+    confirmed_networks: int
+    seed_networks: int
+    between_network_standard_deviation: float | None
+    won_at_equal_flops: dict[str, Verdict | None]
+
+    def to_json(self) -> dict[str, Any]:
+        """As `cspnas front --json` prints it."""
+        won = {kind: None if one is None else one.to_json() for kind, one in self.won_at_equal_flops.items()}
+        return asdict(self) | {"won_at_equal_flops": won}
+
+
 @cache
-def _network_class() -> type[NetworkSummary]:
+def network_class() -> type[NetworkSummary]:
+    """The class with a field for each objective, those of installed packages among them."""
     names = (*exact_names(), *measured_names()[1:])
     return _with_fields(NetworkSummary, *((with_unit(name), "float | None") for name in names), ("wiring", "str"))
 
@@ -91,14 +151,14 @@ def _with_fields(summary: type[Summary], *more: tuple[str, str]) -> type[Summary
 
 
 def _restored(summary: type, *values: Any) -> NetworkSummary | TrainingSummary:
-    return (_network_class() if summary is NetworkSummary else _training_class())(*values)
+    return (network_class() if summary is NetworkSummary else _training_class())(*values)
 
 
 def network_summary(opened: OpenStudy, network: NetworkRecord, knee: NetworkRecord | None) -> NetworkSummary:
     """What is known of one network; `knee` is the front's."""
     results = opened.results
     error = results.standard_error(network)
-    return _network_class()(
+    return network_class()(
         trial=results.trials.get(network.digest),
         digest=network.digest,
         source=network.source,
@@ -117,8 +177,8 @@ def _wiring(results: StudyResults, network: NetworkRecord, settings: FrozenSetti
     return wiring(network.document, chosen_ratios(settings, results.genotypes.get(network.digest, {})))
 
 
-def summarise(opened: OpenStudy) -> dict[str, Any]:
-    """Everything `cspnas front --json` prints. Raises StorageError where the study is damaged."""
+def summarise(opened: OpenStudy) -> StudySummary:
+    """What the study found. Raises StorageError where the study is damaged."""
     with undamaged(opened.database.shown_url):
         return _summary(opened)
 
@@ -159,73 +219,70 @@ def trainings_of(opened: OpenStudy) -> list[TrainingSummary]:
     ]
 
 
-def _summary(opened: OpenStudy) -> dict[str, Any]:
+def _summary(opened: OpenStudy) -> StudySummary:
     results, settings = opened.results, opened.row.settings
-    knee, deviation = results.knee(), results.seed_deviation()
-    measured = results.measured()
-    front = results.front()
-    curves = results.curves()
+    knee, (deviation, freedom) = results.knee(), results.seed_deviation()
+    measured, front, curves = results.measured(), results.front(), results.curves()
     # Studies of before have such baselines in a space without CSP, too.
     if not curves["csp"] and not settings.space().may_be_csp:
         del curves["csp"]
     between = float(np.std([n.accuracy for n in measured], ddof=1)) if len(measured) > 1 else None
-    return {
-        "study": opened.name,
-        "family": settings.values.get("space.family"),
-        "objectives": list(results.reference.objectives),
-        "trainings": results.finished,
-        "in_flight": results.in_flight,
-        "networks": len(measured),
-        "confirmations": results.confirmations,
-        "failed": results.failed,
-        "failures": failures(opened),
-        "suggestions": opened.database.outcomes(opened.row.id),
-        "hypervolume": results.hypervolume(),
-        "front": [asdict(network_summary(opened, network, knee)) for network in front],
-        "front_confirmed": sum(len(network.accuracies) > 1 for network in front),
-        "baselines": {
-            kind: [asdict(network_summary(opened, n, None)) for n in curve] for kind, curve in curves.items()
-        },
-        "seed_standard_deviation": None if not deviation[1] else deviation[0],
-        "seed_degrees_of_freedom": deviation[1],
-        "confirmed_networks": sum(len(network.accuracies) > 1 for network in results.confirmed()),
-        "seed_networks": sum(len(network.accuracies) > 1 for network in measured),
-        "between_network_standard_deviation": between,
-        "won_at_equal_flops": {kind: won_at_equal_flops(results, curve) for kind, curve in curves.items()},
-    }
+    return StudySummary(
+        study=opened.name,
+        family=settings.values.get("space.family", ""),
+        objectives=list(results.reference.objectives),
+        trainings=results.finished,
+        in_flight=results.in_flight,
+        networks=len(measured),
+        confirmations=results.confirmations,
+        failed=results.failed,
+        failures=_failures(opened),
+        suggestions=opened.database.outcomes(opened.row.id),
+        hypervolume=results.hypervolume(),
+        front=[network_summary(opened, network, knee) for network in front],
+        front_confirmed=_confirmed(front),
+        baselines={kind: [network_summary(opened, n, None) for n in curve] for kind, curve in curves.items()},
+        seed_standard_deviation=deviation if freedom else None,
+        seed_degrees_of_freedom=freedom,
+        confirmed_networks=_confirmed(results.confirmed()),
+        seed_networks=_confirmed(measured),
+        between_network_standard_deviation=between,
+        won_at_equal_flops={kind: _won_at_equal_flops(results, curve) for kind, curve in curves.items()},
+    )
 
 
-def failures(opened: OpenStudy) -> list[dict[str, Any]]:
-    """Every training that failed, oldest first: why, and the last lines of its worker's log, where there are some."""
+def _confirmed(networks: list[NetworkRecord]) -> int:
+    return sum(len(network.accuracies) > 1 for network in networks)
+
+
+def _failures(opened: OpenStudy) -> list[FailureSummary]:
+    """Every training that failed, oldest first."""
     failed = [(n, one) for n in opened.results.networks.values() for one in n.evaluations if one.state == State.FAILED]
-    found = []
-    for network, one in sorted(failed, key=lambda pair: pair[1].id):
-        told: Failure | dict[str, str] = opened.database.result(one.id).get("failure") or {}
-        found.append(
-            {
-                "trial": opened.results.trials.get(network.digest),
-                "digest": network.digest,
-                "wiring": _wiring(opened.results, network, opened.row.settings),
-                "source": network.source,
-                "seed": one.seed,
-                "kind": one.failure_kind,
-                "message": told.get("message", ""),
-                "log": told.get("log"),
-                "attempts": one.attempt,
-                "micro_batch": one.micro_batch,
-                "quarantined": quarantined(one.failure_kind),
-            }
-        )
-    return found
+    return [_failure(opened, network, one) for network, one in sorted(failed, key=lambda pair: pair[1].id)]
 
 
-def won_at_equal_flops(results: StudyResults, curve: list[NetworkRecord]) -> dict[str, Any] | None:
+def _failure(opened: OpenStudy, network: NetworkRecord, one: Evaluation) -> FailureSummary:
+    told = opened.database.result(one.id).get("failure")
+    return FailureSummary(
+        trial=opened.results.trials.get(network.digest),
+        digest=network.digest,
+        wiring=_wiring(opened.results, network, opened.row.settings),
+        source=network.source,
+        seed=one.seed,
+        kind=one.failure_kind,
+        message=told.get("message", "") if told else "",
+        log=told.get("log") if told else None,
+        attempts=one.attempt,
+        micro_batch=one.micro_batch,
+        quarantined=quarantined(one.failure_kind),
+    )
+
+
+def _won_at_equal_flops(results: StudyResults, curve: list[NetworkRecord]) -> Verdict | None:
     """The verdict against a baseline curve (`verdict.py`), None where nothing was confirmed within it."""
     found = [network for network in results.confirmed() if len(network.accuracies) > 1]
     # A network's first accuracy is why it was confirmed.
-    sides = _estimates(found, skip=1), _estimates(curve, skip=0)
-    stated = verdict(*sides, *results.seed_deviation())
-    return None if stated is None else stated.to_json()
+    return verdict(_estimates(found, skip=1), _estimates(curve, skip=0), *results.seed_deviation())
 
 
 def _estimates(networks: list[NetworkRecord], skip: int) -> Estimates:

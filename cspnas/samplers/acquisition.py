@@ -6,13 +6,13 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
-from typing import Any
 
 import numpy as np
 
 from cspnas.objectives.pareto import Array
 from cspnas.samplers.ehvi import Excess, improvement_bound, improvement_over, leading, log_error_excess
 from cspnas.samplers.hyperparameters import KernelHyperparameters, Posterior, to_accuracy, to_target
+from cspnas.study.suggestion import FittedHyperparameters
 
 # Candidates whose gain is computed at once.
 CANDIDATES_PER_CHUNK = 512
@@ -99,7 +99,7 @@ class AccuracyModel:
 
     def __init__(self, surrogate: KernelHyperparameters) -> None:
         self._surrogate = surrogate
-        self._known: tuple[Observations, dict[str, Any]] | None = None
+        self._known: tuple[Observations, FittedHyperparameters] | None = None
         self._candidates: Points | None = None
 
     def believe(self, trained: Observations, pending: Points, candidates: Points, reference: float) -> Acquisition:

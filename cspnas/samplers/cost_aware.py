@@ -29,6 +29,7 @@ from cspnas.samplers.hyperparameters import KernelHyperparameters, to_target
 from cspnas.space.search_space import Genotype
 from cspnas.study.results import StudyResults
 from cspnas.study.settings import Study
+from cspnas.study.suggestion import SamplerState
 
 # Suggestions that choose from the same candidates, so that many slots can be filled at once.
 BLOCK = 8
@@ -91,7 +92,7 @@ class CostAwareSampler:
 
     # Suggesting ----------------------------------------------------------------------------------------------------
 
-    def suggest(self, number: int) -> tuple[Genotype, dict[str, Any]]:
+    def suggest(self, number: int) -> tuple[Genotype, SamplerState]:
         """The genotype of suggestion `number`; its state keeps the hyperparameters where they were fitted for it."""
         random, drawing = Random(f"{self.study.seed}/{number}"), self._draws()
         if not drawing:
@@ -128,7 +129,7 @@ class CostAwareSampler:
         """Candidates from the best to the least."""
         return self._model.believe(trained, pending, candidates, self._results.reference.chance).ranked()
 
-    def _refit(self, trained: Observations) -> dict[str, Any]:
+    def _refit(self, trained: Observations) -> SamplerState:
         if not refit_due(self._surrogate, len(trained.accuracy)):
             return {}
         self._surrogate.fit(trained.points.features[trained.network], to_target(trained.accuracy))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from cspnas.objectives.pareto import Array
+from cspnas.study.suggestion import FittedHyperparameters
 
 # Hyperparameters are fitted on at most this many rows, the latest; the posterior uses all.
 FIT_ROWS = 256
@@ -63,8 +64,8 @@ class KernelHyperparameters:
             process.fit(features[rows], target[rows])
         self._hyperparameters, self.fitted_rows = process.kernel_.theta, len(target)
 
-    def dump(self) -> dict[str, Any]:
-        """Plain form of what was fitted."""
+    def dump(self) -> FittedHyperparameters:
+        """What was fitted, as JSON."""
         return {"theta": [float(value) for value in self._hyperparameters], "rows": self.fitted_rows}
 
     def load(self, document: Any, most: int | None = None) -> None:

@@ -72,7 +72,7 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
         self._one_at_a_time = Lock()
 
     # A lock goes to no other process.
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> object:
         return {name: value for name, value in self.__dict__.items() if name != "_one_at_a_time"}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
@@ -162,7 +162,8 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
             self._surrogate.fitted_rows = 0
         if refit_due(self._surrogate, len(trained.accuracy)):
             self._surrogate.fit(trained.points.features[trained.network], to_target(trained.accuracy))
-            study._storage.set_trial_system_attr(trial._trial_id, FITTED, self._surrogate.dump())
+            fitted: Any = self._surrogate.dump()
+            study._storage.set_trial_system_attr(trial._trial_id, FITTED, fitted)
 
 
 def _params(trial: FrozenTrial) -> Params:

@@ -18,6 +18,7 @@ from cspnas.objectives.objectives import objective_of
 from cspnas.samplers.optuna_indexed import GENERATION, NUMBER, Nsga2, Tpe, TrialIndex
 from cspnas.space.search_space import Gene, Genotype, SearchSpace
 from cspnas.study.results import StudyResults
+from cspnas.study.suggestion import SamplerState
 
 # Optuna's default of 50 is more than a usual budget of trainings.
 POPULATION = 20
@@ -58,7 +59,7 @@ class OptunaSampler:
     def watch(self, results: StudyResults) -> None:
         """Nothing to do: results come by `tell` and `restore`."""
 
-    def suggest(self, number: int) -> tuple[Genotype, dict[str, Any]]:
+    def suggest(self, number: int) -> tuple[Genotype, SamplerState]:
         """The genotype of suggestion `number`, and the sampler's own state to keep with it."""
         self._study.sampler = self._made(_seed(self.seed, number))
         trial = self._study.ask()
@@ -71,8 +72,8 @@ class OptunaSampler:
                 values[gene.name] = _suggest(trial, gene)
         self._asked[number] = trial
         attributes = self._study.get_trials(deepcopy=False)[trial.number].system_attrs
-        state: dict[str, Any] = {"system_attrs": {k: v for k, v in attributes.items() if "generation" in k}}
-        state["params"] = trial.params
+        kept = {key: value for key, value in attributes.items() if "generation" in key}
+        state: SamplerState = {"system_attrs": kept, "params": trial.params}
         if chosen := {str(generation): parents[generation] for generation in parents.keys() - known}:
             state["parents"] = chosen
         return self.space.active(values), state
@@ -104,7 +105,7 @@ class OptunaSampler:
         self,
         number: int,
         genotype: Genotype,
-        state: Mapping[str, Any] | None,
+        state: SamplerState | None,
         values: Mapping[str, float] | None,
         violations: Mapping[str, float],
     ) -> None:
@@ -132,7 +133,7 @@ class OptunaSampler:
     def _add(
         self,
         number: int,
-        params: dict[str, Any],
+        params: Genotype,
         system_attrs: Mapping[str, Any] | None,
         values: list[float],
         violations: Mapping[str, float],
@@ -159,7 +160,7 @@ class OptunaSampler:
         storage = self._study._storage
         self._told.add(storage.get_trial(storage.create_new_trial(self._study._study_id, template_trial=trial)))
 
-    def _encode(self, genotype: Genotype) -> dict[str, Any]:
+    def _encode(self, genotype: Genotype) -> Genotype:
         """Optuna parameters of a genotype; empty where a value is not among the choices."""
         params = {}
         for gene in self._genes.values():
@@ -172,7 +173,7 @@ class OptunaSampler:
             params[gene.name] = values[value]
         return params
 
-    def _first_generation(self) -> dict[str, Any]:
+    def _first_generation(self) -> dict[str, int]:
         return {GENERATION: 0} if self.name == "nsga2" else {}
 
     def _transformed(self, values: Mapping[str, float]) -> list[float]:

@@ -13,8 +13,10 @@ from cspnas.errors import InputError
 from cspnas.objectives.pareto import Array
 from cspnas.samplers.acquisition import Points
 from cspnas.samplers.features import Scaling
+from cspnas.space.search_space import Genotype
 
-Params = dict[str, Any]
+# By the names of an Optuna study's parameters.
+Params = Genotype
 # All objectives in the study's order, None for the measured one.
 Values = Sequence[float | None]
 Costs = Callable[[Params], Values | None]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from cspnas.space.search_space import Genotype
 from cspnas.study.results import StudyResults
+from cspnas.study.suggestion import SamplerState
 
 
 class Sampler(Protocol):
@@ -23,8 +24,8 @@ class Sampler(Protocol):
     def fresh(self) -> Sampler:
         """One like it that was told nothing yet."""
 
-    def suggest(self, number: int) -> tuple[Genotype, dict[str, Any]]:
-        """The genotype of suggestion `number`, and JSON that `restore` needs to have after a restart."""
+    def suggest(self, number: int) -> tuple[Genotype, SamplerState]:
+        """The genotype of suggestion `number`, and what `restore` needs to have after a restart."""
 
     def tell(self, number: int, values: Mapping[str, float], violations: Mapping[str, float]) -> None:
         """Every objective of suggestion `number`; a constraint above 0 is broken."""
@@ -36,7 +37,7 @@ class Sampler(Protocol):
         self,
         number: int,
         genotype: Genotype,
-        state: Mapping[str, Any] | None,
+        state: SamplerState | None,
         values: Mapping[str, float] | None,
         violations: Mapping[str, float],
     ) -> None:

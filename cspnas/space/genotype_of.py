@@ -55,7 +55,7 @@ def _check_network(space: SearchSpace, architecture: Architecture, where: str) -
 
 def _stage_genes(space: SearchSpace, number: int, channels: int, stage: Stage, where: str) -> Genotype:
     choices = space.stages[number - 1]
-    said: dict[str, Any] = {
+    said: Genotype = {
         "depth": stage.depth,
         "csp": stage.csp is not None,
         "growth_rate": stage.growth_rate,
@@ -84,7 +84,7 @@ def _stage_genes(space: SearchSpace, number: int, channels: int, stage: Stage, w
     raise _differs(f"stage{number} with {', '.join(nearest)}", _nearest(nearest, choices, values), where)
 
 
-def _ways(choices: StageChoices, said: dict[str, Any]) -> Iterator[Genotype]:
+def _ways(choices: StageChoices, said: Genotype) -> Iterator[Genotype]:
     """Every way to choose that agrees with what the stage says itself."""
     for variant in choices.variants:
         kept = {field: [v for v in values if said.get(field, v) == v] for field, values in variant.items()}
@@ -100,7 +100,7 @@ def _differences(stage: Stage, made: Stage) -> dict[str, str]:
     }
 
 
-def _flat(stage: Stage) -> dict[str, Any]:
+def _flat(stage: Stage) -> dict[str, object]:
     parts = {"csp": stage.csp, "downsample": stage.downsample}
     found = {key: value for key, value in asdict(stage).items() if key not in parts}
     for name, part in parts.items():

@@ -148,7 +148,7 @@ class SearchSpace:
         )
 
     @cached_property
-    def _fixed(self) -> tuple[dict[str, Any], ...]:
+    def _fixed(self) -> tuple[Genotype, ...]:
         """Of each stage, gene name to first choice: a genotype may also say what the space fixes."""
         stages = enumerate(self.stages, start=1)
         return tuple({f"stage{n}.{field}": value for field, value in stage.fixed.items()} for n, stage in stages)

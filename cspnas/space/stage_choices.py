@@ -91,7 +91,7 @@ class StageChoices:
         return {name: choices for name, choices in said.items() if choices or name not in NEUTRAL}
 
     @cached_property
-    def fixed(self) -> dict[str, Any]:
+    def fixed(self) -> Mapping[str, Any]:
         """The first choice of every field of the family: its value where no genotype says another."""
         return {f.name: getattr(self, f.name)[0] for f in fields(self) if getattr(self, f.name)}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from math import floor
 from typing import Any
@@ -36,18 +37,18 @@ def scaled(ratio: float, channels: int) -> int:
     return max(1, _floor(ratio * channels + 0.5))
 
 
-def resolve_stage(family: Family, channels: int, genes: dict[str, Any], *, first: bool, last: bool) -> Stage:
+def resolve_stage(family: Family, channels: int, genes: Mapping[str, Any], *, first: bool, last: bool) -> Stage:
     """The stage that a stage's genes, by name, give on an input of `channels`; `first` and `last`: its place.
-    `genes` is used up.
 
     Raises ArchitectureError where they give none.
     """
-    csp, pool, genes["split_by"] = genes.pop("csp"), genes.pop("pool", "after"), genes.pop("split")
+    sizes = {**genes, "split_by": genes["split"]}
+    csp, pool, _ = sizes.pop("csp"), sizes.pop("pool", "after"), sizes.pop("split")
     if not csp:
-        genes["split_ratio"] = genes["fusion"] = None
+        sizes["split_ratio"] = sizes["fusion"] = None
     if family.kind == "dense":
-        return dense_stage(channels, pool=not last, pool_first=pool == "before", **genes)
-    stage = residual_stage(channels, **{"stride": 1 if first else 2, **genes})
+        return dense_stage(channels, pool=not last, pool_first=pool == "before", **sizes)
+    stage = residual_stage(channels, **{"stride": 1 if first else 2, **sizes})
     if family.grouped_output and stage.width is not None and stage.width % stage.groups:
         raise ArchitectureError(
             f"{stage.groups} groups for blocks of {stage.width} channels",

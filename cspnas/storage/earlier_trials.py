@@ -6,7 +6,6 @@ What is old is found by what it is, and changed in one transaction: however ofte
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import sqlalchemy as sa
 from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json, json_to_distribution
@@ -61,7 +60,7 @@ def _numeric_params(
         .where(TRIALS.c.study_id == optuna_study_id, PARAMS.c.param_name.in_(texts))
         .where(PARAMS.c.distribution_json.like("%CategoricalDistribution%"))
     )
-    choices: dict[str, Any] = {text: json_to_distribution(text) for text in {row["distribution_json"] for row in rows}}
+    choices = {text: json_to_distribution(text) for text in {row["distribution_json"] for row in rows}}
     return [
         {
             "id": row["param_id"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, DataError, DBAPIError, IntegrityError, ProgrammingError
@@ -13,6 +12,7 @@ from sqlalchemy.exc import DatabaseError, DataError, DBAPIError, IntegrityError,
 from cspnas.errors import InputError, StorageError
 from cspnas.io.redaction import redact
 from cspnas.storage import postgresql
+from cspnas.storage.postgresql import EngineOptions
 from cspnas.storage.sqlite import SQLITE, advice_on, connect, reason_of, sqlite_path
 
 # What SQLite says of a state that may pass by itself.
@@ -34,7 +34,7 @@ def url_object(url: str) -> sa.URL:
     return sa.make_url(url) if path is None else sa.URL.create("sqlite", database=str(path))
 
 
-def engine_options(url: str, mode: Callable[[], str] = lambda: "rw") -> dict[str, Any]:
+def engine_options(url: str, mode: Callable[[], str] = lambda: "rw") -> EngineOptions:
     """What every engine on the database needs: SQLite opens exactly the file that was named, in `mode` of that moment."""
     path = sqlite_path(url)
     if path is None:

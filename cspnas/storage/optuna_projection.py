@@ -95,7 +95,7 @@ class Projection:
         """The id of Optuna's study, made where it is missing. Raises StorageError for one of other directions."""
         # Optuna makes its tables, too.
         with self._database.opening() if self._database.shared else nullcontext():
-            storage = RDBStorage(self._database.dialect_url, engine_kwargs=self._database.engine_options())
+            storage = RDBStorage(self._database.dialect_url, engine_kwargs={**self._database.engine_options()})
             try:
                 return self._checked(storage, name)
             finally:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import sqlalchemy as sa
 
@@ -15,7 +15,7 @@ from cspnas.io.extras import how_to_get
 # "CSP0", "CSPS", "CSPD".
 OPENING, STEP, DRIVER = 0x43535030, 0x43535053, 0x43535044
 CONNECT_SECONDS = 10
-_OPTIONS = {
+_OPTIONS: dict[str, str | int] = {
     "application_name": "cspnas",
     "connect_timeout": CONNECT_SECONDS,
     "keepalives_idle": 30,
@@ -41,13 +41,23 @@ CLOCK = sa.literal_column("extract(epoch FROM clock_timestamp())", sa.Float)
 SERVER_STARTED = sa.literal_column("extract(epoch FROM pg_postmaster_start_time())", sa.Float)
 
 
-def connect_options(url: sa.URL) -> dict[str, Any]:
+class EngineOptions(TypedDict, total=False):
+    """Of SQLAlchemy's `create_engine`."""
+
+    connect_args: dict[str, str | int]
+    pool_pre_ping: bool
+    poolclass: type[sa.Pool]
+    creator: Callable[[], Any]
+    json_serializer: Callable[[Any], str]
+
+
+def connect_options(url: sa.URL) -> EngineOptions:
     """What every engine on a PostgreSQL URL needs; what the URL itself says comes first."""
     options = {name: value for name, value in _OPTIONS.items() if name not in url.query}
     return {"connect_args": options, "pool_pre_ping": True}
 
 
-def new_engine(url: sa.URL, **options: Any) -> sa.Engine:
+def new_engine(url: sa.URL, **options: Unpack[EngineOptions]) -> sa.Engine:
     """An engine. Raises InputError where psycopg is not installed."""
     try:
         return sa.create_engine(url, **options)

@@ -16,6 +16,7 @@ from cspnas.io.failpoints import hit
 from cspnas.storage import postgresql
 from cspnas.storage.engine import UnreachableError, dialect_url, engine_options, shown_url_of, translated, url_object
 from cspnas.storage.migrations import check_schema, make_tables
+from cspnas.storage.postgresql import EngineOptions
 from cspnas.storage.sqlite import (
     INTO_FILE,
     into_file,
@@ -62,7 +63,7 @@ class Transactions:
         # The driver that writes by this, where there may be no other.
         self._driver: int | None = None
         self.hung_seconds = hung_seconds()
-        options = {"json_serializer": canonical_json, **self.engine_options()}
+        options: EngineOptions = {"json_serializer": canonical_json, **self.engine_options()}
         if read_only:
             # Whoever reads a study may keep it for hours, and tells nobody when that ends: no connection stays meanwhile.
             options["poolclass"] = sa.NullPool
@@ -83,7 +84,7 @@ class Transactions:
         """Whether several drivers may work on a study here at once."""
         return self.path is None
 
-    def engine_options(self) -> dict[str, Any]:
+    def engine_options(self) -> EngineOptions:
         """What every engine on this database needs."""
         return engine_options(self.url, lambda: self._mode)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import fsum
 
 from cspnas.network.architecture import Architecture
-from cspnas.network.serialization import ArchitectureDocument, architecture_from
+from cspnas.network.serialization import PlainArchitecture, architecture_from
 from cspnas.objectives.objectives import measured_names
 from cspnas.study.evaluation import Evaluation
 from cspnas.study.failures import quarantined
@@ -21,17 +21,17 @@ class NetworkRecord:
     """
 
     digest: str
-    stored: ArchitectureDocument | str
+    stored: PlainArchitecture | str
     costs: dict[str, float]
     source: str = ""
     evaluations: list[Evaluation] = field(default_factory=list)
 
     @property
-    def document(self) -> ArchitectureDocument:
+    def document(self) -> PlainArchitecture:
         """The architecture as plain data. Raises StorageError where its text is no JSON, or none of an architecture."""
         if isinstance(self.stored, str):
             try:
-                found: ArchitectureDocument = json.loads(self.stored)
+                found: PlainArchitecture = json.loads(self.stored)
                 architecture_from(found)
             except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
                 raise damaged(self.digest, f"document that is none of an architecture: {error!r}") from None

@@ -12,19 +12,37 @@ from cspnas.space.search_space import Genotype
 CONFIRM = "confirm"
 
 
+class FittedHyperparameters(TypedDict):
+    """Logarithms of variance of the signal, length and variance of the noise, fitted to so many rows."""
+
+    theta: list[float]
+    rows: int
+
+
+class SamplerState(TypedDict, total=False):
+    """What a sampler needs to have again after a restart, as JSON: what the cost-aware one fitted for this suggestion;
+    Optuna's attributes and parameters of the trial, and the parents of NSGA-II's generations by number.
+    """
+
+    hyperparameters: FittedHyperparameters
+    system_attrs: Mapping[str, Any]
+    params: Genotype
+    parents: Mapping[str, list[int]]
+
+
 @dataclass(frozen=True, slots=True)
 class Suggestion:
     """One proposal of the search, numbered through the study.
 
     `source`: a sampler's name, `given:DIGEST`, `queued:TRIAL`, `baseline:plain`, `baseline:csp`, `uniform` or `confirm`.
-    `state`: the sampler's own, as JSON.
+    `state`: the sampler's own.
     `asked`: this driver's sampler made it and waits to be told what became of it.
     """
 
     number: int
     source: str
     genotype: Genotype
-    state: Mapping[str, Any] | None = None
+    state: SamplerState | None = None
     asked: bool = False
 
 
@@ -33,7 +51,7 @@ class SuggestionNote(TypedDict, total=False):
     genotype is no network.
     """
 
-    state: Mapping[str, Any]
+    state: SamplerState
     costs: Mapping[str, float]
     reason: str
 

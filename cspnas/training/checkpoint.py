@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -29,20 +29,52 @@ EVERY_SECONDS = 60.0
 Tensors = dict[str, Tensor]
 
 
-def checkpoint_key(digest: str, data: Batches, recipe: Recipe, seed: int, micro_batch: int | None) -> dict[str, Any]:
-    """All that has to agree for two trainings to be one, bit by bit: network, recipe, data, seed, parts, code, device."""
-    return {
-        "digest": digest,
-        "recipe_digest": recipe_digest(recipe, data.checksum),
-        "seed": seed,
-        "micro_batch": micro_batch,
-        "epochs": recipe.epochs,
-        "steps": steps_of(data, recipe),
-        "images": data.count,
-        "code": _code_digest(),
-        "torch": torch.__version__,
-        "device": data.device.type,
-    }
+@dataclass(frozen=True, slots=True)
+class CheckpointKey:
+    """All that has to agree for two trainings to be one, bit by bit: network, recipe, data, seed, parts, code, device,
+    processes. `steps` are those of an epoch.
+    """
+
+    digest: str
+    recipe_digest: str
+    seed: int
+    micro_batch: int | None
+    epochs: int
+    steps: int
+    images: int
+    code: str
+    torch: str
+    device: str
+    processes: int = 1
+    sync_bn: bool = False
+
+
+def checkpoint_key(digest: str, data: Batches, recipe: Recipe, seed: int, micro_batch: int | None) -> CheckpointKey:
+    """Of a training on these data, with this version of the code."""
+    return CheckpointKey(
+        digest=digest,
+        recipe_digest=recipe_digest(recipe, data.checksum),
+        seed=seed,
+        micro_batch=micro_batch,
+        epochs=recipe.epochs,
+        steps=steps_of(data, recipe),
+        images=data.count,
+        code=_code_digest(),
+        torch=torch.__version__,
+        device=data.device.type,
+    )
+
+
+class StoredProgress(TypedDict):
+    """How far a training has come, as a checkpoint says it in JSON; `key` is that of `CheckpointKey`."""
+
+    key: Mapping[str, object]
+    epoch: int
+    step: int
+    losses: float
+    seconds: float
+    threads: int
+    curve: Sequence[Mapping[str, Any]]
 
 
 class Checkpointer:
@@ -55,7 +87,7 @@ class Checkpointer:
     def __init__(
         self,
         path: Path,
-        key: dict[str, Any],
+        key: CheckpointKey,
         say: Callable[[str], None],
         *,
         seconds: float | None = None,
@@ -80,7 +112,7 @@ class Checkpointer:
         about, tensors = self._found
         self._found = None
         try:
-            check_tensors(tensors, dict(_weights(standing)), standing.optimizer, self._key["images"])
+            check_tensors(tensors, dict(_weights(standing)), standing.optimizer, self._key.images)
         except DAMAGE as error:
             self._say_damaged(error)
             return
@@ -110,8 +142,8 @@ class Checkpointer:
 
     def _write(self, standing: TrainingState) -> None:
         """Whole or not at all: by a temporary name, fsync and rename."""
-        about = {
-            "key": self._key,
+        about: StoredProgress = {
+            "key": asdict(self._key),
             "epoch": standing.epoch,
             "step": standing.step,
             "losses": standing.losses,
@@ -124,7 +156,7 @@ class Checkpointer:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         put_whole(self.path, content, temporary_name(self.path))
 
-    def _read(self) -> tuple[dict[str, Any], Tensors] | None:
+    def _read(self) -> tuple[StoredProgress, Tensors] | None:
         """What lies there, if it is whole and of this very training."""
         if not self.path.is_file():
             return None
@@ -135,10 +167,10 @@ class Checkpointer:
             text = metadata.get("cspnas", "")
             if metadata.get("sha256") != _checksum(text, tensors):
                 raise ValueError("its checksum does not agree")
-            about: dict[str, Any] = json.loads(text)
-            other = [name for name, value in self._key.items() if about["key"].get(name) != value]
+            about: StoredProgress = json.loads(text)
+            other = [name for name, value in asdict(self._key).items() if about["key"].get(name) != value]
             if not other:
-                check_progress(about, self._key["epochs"], self._key["steps"])
+                check_progress(about, self._key.epochs, self._key.steps)
         except DAMAGE as error:
             self._say_damaged(error)
             return None
@@ -165,16 +197,15 @@ def kept_when_interrupted(keeper: Checkpointer | None) -> Iterator[None]:
             raise KeyboardInterrupt
 
 
-def kept_key(path: Path) -> dict[str, Any] | None:
+def kept_key(path: Path) -> CheckpointKey | None:
     """The key of the training whose checkpoint lies there; None where there is none that can be read."""
     if not path.is_file():
         return None
     try:
         with safe_open(path, "pt") as file:
-            key: dict[str, Any] = json.loads((file.metadata() or {})["cspnas"])["key"]
+            return CheckpointKey(**json.loads((file.metadata() or {})["cspnas"])["key"])
     except (SafetensorError, OSError, ValueError, LookupError, TypeError):
         return None
-    return key
 
 
 def _tensors(standing: TrainingState) -> Tensors:

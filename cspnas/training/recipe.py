@@ -102,7 +102,7 @@ NAMED_RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 
 
-def recipe_changes(name: str | None, **keys: Any) -> dict[str, Any]:
+def recipe_changes(name: str | None, **keys: Any) -> Mapping[str, Any]:
     """What a named recipe and `keys`, which come first where they are not None, change of a recipe. Raises InputError."""
     if name is not None and name not in NAMED_RECIPES:
         raise InputError(
@@ -129,22 +129,21 @@ _FIRST_KEYS = frozenset(
 _NEUTRAL = {one.name: one.default for one in fields(Recipe) if one.name not in _FIRST_KEYS}
 
 
-def stated_keys(recipe: Mapping[str, Any] | Recipe) -> dict[str, Any]:
+def stated_keys(recipe: Mapping[str, Any] | Recipe) -> Mapping[str, Any]:
     """The keys of a recipe, less those whose value is the neutral default: what digests and studies are made of."""
     document = asdict(recipe) if isinstance(recipe, Recipe) else dict(recipe)
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in document.items()}
     return {name: value for name, value in plain.items() if name not in _NEUTRAL or value != _NEUTRAL[name]}
 
 
-def recipe_digest(recipe: dict[str, Any] | Recipe, data_checksum: str, *, with_path: bool = False) -> str:
+def recipe_digest(recipe: Mapping[str, Any] | Recipe, data_checksum: str, *, with_path: bool = False) -> str:
     """sha256 of all that decides a training beside network and seed: recipe, data with its split, training code.
 
     The user's own data count by their checksum wherever they lie; `with_path`: as studies of before that counted them.
     """
-    document = stated_keys(recipe)
+    document = {**stated_keys(recipe), "data_checksum": data_checksum, "training_version": TRAINING_VERSION}
     if is_own(document["dataset"]) and not with_path:
         document["dataset"] = ANY
-    document |= {"data_checksum": data_checksum, "training_version": TRAINING_VERSION}
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 

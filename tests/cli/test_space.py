@@ -7,7 +7,6 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,6 +18,7 @@ from cspnas.network.architecture import Architecture, Stem
 from cspnas.network.cost import CostTable, stage_costs
 from cspnas.network.layer_costs import parts_of, peak_place
 from cspnas.network.wiring import wire
+from cspnas.reports.space_figures import SpaceStatistics
 from cspnas.reports.space_statistics import memory_objectives, statistics
 from cspnas.space.counting import census
 from cspnas.space.stage_resolution import dense_stage
@@ -51,7 +51,7 @@ def study_of(name: str) -> Study:
 
 
 @cache
-def numbers_of(name: str) -> dict[str, Any]:
+def numbers_of(name: str) -> SpaceStatistics:
     return statistics(study_of(name), 10_000)
 
 
@@ -77,11 +77,11 @@ def test_a_space_of_real_size_has_networks_of_the_size_that_it_says(name: str) -
 def test_three_objectives_are_three(name: str) -> None:
     """No stage always holds the peak, and the memory objective is neither coarse nor a copy of flops."""
     numbers = numbers_of(name)
-    assert numbers["sampled"] == 10_000
-    assert max(numbers["peak_held_by"].values()) <= 0.60
+    assert numbers.sampled == 10_000
+    assert max(numbers.peak_held_by.values()) <= 0.60
     assert memory_objectives(study_of(name)) == ["peak_memory"]
-    assert numbers["independence"]["peak_memory"]["values"] >= 150
-    assert numbers["independence"]["peak_memory"]["spearman_flops"] <= 0.8
+    independence = numbers.independence["peak_memory"]
+    assert independence.values >= 150 and (independence.spearman_flops or 0) <= 0.8
 
 
 def test_objectives_are_marked_exact_or_measured(tmp_path: Path) -> None:
@@ -103,15 +103,15 @@ def test_objectives_are_marked_exact_or_measured(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_networks_are_small_enough_to_train_in_seconds(name: str) -> None:
     """About .2 to 2.5 MMAC, for the 28x28 images of the packaged data set."""
-    flops = numbers_of(name)["ranges"]["flops"]
-    assert flops["least"] <= 800e3 and 1.6e6 <= flops["median"] <= 3e6 and flops["greatest"] <= 5.5e6
+    flops = numbers_of(name).ranges["flops"]
+    assert flops.least <= 800e3 and 1.6e6 <= flops.median <= 3e6 and flops.greatest <= 5.5e6
     assert study_of(name).recipe.dataset == "fashion-mnist-mini"
-    assert numbers_of(name)["admitted_share"] >= 0.5
+    assert numbers_of(name).admitted_share >= 0.5
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_figures_are_json_and_cover_every_fusion(name: str) -> None:
-    assert set(json.loads(json.dumps(numbers_of(name)))["csp_lowers"]) == {"first", "last", "both"}
+    assert set(json.loads(json.dumps(numbers_of(name).to_json()))["csp_lowers"]) == {"first", "last", "both"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -190,13 +190,13 @@ def test_a_small_space_is_counted_and_its_ranges_are_exact(small: Study) -> None
     networks = networks_of(small)
     numbers = statistics(small, 1000)
     admitted = [costs for costs in networks.values() if costs["flops"] <= LIMIT]
-    assert numbers["whole"] and numbers["architectures_exact"]
-    assert numbers["architectures"] == len(networks) < numbers["genotypes"] == small.space.size
-    assert numbers["sampled"] == len(admitted) and numbers["admitted_share"] == len(admitted) / len(networks)
+    assert numbers.whole and numbers.architectures_exact
+    assert numbers.architectures == len(networks) < numbers.genotypes == small.space.size
+    assert numbers.sampled == len(admitted) and numbers.admitted_share == len(admitted) / len(networks)
     for name, unit in (("flops", ""), ("peak_memory", "_bytes"), ("traffic", "_elements")):
-        span = numbers["ranges"][name + unit]
+        span = numbers.ranges[name + unit]
         values = [costs[name] for costs in admitted]
-        assert (span["least"], span["greatest"]) == (min(values), max(values))
+        assert (span.least, span.greatest) == (min(values), max(values))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -226,9 +226,9 @@ def test_the_text_says_what_is_counted_and_what_is_estimated(
 
 def test_a_baselines_place_is_the_share_of_networks_that_cost_less(small: Study) -> None:
     admitted = [costs for costs in networks_of(small).values() if costs["flops"] <= LIMIT]
-    for row in statistics(small, 1000)["baselines"]:
-        below = sum(costs["flops"] < row["flops"] for costs in admitted)
-        assert row["below"]["flops"] == below / len(admitted)
+    for row in statistics(small, 1000).baselines:
+        below = sum(costs["flops"] < row.costs["flops"] for costs in admitted)
+        assert row.below["flops"] == below / len(admitted)
 
 
 def test_a_stage_costs_by_itself_what_its_layers_cost() -> None:

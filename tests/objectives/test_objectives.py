@@ -376,8 +376,8 @@ def test_what_was_never_measured_counts_as_the_worst(start: Start) -> None:
 def test_summary_table_and_export_have_the_figures(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
     run = start()
     run.go()
-    summary = json.loads(json.dumps(summarise(run.opened)))
-    best = summary["front"][0]
+    summary = summarise(run.opened)
+    best = json.loads(json.dumps(summary.to_json()))["front"][0]
     network = run.opened.results.networks[best["digest"]]
     assert best["latency_seconds"] == network.value("latency")
     assert best["evenness"] == network.costs["evenness"]
@@ -420,7 +420,7 @@ def test_a_study_from_before_is_shown_exported_and_continued(start: Start, capsy
     run.go()
     forget(run)
     summary = summarise(run.opened)
-    assert {(row["evenness"], row["latency_seconds"]) for row in summary["front"]} == {(None, None)}
+    assert {(row.value("evenness"), row.value("latency")) for row in summary.front} == {(None, None)}
     print_summary(summary)
     assert "evenness" not in capsys.readouterr().out
     extra = take_away(run.opened, chosen(run.opened, Choice()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ from small_studies import driver_of, open_small, result_of
 
 from cspnas.documents.space_file import read_space
 from cspnas.network.architecture import Stem
-from cspnas.network.serialization import architecture_to
+from cspnas.network.serialization import PlainArchitecture, architecture_to
 from cspnas.objectives.objectives import OBJECTIVES, format_objective, with_unit
 from cspnas.reports.stage_notation import wiring
-from cspnas.reports.summary import summarise
+from cspnas.reports.summary import StudySummary, summarise
 from cspnas.reports.summary_table import Below, front_table
 from cspnas.runners.protocol import Work
 from cspnas.space.search_space import SearchSpace
@@ -33,7 +34,7 @@ search: {{trials: 8, sampler: random}}
 """
 
 
-def summary_of(folder: Path, objectives: str, ratio: str = "0.25") -> dict[str, Any]:
+def summary_of(folder: Path, objectives: str, ratio: str = "0.25") -> StudySummary:
     """Of a study whose trainings are a fixed function of the network."""
     path = folder / "small.yaml"
     path.write_text(SPACE.format(objectives=objectives, ratio=ratio))
@@ -66,12 +67,12 @@ def test_the_objectives_come_first_in_their_order_and_every_figure_is_there_whol
     table = front_table(summary, columns)
     assert max(map(len, table)) <= columns and "…" not in "\n".join(table)
     assert titles(table)[: 1 + len(first)] == ["trial", *first]
-    networks = [*summary["front"], *summary["baselines"]["plain"], *summary["baselines"]["csp"]]
+    networks = [*summary.front, *summary.baselines["plain"], *summary.baselines["csp"]]
     for shown in (table, front_table(summary, columns, wide=True)):
         for row, text in zip(networks, blocks(shown), strict=True):
-            figures = [format_objective(name, row[with_unit(name)]) for name in objectives.split(", ")]
+            figures = [format_objective(name, getattr(row, with_unit(name))) for name in objectives.split(", ")]
             assert all(re.search(rf"(^| ){re.escape(figure)}([ ,;]|$)", text) for figure in figures)
-            assert text.endswith(row["wiring"])
+            assert text.endswith(row.wiring)
 
 
 def blocks(table: list[str]) -> list[str]:
@@ -97,14 +98,14 @@ def test_costs_that_are_no_objectives_are_shown_where_there_is_room(tmp_path: Pa
 def test_a_split_ratio_is_shown_as_chosen_beside_what_whole_channels_made_of_it(ratio: str, tmp_path: Path) -> None:
     """Of 9 channels .25 is 2.25, so 2: .22; .3 is 2.7, so 3: .33. Fixed by the space, or a gene."""
     summary = summary_of(tmp_path, "accuracy, flops", ratio)
-    drawn = [row["wiring"] for row in summary["front"] if not row["source"].startswith("baseline")]
+    drawn = [row.wiring for row in summary.front if not row.source.startswith("baseline")]
     found = {text.partition(" | ")[0].partition(" both ")[2] for text in drawn}
     assert found and found <= {"0.25 (0.22)", "0.30 (0.33)"}
     # The baselines' ratio is .5 whatever the space says: 4.5 channels, so 5: .56.
-    assert {row["wiring"].partition(" both ")[2][:11] for row in summary["baselines"]["csp"]} == {"0.50 (0.56)"}
+    assert {row.wiring.partition(" both ")[2][:11] for row in summary.baselines["csp"]} == {"0.50 (0.56)"}
 
 
-def document(family: str, genes: dict[str, Any], **choices: Any) -> dict[str, Any]:
+def document(family: str, genes: dict[str, Any], **choices: Any) -> PlainArchitecture:
     stages = (StageChoices(**choices), StageChoices(**{**choices, "pool": ()}))
     space = SearchSpace(family, (1, 28, 28), 10, (Stem(8),), ("relu",), stages)
     return architecture_to(space.decode(genes))
@@ -123,5 +124,5 @@ def test_stages_are_named_for_their_family_with_what_is_not_usual_in_it() -> Non
 
 @pytest.mark.parametrize(("family", "named"), [("densenet", "depth x growth rate"), ("darknet", "depth x width")])
 def test_the_heading_of_the_stages_is_the_familys(family: str, named: str, tmp_path: Path) -> None:
-    summary = {**summary_of(tmp_path, "accuracy, flops"), "family": family}
+    summary = replace(summary_of(tmp_path, "accuracy, flops"), family=family)
     assert sum(f"stages: {named}," in line for line in front_table(summary, 80)) == 1

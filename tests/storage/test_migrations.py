@@ -46,7 +46,7 @@ def test_an_earlier_study_is_read_as_it_is(old: Path) -> None:
     database = Database(f"sqlite:///{old}", read_only=True)
     summary = summarise(load_study(database, "small"))
     database.close()
-    assert summary["trainings"] == 5 and summary["in_flight"] == 1
+    assert summary.trainings == 5 and summary.in_flight == 1
     assert version(old) == 1 and old.read_bytes() == before
 
 

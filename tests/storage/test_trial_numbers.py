@@ -10,7 +10,7 @@ import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +95,10 @@ def test_every_number_is_that_of_optunas_trial_wherever_it_is_read(finished: Run
     assert study.results.trials == numbers and study.results.confirmations > 0 and study.results.failed > 0
     assert list(numbers) != sorted(numbers, key=lambda digest: study.results.networks[digest].evaluations[0].id)
     summary = summarise(study)
-    rows = [*summary["front"], *summary["baselines"]["plain"], *summary["baselines"]["csp"], *summary["failures"]]
-    assert rows and all(row["trial"] == numbers[row["digest"]] for row in rows)
-    page = front_page(summary, [asdict(network) for network in members(study)])
-    assert all(f"trial {row['trial']}, network {row['digest'][:12]}" in page for row in summary["front"])
+    rows = [*summary.front, *summary.baselines["plain"], *summary.baselines["csp"], *summary.failures]
+    assert rows and all(row.trial == numbers[row.digest] for row in rows)
+    page = front_page(summary, members(study))
+    assert all(f"trial {row.trial}, network {row.digest[:12]}" in page for row in summary.front)
     for network in study.results.measured():
         assert chosen(study, Choice(trial=numbers[network.digest])) is network
 
@@ -125,8 +125,8 @@ def test_a_trial_that_failed_is_not_there_or_is_not_known_yet_is_refused_in_one_
         again.finish(work, train(work))
     again.finish(work, train(work))
     study = opened(run)
-    rows = [row for row in summarise(study)["front"] if row["digest"] == work.digest]
-    assert all(row["trial"] is None for row in rows)
+    rows = [row for row in summarise(study).front if row.digest == work.digest]
+    assert all(row.trial is None for row in rows)
     with pytest.raises(InputError, match=f"expected 0 to {last}; 1 network has no number .*--digest finds it now"):
         chosen(study, Choice(trial=last + 1))
     assert chosen(study, Choice(digest=work.digest[:12])).digest == work.digest

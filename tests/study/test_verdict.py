@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 from scipy.stats import t
 
 from cspnas.documents.space_file import read_space
-from cspnas.reports.summary import summarise
+from cspnas.reports.summary import StudySummary, summarise
 from cspnas.reports.summary_table import sentences
 from cspnas.runners.protocol import Work
 from cspnas.samplers.registry import sampler_of
@@ -112,31 +111,30 @@ def test_what_confirmations_show_may_decide_who_is_confirmed_next() -> None:
 def test_the_sentences_say_the_interval_and_what_the_deviation_is_known_from(tmp_path: Path) -> None:
     stated = next(verdicts(tmp_path, trainings=12))
     few, plain = sentences(stated)[2:4]
-    assert stated["seed_degrees_of_freedom"] == stated["confirmations"] == 3
-    assert f"(from {stated['seed_networks']} networks: too few, each ± may be far off)" in few
-    assert "between seeds of one network (from 9 networks), " in sentences(stated | {"seed_networks": 9} | ENOUGH)[2]
-    won = stated["won_at_equal_flops"]["plain"]
-    assert won["members"] == 1 and not won["distinguishable"]
-    gain, low, high = (f"{100 * value:+.2f}" for value in (won["gain"], *won["interval_95"]))
+    assert stated.seed_degrees_of_freedom == stated.confirmations == 3
+    assert f"(from {stated.seed_networks} networks: too few, each ± may be far off)" in few
+    enough = replace(stated, seed_networks=9, seed_degrees_of_freedom=9)
+    assert "between seeds of one network (from 9 networks), " in sentences(enough)[2]
+    won = stated.won_at_equal_flops["plain"]
+    assert won is not None and won.members == 1 and not won.distinguishable
+    gain, low, high = (f"{100 * value:+.2f}" for value in (won.gain, won.low, won.high))
     start = f"against the plain baseline at equal FLOPs: {gain} points (95 % interval {low} to {high}, 1 network)"
     assert plain == f"{start}, not distinguishable"
-    sure = {"won_at_equal_flops": {"plain": won | {"distinguishable": True}, "csp": None}}
-    told = sentences(stated | sure)[3:]
-    assert told[0] == start
+    sure = replace(stated, won_at_equal_flops={"plain": replace(won, low=0.01, high=0.02), "csp": None})
+    told = sentences(sure)[3:]
+    assert told[0] == start.replace(f"{low} to {high}", "+1.00 to +2.00")
     assert told[1].startswith(
         "against the csp baseline at equal FLOPs: no verdict: the networks that were trained again"
     )
 
 
 def test_where_there_is_no_verdict_the_sentence_says_why_and_what_to_do(tmp_path: Path) -> None:
-    stated = next(verdicts(tmp_path, trainings=12)) | {"won_at_equal_flops": {"plain": None}}
-    alone = stated | {"baselines": {"plain": stated["baselines"]["plain"][:1]}}
+    stated = replace(next(verdicts(tmp_path, trainings=12)), won_at_equal_flops={"plain": None})
+    alone = replace(stated, baselines={"plain": stated.baselines["plain"][:1]})
     assert sentences(alone)[3].endswith("(more trials, or baselines.widths of 2 or more)")
-    unconfirmed = sentences(stated | {"confirmed_networks": 0})[3]
+    unconfirmed = sentences(replace(stated, confirmed_networks=0))[3]
     assert unconfirmed.endswith("trained again (more trials, or a larger search.confirm)")
 
-
-ENOUGH = {"seed_degrees_of_freedom": 9}
 
 # Searches whose truth is known -------------------------------------------------------------------------------------
 
@@ -156,7 +154,7 @@ def trained(network: NetworkRecord, seed: int) -> float:
     )
 
 
-def verdicts(folder: Path, trainings: int = 28) -> Iterator[dict[str, Any]]:
+def verdicts(folder: Path, trainings: int = 28) -> Iterator[StudySummary]:
     """Summaries of searches with random candidates and the real driver, each with a seed of its own."""
     (file := folder / "small.yaml").write_text(SPACE.replace("widths: 2", "widths: 4"))
     study = read_space(file, {"search.trials": trainings, "search.sampler": "random"})
@@ -177,12 +175,12 @@ def test_the_stated_intervals_of_sixty_searches_hold_the_truth(tmp_path: Path) -
     """They are of 95 %: fewer than 88 % of 60 have a probability of .7 % (binomial). Nor do the gains have a bias: that
     of the front's confirmed members against baselines of one training each was 4 to 6 of these standard errors.
     """
-    stated = [summary["won_at_equal_flops"] for summary in verdicts(tmp_path)]
+    stated = [summary.won_at_equal_flops for summary in verdicts(tmp_path)]
     for kind in ("plain", "csp"):
-        won = [one[kind] for one in stated if one[kind] is not None]
+        won = [verdict for one in stated if (verdict := one[kind]) is not None]
         assert len(won) > 0.8 * SEARCHES
-        low, high = np.array([one["interval_95"] for one in won]).T
-        gains = np.array([one["gain"] for one in won])
+        low, high = np.array([(one.low, one.high) for one in won]).T
+        gains = np.array([one.gain for one in won])
         assert np.mean((low <= 0) & (high >= 0)) >= 0.88
-        assert np.mean([one["distinguishable"] for one in won]) <= 0.12
+        assert np.mean([one.distinguishable for one in won]) <= 0.12
         assert abs(gains.mean()) < 3 * gains.std(ddof=1) / len(gains) ** 0.5

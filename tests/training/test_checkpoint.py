@@ -26,7 +26,7 @@ import cspnas
 from cspnas.io.atomic_write import remove, temporary_name
 from cspnas.network.wiring import wire
 from cspnas.training import checkpoint
-from cspnas.training.checkpoint import Checkpointer, _checksum, checkpoint_key
+from cspnas.training.checkpoint import Checkpointer, CheckpointKey, _checksum, checkpoint_key
 from cspnas.training.module import NetworkModule, initialise
 from cspnas.training.recipe import Recipe
 from cspnas.training.train import Epoch, TrainingResult, TrainingState, train_network
@@ -60,7 +60,7 @@ def run(
     return network.state_dict(), trained, heard
 
 
-def key(seed: int = 5, micro_batch: int | None = None) -> dict[str, object]:
+def key(seed: int = 5, micro_batch: int | None = None) -> CheckpointKey:
     return checkpoint_key(DIGEST, data(), RECIPE, seed, micro_batch)
 
 

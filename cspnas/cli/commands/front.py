@@ -28,9 +28,9 @@ def front(
     _check_flags(two_forms=as_json and as_csv, nothing_to_replace=force and plot is None)
     summary = summary_of(study, plot, force=force)
     if as_json:
-        print_json(summary)
+        print_json(summary.to_json())
     elif as_csv:
-        print_csv(summary["failures" if failed else "front"])
+        print_csv(summary.failures if failed else summary.front)
     elif failed:
         print_failures(summary)
     else:

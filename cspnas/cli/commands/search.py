@@ -46,13 +46,14 @@ def search(
 ) -> None:
     """Search SPACE; the same command again continues the study."""
     from cspnas.cli.search import SearchRequest, search_space
-    from cspnas.documents.space_settings import SpaceSettings, data_flags
+    from cspnas.documents.space_settings import space_settings
     from cspnas.runners.protocol import RunnerOptions
 
     keys = {"trials": trials, "workers": workers, "sampler": sampler, "seed": seed}
     flags = {f"search.{name}": (f"--{name}", value) for name, value in keys.items()}
-    flags |= {"proxy.epochs": ("--epochs", epochs)} | data_flags(dataset, image_size, skip_unreadable)
-    settings = SpaceSettings(flags | {"objectives": ("--objective", objective or None)}, set_ or [], constraint or [])
+    flags["proxy.epochs"] = ("--epochs", epochs)
+    images = (dataset, image_size, skip_unreadable)
+    settings = space_settings(images, objective, constraint, set_, flags)
     options = RunnerOptions(runner, address, device, per_gpu)
     places = {"study": study, "storage": storage, "reuse_from": reuse_from}
     search_space(SearchRequest(space, settings, options, **places, time=time, seed_with=seed_with or []))

@@ -1,6 +1,6 @@
 """`cspnas space`: its options."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -31,8 +31,10 @@ def space(
     as_json: Json = False,
 ) -> None:
     """Describe a search space: size, ranges of the costs, where the peak of memory lies, what CSP lowers."""
-    data = {"dataset": dataset, "image-size": image_size, "skip-unreadable": skip_unreadable}
-    settings = data | {"objective": objective, "constraint": constraint, "set": set_}
+    from cspnas.documents.space_settings import space_settings
+
+    images = (dataset, image_size, skip_unreadable)
+    settings = space_settings(images, objective, constraint, set_)
     if schema:
         _none_of("--schema", settings)
         _print_schema()
@@ -53,10 +55,9 @@ def _named(space: str | None) -> str:
     return space
 
 
-def _none_of(flag: str, settings: dict[str, Any]) -> None:
-    for name, value in settings.items():
-        if value:
-            raise InputError(f"--{name} with {flag}", expected="one of them", where="cspnas space")
+def _none_of(flag: str, settings: "SpaceSettings") -> None:
+    for given in settings.given():
+        raise InputError(f"{given} with {flag}", expected="one of them", where="cspnas space")
 
 
 def _print_schema() -> None:
@@ -71,23 +72,15 @@ def _copy(space: str, *, force: bool) -> None:
     say(copy_space(space, force=force))
 
 
-def _contains(space: str, network: str, settings: dict[str, Any], *, as_json: bool) -> None:
+def _contains(space: str, network: str, settings: "SpaceSettings", *, as_json: bool) -> None:
     from cspnas.cli.space import genotype_report
 
-    text = genotype_report(space, network, _read(settings), as_json=as_json)
+    text = genotype_report(space, network, settings, as_json=as_json)
     say(text if as_json else wrapped_lines(text))
 
 
-def _describe(space: str, sample: int, settings: dict[str, Any], *, as_json: bool, time: bool) -> None:
+def _describe(space: str, sample: int, settings: "SpaceSettings", *, as_json: bool, time: bool) -> None:
     from cspnas.cli.space import space_report
 
-    text = space_report(space, sample, as_json=as_json, settings=_read(settings), time=time)
+    text = space_report(space, sample, as_json=as_json, settings=settings, time=time)
     say(text if as_json else wrapped_lines(text))
-
-
-def _read(settings: dict[str, Any]) -> "SpaceSettings":
-    from cspnas.documents.space_settings import SpaceSettings, data_flags
-
-    flags = data_flags(settings["dataset"], settings["image-size"], settings["skip-unreadable"])
-    flags |= {"objectives": ("--objective", settings["objective"] or None)}
-    return SpaceSettings(flags, settings["set"] or [], settings["constraint"] or [])

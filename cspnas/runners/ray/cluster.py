@@ -9,7 +9,7 @@ import logging
 import os
 import subprocess
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,14 +74,11 @@ def quiet_ray() -> Any:
 
 
 def _connect(ray: Any, address: str, workers: int) -> None:
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-    if address == "local":
-        options |= {"include_dashboard": False, "num_cpus": workers or usable_cpus()}
-    if not address.startswith("ray://"):
-        options["job_config"] = _job(ray)
+    own = {"include_dashboard": False, "num_cpus": workers or usable_cpus()} if address == "local" else {}
+    job = {} if address.startswith("ray://") else {"job_config": _job(ray)}
     try:
         with _silence():
-            _init(ray, address, options)
+            _init(ray, address=address, log_to_driver=False, logging_level=logging.CRITICAL, **own, **job)
     except (ConnectionError, RuntimeError, ValueError, ImportError, OSError) as error:
         first = " ".join(str(error).split())[:300]
         raise InputError(
@@ -102,14 +99,14 @@ def _job(ray: Any) -> Any:
     return job
 
 
-def _init(ray: Any, address: str, options: dict[str, Any]) -> None:
+def _init(ray: Any, **options: object) -> None:
     """`ray.init`, twice where Ray Client's server lost the process that it began for us, as one of 25 was (Ray 2.60)."""
     try:
-        ray.init(address=address, **options)
+        ray.init(**options)
     except ConnectionError as error:
         if "Initialization failure from server" not in str(error):
             raise
-        ray.init(address=address, **options)
+        ray.init(**options)
 
 
 @contextmanager
@@ -140,7 +137,7 @@ def _nodes(ray: Any) -> list[Node]:
     return nodes
 
 
-def _node(ray: Any, node: dict[str, Any], answer: Any) -> Node | None:
+def _node(ray: Any, node: Mapping[str, Any], answer: Any) -> Node | None:
     """What it offers; None where it is gone, which a cluster notices some seconds after a machine's end."""
     try:
         version, gpu_bytes = ray.get(answer, timeout=PROBE_SECONDS)
@@ -159,7 +156,7 @@ def _is_alive(ray: Any, identifier: str) -> bool:
     return any(node["NodeID"] == identifier and node["Alive"] for node in ray.nodes())
 
 
-def on_node(identifier: str) -> dict[str, Any]:
+def on_node(identifier: str) -> dict[str, object]:
     """Options of a task or an actor that runs on this node only."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 

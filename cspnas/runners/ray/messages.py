@@ -11,6 +11,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from cspnas.errors import FailureKind
@@ -167,7 +168,7 @@ class Events(tune.Callback):
     """Kills the workers of cancelled trainings, posts why a trial failed, leaves the loop when told to."""
 
     def __init__(self) -> None:
-        self._running: dict[str, Any] = {}
+        self._running: dict[str, Trial] = {}
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """At least every few tenths of a second. Raises Stopped after `stop`."""
