@@ -19,6 +19,7 @@ from cspnas.cli.commands.dashboard import dashboard
 from cspnas.cli.commands.data import data
 from cspnas.cli.commands.export import export
 from cspnas.cli.commands.front import front
+from cspnas.cli.commands.import_cfg import import_
 from cspnas.cli.commands.search import search
 from cspnas.cli.commands.space import space
 from cspnas.cli.commands.studies import copy, studies
@@ -47,8 +48,10 @@ def cspnas(version: Version = False) -> None:
     """Options of `cspnas` itself; each command has its own."""
 
 
-for command in (search, front, export, cost, space, data, train, dashboard):
-    app.command(epilog=epilog(command.__name__))(command)
+for command in (search, front, export, import_, cost, space, data, train, dashboard):
+    # `import` is a word of Python's own.
+    name = command.__name__.rstrip("_")
+    app.command(name, epilog=epilog(name))(command)
 
 studies_app = typer.Typer(
     help="List the studies under studies/, or copy one to another database.", epilog=epilog("studies")

@@ -20,6 +20,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "cspnas cost csdarknet53 --layers",
         "cspnas cost best.yaml --check",
     ),
+    "import": (
+        "cspnas import csresnext50.cfg -o csresnext50.yaml",
+        "cspnas import darknet53.cfg -o darknet53.yaml --force",
+    ),
     "space": (
         "cspnas space densenet",
         "cspnas space densenet --copy",
