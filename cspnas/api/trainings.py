@@ -193,11 +193,7 @@ def _begun(job: Job, placed: InMemoryBatches, digest: str, checkpoint: Path) -> 
 
     kept = kept_key(checkpoint) if job.measured_precision else None
     others = [replace(job.recipe, precision=precision) for precision in ("float32", "bfloat16")] if kept else []
-    processes, sync_bn = job.place.processes.count, job.place.sync_bn
-    keys = []
-    for recipe in (*others, job.recipe):
-        key = checkpoint_key(digest, placed, recipe, job.seed, None)
-        keys.append((recipe, replace(key, processes=processes, sync_bn=sync_bn)))
+    keys = [(recipe, checkpoint_key(digest, placed, recipe, job.seed, None)) for recipe in (*others, job.recipe)]
     return next((pair for pair in keys if pair[1] == kept), keys[-1])
 
 

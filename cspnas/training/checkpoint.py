@@ -31,8 +31,10 @@ Tensors = dict[str, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class CheckpointKey:
-    """All that has to agree for two trainings to be one, bit by bit: network, recipe, data, seed, parts, code, device,
-    processes. `steps` are those of an epoch.
+    """All that has to agree for two trainings to be one, bit by bit: network, recipe, data, seed, parts, code, device.
+
+    `steps` are those of an epoch. How many processes train together is left out: with another number a training goes on
+    to weights that are others in their last bits, and to no worse ones.
     """
 
     digest: str
@@ -45,8 +47,6 @@ class CheckpointKey:
     code: str
     torch: str
     device: str
-    processes: int = 1
-    sync_bn: bool = False
 
 
 def checkpoint_key(digest: str, data: Batches, recipe: Recipe, seed: int, micro_batch: int | None) -> CheckpointKey:
