@@ -61,6 +61,7 @@ _ROWS = (
     ExportFormat("python", "cspnas.export.python_file:PythonWriter"),
     ExportFormat("timm", "cspnas.export.timm_model:TimmWriter", extra="timm", requires=("timm",)),
     ExportFormat("darknet", "cspnas.export.darknet_files:DarknetWriter", beside=(".weights",)),
+    ExportFormat("yolo", "cspnas.export.yolo_yaml:YoloWriter", runs=False),
 )
 EXPORT_FORMATS: Mapping[str, ExportFormat] = MappingProxyType({row.name: row for row in _ROWS})
 

@@ -31,7 +31,7 @@ def export(
         str | None, typer.Option(help="Instead the network whose digest begins so: 4 hex digits or more.")
     ] = None,
     form: Annotated[
-        str, typer.Option("--format", help="yaml (if not given), onnx, pt2, torchscript, python, timm, darknet.")
+        str, typer.Option("--format", help="yaml (if not given), onnx, pt2, torchscript, python, timm, darknet, yolo.")
     ] = "yaml",
     weights: Annotated[
         Path | None, typer.Option(help="What cspnas train wrote; untrained weights if not given.")
