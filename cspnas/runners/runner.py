@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from cspnas.network.architecture import Architecture
 from cspnas.runners.protocol import Work
+from cspnas.runners.training_estimate import Speed
 from cspnas.training.payload import Failure, ResultPayload
+from cspnas.training.recipe import Recipe
 
 # For a new worker to begin: imports of 64 workers at once, data, a busy machine.
 START_SECONDS = 600.0
@@ -69,6 +73,9 @@ class Runner(Protocol):
 
     def kinds(self) -> list[str]:
         """The different names of the devices' models."""
+
+    def speed(self, networks: Sequence[Architecture], recipe: Recipe) -> Speed | None:
+        """How fast these networks train there; None where one of them does not fit into memory."""
 
     def start(self) -> None:
         """Let what trains get ready; nothing where that was done. Raises CspnasError where it cannot."""

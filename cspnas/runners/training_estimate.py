@@ -1,9 +1,8 @@
-"""What the trainings of a study take on this machine, before any of them begins."""
+"""What the trainings of a study take where they run, before any of them begins."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,13 +11,12 @@ from cspnas.data.registry import part_counts
 from cspnas.errors import InputError, TrainingError
 from cspnas.io.machine import usable_cpus
 from cspnas.io.steps import Step, silent
+from cspnas.network.architecture import Architecture
 from cspnas.network.cost import STEP_OVER_INFERENCE
-from cspnas.network.wiring import wire
 from cspnas.study.candidates import Candidate
 from cspnas.study.settings import Study
+from cspnas.training.recipe import Recipe
 
-# Seconds of a processor for measuring, after which the networks that are left are reckoned from those before, by their FLOPs.
-LONG_MEASURING = 2.0
 UNITS = ((86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
 
 
@@ -44,12 +42,38 @@ def about(seconds: float) -> str:
     return f"about {float(f'{seconds / size:.2g}'):g} {unit}"
 
 
-def training_estimate(
-    study: Study, networks: Sequence[Candidate], devices: Sequence[str], step: Step = silent
-) -> TrainingEstimate | None:
-    """Measured on the first of the `devices`, one for each worker; None where the data are not there, or where one
-    of the `networks` that it trains does not fit into memory.
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """`seconds` for an image of a training step, of each of some networks; how many trainings `at_once` go as fast as one
+    alone.
     """
+
+    seconds: list[float]
+    at_once: int
+
+
+# Measures networks where trainings run; None where one of them does not fit into memory.
+Speedometer = Callable[[Sequence[Architecture], Recipe], Speed | None]
+
+
+def speed_here(devices: Sequence[str], networks: Sequence[Architecture], recipe: Recipe) -> Speed | None:
+    """In this process, on the first of the `devices`, one for each worker."""
+    import torch
+
+    from cspnas.training.training_time import seconds_of_each
+
+    try:
+        seconds = seconds_of_each(networks, recipe, torch.device(devices[0]))
+    except TrainingError:
+        return None
+    # Trainings that share a GPU, or a core, take each other's time.
+    return Speed(seconds, min(len(devices), usable_cpus()) if devices[0] == "cpu" else len(set(devices)))
+
+
+def training_estimate(
+    study: Study, networks: Sequence[Candidate], measure: Speedometer, step: Step = silent
+) -> TrainingEstimate | None:
+    """Of a study that trains these `networks`; None where the data are not there, or where nothing can be measured."""
     try:
         images = _images(study)
     except InputError:
@@ -57,38 +81,17 @@ def training_estimate(
     step("measuring how long a training takes")
     ordered = sorted(networks, key=lambda one: one.costs["flops"])
     chosen = [ordered[0], ordered[len(ordered) // 2], ordered[-1]]
-    try:
-        seconds = [images * each for each in _seconds_an_image(study, chosen, devices[0])]
-    except TrainingError:
+    speed = measure([one.architecture for one in chosen], study.recipe)
+    if speed is None:
         return None
+    seconds = [images * each for each in speed.seconds]
     flops = [one.costs["flops"] for one in chosen]
     mean = float(np.mean(np.interp([one.costs["flops"] for one in ordered], flops, seconds)))
     memory = int(max(one.costs["training_memory"] for one in ordered))
-    return TrainingEstimate((seconds[0], seconds[1], seconds[2]), mean, memory, _at_once(devices))
+    return TrainingEstimate((seconds[0], seconds[1], seconds[2]), mean, memory, speed.at_once)
 
 
 def _images(study: Study) -> float:
     """Images that one training steps over, with what its validations are in such steps."""
     training, validation = part_counts(study.recipe.dataset, study.recipe.images)
     return study.recipe.epochs * (training + validation / STEP_OVER_INFERENCE)
-
-
-def _seconds_an_image(study: Study, chosen: Sequence[Candidate], device: str) -> list[float]:
-    """Of each of these networks, the smallest first. Raises TrainingError for one that does not fit."""
-    import torch
-
-    from cspnas.training.training_time import seconds_an_image
-
-    found: list[float] = []
-    start = time.process_time()
-    for one in chosen:
-        if found and time.process_time() - start > LONG_MEASURING:
-            found.append(found[-1] * one.costs["flops"] / chosen[len(found) - 1].costs["flops"])
-        else:
-            found.append(seconds_an_image(wire(one.architecture), study.recipe, torch.device(device)))
-    return found
-
-
-def _at_once(devices: Sequence[str]) -> int:
-    """Trainings that share a GPU, or a core, take each other's time."""
-    return min(len(devices), usable_cpus()) if devices[0] == "cpu" else len(set(devices))

@@ -82,8 +82,8 @@ def run_search(
             summary = facts.images
         check_device(study, measured_on, facts)
         estimate = None
-        if known is None and (options.runner, options.evaluator) == ("local", TRAINER):
-            estimate = training_estimate(study, sample, runner.devices, on_step)
+        if known is None and options.evaluator == TRAINER:
+            estimate = training_estimate(study, sample, runner.speed, on_step)
         reuse = reuser(study, facts, measured_on, other, reuse_from)
         with opened(study, place, facts) as (database, row), awake_clock() as clock:
             study = replace(study, recipe=replace(study.recipe, precision=row.facts.precision))

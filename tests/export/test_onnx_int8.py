@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 
 import onnx
@@ -19,7 +20,9 @@ from cspnas.export.network_to_export import NetworkToExport, QuantisationData
 from cspnas.export.onnx_file import OnnxWriter
 from cspnas.export.onnx_int8 import Int8Writer
 from cspnas.export.onnx_memory import peak_of
+from cspnas.network.architecture import Architecture, Stage, Stem
 from cspnas.network.cost import cost_of
+from cspnas.network.deployment import ORDERS, Deployment, Order
 from cspnas.network.wiring import wire
 from cspnas.training.module import NetworkModule, initialise
 from cspnas.training.recipe import Recipe
@@ -82,3 +85,17 @@ def test_values_that_are_not_brought_to_8_bits_count_four_bytes() -> None:
     image, result = value("image", TensorProto.FLOAT, ["n", 1, 8, 8]), value("y", TensorProto.FLOAT, ["n", 1, 4, 4])
     pool = helper.make_node("MaxPool", ["image"], ["y"], kernel_shape=[2, 2], strides=[2, 2])
     assert peak_of(helper.make_model(helper.make_graph([pool], "g", [image], [result]))) == 4 * (64 + 16)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_peak_of_a_file_is_that_of_a_deployment_in_int8_and_its_order(
+    trained: NetworkToExport, order: Order
+) -> None:
+    """Of a block whose shortcut is better run early; image and logits are what the program gives and gets, in 8 bits too."""
+    network = Architecture("resnet", (1, 8, 8), 2, Stem(22), (Stage(1, None, 1, 14, width=14),))
+    module = NetworkModule(wire(network), order=order).eval()
+    model = onnx.load_from_string(Int8Writer().contents(replace(trained, architecture=network, network=module))[""])
+    deployed = cost_of(wire(network), order).deployed(Deployment("int8", order=order))
+    assert peak_of(model) == deployed.peak_memory == 64 * (1 + 22 + (14 + 14 if order == "written" else 1 + 14))
+    weights = [t for t in model.graph.initializer if t.name.endswith("_quantized")]
+    assert sum(prod(t.dims) for t in weights) == deployed.weight_bytes

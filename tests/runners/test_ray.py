@@ -133,8 +133,9 @@ def test_one_worker_trains_what_the_local_runner_trains(
     ]
     assert seen[0] == seen[1] and len(seen[0]) == 4
     assert len({row["result"]["node"] for row in _rows(tmp_path, "through-ray")}) == 1
-    data, *lines = errors.splitlines()
+    data, expected, *lines = errors.splitlines()
     assert data.startswith("data set fashion-mnist-mini: 14,000 images")
+    assert re.fullmatch("about [0-9.]+ (seconds|minutes) for 4 trainings by 1 worker", expected)
     assert lines[0].startswith("4 trainings, 1 worker on ray:cpu") and lines[-1].startswith("done: ")
     assert [line.split("]")[0] for line in lines[1:-1]] == [f"[{number}/4" for number in range(1, 5)]
     assert "ray" not in output.replace("through-ray", "").lower()
@@ -451,9 +452,11 @@ def test_slots_follow_cpus_and_what_fits_on_the_smallest_gpu(tmp_path: Path) -> 
     plain = Node("a", 4, 0, 0)
     slots = slots_of([plain, Node("b", 2, 0, 0)], study, "auto", None)
     assert (slots.count, slots.device, slots.gpu_share) == (6, "cpu", 0.0)
+    assert [slots.at_once(cores) for cores in (1, 2, 4)] == [2, 4, 6]
     large, small = Node("c", 16, 2, int(8 * one) + room), Node("d", 16, 1, int(3 * one) + room)
     slots = slots_of([plain, large, small], study, "auto", None)
     assert (slots.count, slots.device, slots.gpu_share) == (9, "cuda", 0.3333)
+    assert slots.at_once(16) == 3
     assert slots_of([large, small], study, "auto", 2).gpu_share == 0.5
     with pytest.raises(InputError, match=r"--per-gpu: found 4 trainings at once x \(1GiB a process \+ 1\.25 x "):
         slots_of([large, small], study, "auto", 4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ import pytest
 
 from cspnas.errors import CspnasError
 from cspnas.io.awake_clock import AwakeClock
+from cspnas.network.architecture import Architecture
 from cspnas.runners.protocol import Done, RunEvent, Wait, Work, checkpoint_of
 from cspnas.runners.run_loop import LATE_SECONDS, MOST_STILLBORN, run_loop
 from cspnas.runners.runner import START_SECONDS, Began, Ended, EpochDone, Placed, RunnerEvent, Stillborn
 from cspnas.study.failures import failure
+from cspnas.training.recipe import Recipe
 
 GOOD = {"accuracy": 0.5}
 OUT_OF_MEMORY, CRASHED, DEAD = failure("out of memory", "no"), failure("crashed", "gone"), failure("crashed", "exit 1")
@@ -81,6 +83,9 @@ class Scripted:
     def kinds(self) -> list[str]:
         """Nobody asks."""
         return ["scripted"]
+
+    def speed(self, networks: Sequence[Architecture], recipe: Recipe) -> None:
+        """Nobody asks."""
 
     def start(self) -> None:
         """Nothing to start."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from small_studies import small_study
 
 from cspnas.data import datasets
 from cspnas.network.wiring import wire
-from cspnas.runners.training_estimate import TrainingEstimate, about, training_estimate
+from cspnas.runners.training_estimate import TrainingEstimate, about, speed_here, training_estimate
 from cspnas.study.candidates import admitted_sample
 from cspnas.training.batches import InMemoryBatches
 from cspnas.training.latency import one_thread
@@ -19,12 +20,13 @@ from cspnas.training.module import NetworkModule
 from cspnas.training.train import train_network
 
 CPU = torch.device("cpu")
+HERE = partial(speed_here, ["cpu"])
 
 
 def test_the_estimate_is_near_what_a_training_takes_of_a_processor(tmp_path: Path) -> None:
     study = small_study(tmp_path, proxy__epochs=1, proxy__precision="float32")
     networks = admitted_sample(study)
-    estimate = training_estimate(study, networks, ["cpu"])
+    estimate = training_estimate(study, networks, HERE)
     greatest = max(networks, key=lambda one: one.costs["flops"])
     data = InMemoryBatches(datasets.load("fashion-mnist-mini"), CPU)
     with one_thread(CPU):
@@ -38,7 +40,7 @@ def test_the_estimate_is_near_what_a_training_takes_of_a_processor(tmp_path: Pat
 
 def test_epochs_multiply_the_time_and_workers_divide_it(tmp_path: Path) -> None:
     short, long = (
-        training_estimate(study, admitted_sample(study), ["cpu"])
+        training_estimate(study, admitted_sample(study), HERE)
         for study in (small_study(tmp_path, proxy__epochs=epochs) for epochs in (1, 50))
     )
     assert short is not None and long is not None
@@ -50,7 +52,7 @@ def test_epochs_multiply_the_time_and_workers_divide_it(tmp_path: Path) -> None:
 def test_data_that_are_not_there_give_no_estimate(tmp_path: Path) -> None:
     given = {"input": {"shape": [3, 32, 32], "classes": 4}, "proxy__dataset": "folder:nowhere"}
     study = small_study(tmp_path, **given)
-    assert training_estimate(study, admitted_sample(study), ["cpu"]) is None
+    assert training_estimate(study, admitted_sample(study), HERE) is None
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import resource
 import shutil
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -65,6 +65,9 @@ class Inline:
 
     def kinds(self) -> list[str]:
         return ["cpu"]
+
+    def speed(self, networks: Sequence[Architecture], recipe: Recipe) -> None:
+        """Nothing is measured."""
 
     def start(self) -> None:
         pass

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
 from cspnas.io.remedies import remedy
 from cspnas.io.standard_streams import tell
+from cspnas.network.architecture import Architecture
 from cspnas.runners.local.worker_handle import WorkerHandle, start_worker
 from cspnas.runners.oom_kills import MemoryKills
 from cspnas.runners.protocol import Work, checkpoint_of
 from cspnas.runners.runner import START_SECONDS, Ended, Placed, RunnerEvent, Stillborn
+from cspnas.runners.training_estimate import Speed, speed_here
 from cspnas.runners.worker_log import begin
 from cspnas.training.payload import Failure, ResultPayload
+from cspnas.training.recipe import Recipe
 
 # For a training's step and its checkpoint; a container gets 10 s after SIGTERM.
 WIND_DOWN_SECONDS = 5.0
@@ -42,6 +46,10 @@ class LocalRunner:
         from cspnas.training.train import faster_precision
 
         return faster_precision(torch.device(self.devices[0]))
+
+    def speed(self, networks: Sequence[Architecture], recipe: Recipe) -> Speed | None:
+        """Measured in this process."""
+        return speed_here(self.devices, networks, recipe)
 
     def kinds(self) -> list[str]:
         """Read in this process."""

@@ -27,6 +27,11 @@ class Slots:
     nodes: tuple[str, ...]
     evaluator: str = TRAINER
 
+    def at_once(self, cores: int) -> int:
+        """Trainings that go as fast as one alone: one a GPU, or one a core of nodes that have so many each."""
+        units = self.count * self.gpu_share or cores * len(self.nodes)
+        return max(1, min(self.count, round(units)))
+
 
 def slots_of(nodes: list[Node], study: Study, device: str, per_gpu: int | None) -> Slots:
     """As many as the nodes hold, at most the study's `workers` where it names a number.

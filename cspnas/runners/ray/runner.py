@@ -19,8 +19,9 @@ import json
 import tarfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +29,15 @@ from cspnas.data.own_data import located
 from cspnas.errors import CspnasError, FailureKind, StorageError
 from cspnas.io.atomic_write import write_whole
 from cspnas.io.remedies import remedy
+from cspnas.network.architecture import Architecture
 from cspnas.runners.protocol import Work, checkpoint_of
 from cspnas.runners.ray.capacity import Slots
 from cspnas.runners.ray.cluster import RayError, on_node, quiet_ray
 from cspnas.runners.runner import START_SECONDS, Began, Ended, Placed, RunnerEvent, Stillborn
+from cspnas.runners.training_estimate import Speed
 from cspnas.runners.worker_log import tail
 from cspnas.training.payload import Failure, UnitOfWork
+from cspnas.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from cspnas.runners.ray.messages import Loss
@@ -75,8 +79,7 @@ class RayRunner:
         self.slots, self.folder = slots, folder
         self.devices = [f"ray:{slots.device}"] * slots.count
         self._in_flight: dict[str, Work] = {}
-        # Tickets.
-        self._used: set[str] = set()
+        self._used_tickets: set[str] = set()
         # By the task that reads them; until when.
         self._words: dict[Any, tuple[str, Loss, float]] = {}
         # While there is something to train.
@@ -92,6 +95,16 @@ class RayRunner:
         return str(quiet_ray().get(self._task(precision_of_node).remote(self.slots.device)))
 
     @_cluster_errors()
+    def speed(self, networks: Sequence[Architecture], recipe: Recipe) -> Speed | None:
+        """Measured on one node."""
+        from cspnas.runners.ray.worker import speed_of_node
+
+        speed: Speed | None = quiet_ray().get(
+            self._task(speed_of_node).remote(self.slots.device, list(networks), recipe)
+        )
+        return speed and replace(speed, at_once=self.slots.at_once(speed.at_once))
+
+    @_cluster_errors()
     def kinds(self) -> list[str]:
         """What the nodes' devices are called."""
         from cspnas.runners.ray.worker import device_kind
@@ -100,7 +113,7 @@ class RayRunner:
         kinds = [task.options(**on_node(node)).remote(self.slots.device) for node in self.slots.nodes]
         return sorted(set(quiet_ray().get(kinds)))
 
-    def _task(self, function: Callable[[str], str]) -> Any:
+    def _task(self, function: Callable[..., Any]) -> Any:
         return quiet_ray().remote(num_cpus=1, num_gpus=self.slots.gpu_share, max_retries=0)(function)
 
     def start(self) -> None:
@@ -116,9 +129,9 @@ class RayRunner:
         alone = "-alone" if work.micro_batch else ""
         ticket = f"{work.evaluation_id:05}-{work.digest[:12]}-attempt{work.attempt}{alone}"
         # What has ended before it began is given once more.
-        if ticket in self._used:
-            ticket += f"-{len(self._used)}"
-        self._used.add(ticket)
+        if ticket in self._used_tickets:
+            ticket += f"-{len(self._used_tickets)}"
+        self._used_tickets.add(ticket)
         self._in_flight[ticket] = work
         path = checkpoint_of(self.folder.absolute(), work)
         kept = path.read_bytes() if path.is_file() else None

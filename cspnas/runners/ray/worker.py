@@ -23,11 +23,15 @@ import ray
 from ray import tune
 
 from cspnas.errors import FailureKind
+from cspnas.io.machine import usable_cpus
+from cspnas.network.architecture import Architecture
 from cspnas.runners.oom_kills import memory_kills
 from cspnas.runners.protocol import Evaluate
 from cspnas.runners.ray.messages import RESULT, Beginning
+from cspnas.runners.training_estimate import Speed, speed_here
 from cspnas.runners.worker_log import print_to, tail
 from cspnas.training.payload import ResultPayload, UnitOfWork
+from cspnas.training.recipe import Recipe
 
 # Between two looks at a checkpoint that has to be carried away.
 WATCH_SECONDS = 1.0
@@ -184,6 +188,11 @@ def precision_of_node(device: str) -> str:
 
     torch.set_num_threads(1)
     return training.faster_precision(torch.device(device))
+
+
+def speed_of_node(device: str, networks: list[Architecture], recipe: Recipe) -> Speed | None:
+    """Measured on a node, of which each core is a worker."""
+    return speed_here([device] * usable_cpus(), networks, recipe)
 
 
 def device_kind(device: str) -> str:
