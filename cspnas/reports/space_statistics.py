@@ -26,7 +26,7 @@ from cspnas.reports.space_figures import (
 )
 from cspnas.runners.factory import greatest_training
 from cspnas.runners.local.devices import devices_for
-from cspnas.runners.training_estimate import training_estimate
+from cspnas.runners.training_estimate import speed_here, training_estimate
 from cspnas.space.counting import census
 from cspnas.space.search_space import Genotype
 from cspnas.study.candidates import IN_VAIN, WORK, Candidate, admitted, admitted_sample, baseline_curves, candidate
@@ -85,7 +85,7 @@ def statistics(study: Study, count: int, step: Step = silent) -> SpaceStatistics
 def trainings(study: Study, step: Step = silent) -> MeasuredTrainings | None:
     """What the trainings of a study take on this machine's devices; None where nothing can be measured."""
     devices = devices_for("auto", 0, None, partial(greatest_training, study), step)[: study.workers or None]
-    estimate = training_estimate(study, admitted_sample(study), devices, step)
+    estimate = training_estimate(study, admitted_sample(study), partial(speed_here, devices), step)
     if estimate is None:
         return None
     seconds = TrainingSeconds(*estimate.seconds, estimate.mean, estimate.whole(study.trials))

@@ -99,9 +99,8 @@ class RayRunner:
         """Measured on one node."""
         from cspnas.runners.ray.worker import speed_of_node
 
-        speed: Speed | None = quiet_ray().get(
-            self._task(speed_of_node).remote(self.slots.device, list(networks), recipe)
-        )
+        task = self._task(speed_of_node).remote(self.slots.device, list(networks), recipe)
+        speed: Speed | None = quiet_ray().get(task)
         return speed and replace(speed, at_once=self.slots.at_once(speed.at_once))
 
     @_cluster_errors()
@@ -190,7 +189,6 @@ class RayRunner:
         context = ray.get_runtime_context()
         self._node = context.get_node_id()
         options = {"num_cpus": 0, "max_concurrency": THREADS, "name": actor_name, **on_node(self._node)}
-        self._idle_since = float("inf")
         self._loop = ray.remote(Loop).options(**options).remote(None if self._away else str(folder), tune.name)
         home = Home(actor_name, context.namespace, str(folder), str(tune), token)
         self._fit = self._loop.fit.remote(self.slots, home)
