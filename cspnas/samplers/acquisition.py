@@ -40,6 +40,11 @@ class Observations:
     network: Array
     accuracy: Array
 
+    @property
+    def tell_nothing(self) -> bool:
+        """Whether a model of them would see no difference between candidates."""
+        return len(self.accuracy) < LEAST_ROWS or not self.points.features.shape[1]
+
 
 def select_training_rows(costs: Array, best: Array, most: int = MODEL_NETWORKS) -> Array:
     """Indices, in order, of at most `most` of the networks with known losses `costs` (n, k) and best accuracies (n,): the
@@ -102,6 +107,13 @@ class AccuracyModel:
         self._known: tuple[Observations, FittedHyperparameters] | None = None
         self._candidates: Points | None = None
 
+    def refit(self, trained: Observations) -> FittedHyperparameters | None:
+        """Fit the hyperparameters again where that is due, by the number of trainings; what was fitted."""
+        if len(trained.accuracy) < GROWTH * self._surrogate.fitted_rows:
+            return None
+        self._surrogate.fit(trained.points.features[trained.network], to_target(trained.accuracy))
+        return self._surrogate.dump()
+
     def believe(self, trained: Observations, pending: Points, candidates: Points, reference: float) -> Acquisition:
         """Incumbents are the posterior medians of trained networks and of those in flight, which the model takes for measured
         at its own mean.
@@ -129,11 +141,6 @@ class AccuracyModel:
         features = trained.points.features
         self._process = GaussianProcess(self._surrogate, features[trained.network], to_target(trained.accuracy))
         self._accuracies = to_accuracy(self._process.mean(features))
-
-
-def refit_due(surrogate: KernelHyperparameters, rows: int) -> bool:
-    """Whether the hyperparameters are to be fitted again."""
-    return rows >= GROWTH * surrogate.fitted_rows
 
 
 def farthest_first_order(candidates: Points, known: Points, random: Random) -> list[int]:

@@ -14,18 +14,16 @@ from threadpoolctl import ThreadpoolController
 
 from cspnas.objectives.objectives import check_one_measured
 from cspnas.samplers.acquisition import (
-    LEAST_ROWS,
     AccuracyModel,
     Observations,
     Points,
     farthest_first_order,
     joined,
-    refit_due,
     select_training_rows,
 )
 from cspnas.samplers.candidate_batches import CandidateBatch, CandidateSource, known_losses, parents
 from cspnas.samplers.candidate_pool import Pool
-from cspnas.samplers.hyperparameters import KernelHyperparameters, to_target
+from cspnas.samplers.hyperparameters import KernelHyperparameters
 from cspnas.space.search_space import Genotype
 from cspnas.study.results import StudyResults
 from cspnas.study.settings import Study
@@ -99,8 +97,7 @@ class CostAwareSampler:
             # The driver finds what is left, or that nothing is.
             return self.study.space.sample(random), {}
         trained, pending = self._trained(), self._in_flight()
-        # All candidates look the same.
-        if len(trained.accuracy) < LEAST_ROWS or not trained.points.features.shape[1]:
+        if trained.tell_nothing:
             known = joined(trained.points, pending)
             farthest_first = partial(farthest_first_order, known=known, random=random)
             return self._first_unknown(farthest_first, drawing.of([0]), random), {}
@@ -130,10 +127,8 @@ class CostAwareSampler:
         return self._model.believe(trained, pending, candidates, self._results.reference.chance).ranked()
 
     def _refit(self, trained: Observations) -> SamplerState:
-        if not refit_due(self._surrogate, len(trained.accuracy)):
-            return {}
-        self._surrogate.fit(trained.points.features[trained.network], to_target(trained.accuracy))
-        return {"hyperparameters": self._surrogate.dump()}
+        fitted = self._model.refit(trained)
+        return {} if fitted is None else {"hyperparameters": fitted}
 
     # What is known -------------------------------------------------------------------------------------------------
 

@@ -14,16 +14,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from cspnas.errors import InputError
 from cspnas.samplers.acquisition import (
-    LEAST_ROWS,
     AccuracyModel,
     Observations,
     Points,
     farthest_first_order,
     joined,
-    refit_due,
     select_training_rows,
 )
-from cspnas.samplers.hyperparameters import KernelHyperparameters, to_target
+from cspnas.samplers.hyperparameters import KernelHyperparameters
 from cspnas.samplers.optuna_space import Costs, KnownSpace, Params
 
 # Accuracy from which the hypervolume counts.
@@ -119,7 +117,7 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
         """Places in the pool, the best first."""
         known = self._space_of(study)
         trained, pending = self._trained(study), self._in_flight(study, trial)
-        if len(trained.accuracy) < LEAST_ROWS or not known.candidates.features.shape[1]:
+        if trained.tell_nothing:
             at = Random(f"{self._seed}/{trial.number}")
             return farthest_first_order(known.candidates, joined(trained.points, pending), at)
         self._refit(study, trial, trained)
@@ -152,7 +150,7 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
         return self._space_of(study).proposed(others)
 
     def _refit(self, study: optuna.Study, trial: FrozenTrial, trained: Observations) -> None:
-        """The hyperparameters are the study's: what was fitted last, by whatever process, unless new ones are refit_due."""
+        """The hyperparameters are the study's: what was fitted last, by whatever process, unless new ones are due."""
         others = study.get_trials(deepcopy=False)
         kept = [other.system_attrs[FITTED] for other in others if FITTED in other.system_attrs]
         if kept:
@@ -160,9 +158,8 @@ class KnownCostSampler(optuna.samplers.BaseSampler):
         # What is there was fitted to another study.
         else:
             self._surrogate.fitted_rows = 0
-        if refit_due(self._surrogate, len(trained.accuracy)):
-            self._surrogate.fit(trained.points.features[trained.network], to_target(trained.accuracy))
-            fitted: Any = self._surrogate.dump()
+        fitted: Any = self._model.refit(trained)
+        if fitted is not None:
             study._storage.set_trial_system_attr(trial._trial_id, FITTED, fitted)
 
 
