@@ -237,7 +237,9 @@ def _failing_in_one_line(path: Path) -> Iterator[None]:
         raise CspnasError(f"{path}: training {error.kind}: {error}; lower the learning rate") from None
     except Exception as error:
         if is_lost(error):
-            raise CspnasError(f"{path}: another process of this training ended; the same command goes on") from None
+            raise CspnasError(
+                f"{path}: another process of this training ended; run the same command again to go on"
+            ) from None
         if not is_out_of_memory(error):
             raise
         reason = " ".join(str(error).split())[:200]

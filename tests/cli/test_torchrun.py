@@ -42,7 +42,7 @@ def test_when_one_dies_all_end_with_one_line_and_the_same_command_goes_on(tmp_pa
     children = Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split()
     os.kill(int(children[1]), signal.SIGKILL)
     out, err = first.communicate(timeout=PATIENCE)
-    told = "cspnas: best.yaml: another process of this training ended; the same command goes on"
+    told = "cspnas: best.yaml: another process of this training ended; run the same command again to go on"
     assert first.returncode and not out
     assert [line for line in err.splitlines() if line.startswith("cspnas: ")] == [told]
     assert kept.exists() and not list(tmp_path.glob("best.safetensors"))
