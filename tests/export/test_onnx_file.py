@@ -15,7 +15,7 @@ from onnx import numpy_helper
 from random_architectures import run_without_reuse, wide_architecture
 from small_networks import architecture as small_architecture
 
-from cspnas.cli.export import export_network
+from cspnas.cli.export import ExportOptions, export_network
 from cspnas.documents.architecture_file import architecture_yaml
 from cspnas.errors import CspnasError, InputError
 from cspnas.export import onnx_file
@@ -27,7 +27,7 @@ from cspnas.network.liveness import fold_norms
 from cspnas.network.ordering import ordered
 from cspnas.network.wiring import wire
 
-SMALL_REFERENCES = ("csppeleenet", "cs3darknet_m", "csresnext50")
+SMALL_REFERENCES = ("csppeleenet", "peleenet")
 
 
 def outputs(path: Path, images: torch.Tensor) -> torch.Tensor:
@@ -120,7 +120,7 @@ def test_nodes_come_in_the_order_of_the_deployment(tmp_path: Path) -> None:
     for order in ORDERS:
         file = tmp_path / f"{order}.yaml"
         file.write_text(architecture_yaml(network, {"deployment": {"order": order}}))
-        export_network(str(file), Choice(), file.with_suffix(".onnx"), form="onnx", force=False)
+        export_network(str(file), Choice(), file.with_suffix(".onnx"), ExportOptions("onnx"))
         names[order] = [node.name for node in onnx.load(file.with_suffix(".onnx")).graph.node]
         folded = [op.name for op in fold_norms(ordered(wire(network), order)).operations]
         assert [name for name in names[order] if name in folded[:-1]] == folded[1:-1]

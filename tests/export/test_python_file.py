@@ -22,7 +22,7 @@ from cspnas.training.module import NetworkModule
 
 
 def test_outputs_are_equal_to_the_bit_whatever_the_networks_parts(tmp_path: Path) -> None:
-    for seed in range(25):
+    for seed in range(15):
         source = source_of(wide_architecture(random.Random(seed)))
         said = export(source, "python", tmp_path / f"{seed}.py")
         assert said.endswith("gives the same outputs to the bit on 16 images")
