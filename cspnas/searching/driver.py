@@ -24,7 +24,7 @@ from cspnas.searching.reuse import Reuse
 from cspnas.searching.sampler_feedback import SamplerFeedback
 from cspnas.searching.time_limit import training_seconds
 from cspnas.storage.database import Database
-from cspnas.storage.load_results import load_results, study_rows
+from cspnas.storage.load_results import load_results, load_suggestions, study_rows
 from cspnas.study.candidates import Candidate, admitted, candidate
 from cspnas.study.evaluation import BegunEvaluation, end_of
 from cspnas.study.evaluation_key import begun_evaluation, evaluation_key, unit_of
@@ -81,7 +81,7 @@ class Driver:
     def _load(self) -> list[RecordedSuggestion]:
         """All but the results, from the tables; the suggestions."""
         self.sampler.watch(self.results)
-        suggestions = self.database.suggestions(self.study_id)
+        suggestions = load_suggestions(self.database, self.study_id)
         self._feedback = SamplerFeedback(self.study, self.sampler, self.results)
         self._untried = UntriedCandidates(self.study)
         self._feedback.restore(suggestions)

@@ -12,7 +12,7 @@ from cspnas.errors import FailureKind
 from cspnas.runners.protocol import Work
 from cspnas.searching.resume import work_again
 from cspnas.storage.database import Database, InFlight
-from cspnas.storage.load_results import trainings_in
+from cspnas.storage.load_results import load_suggestions, trainings_in
 from cspnas.study.evaluation import Evaluation
 from cspnas.study.network_record import NetworkRecord
 from cspnas.study.results import StudyResults
@@ -43,7 +43,7 @@ class OtherDrivers:
         of our own (`open_`) those that they took over.
         """
         study_id = self._results.study_id
-        suggestions = self._database.suggestions(study_id, since=since)
+        suggestions = load_suggestions(self._database, study_id, since)
         first = {one.evaluation_id: one for one in reversed(suggestions)}
         for network, evaluation in trainings_in(self._database, study_id, after=self._last):
             self._last = evaluation.id

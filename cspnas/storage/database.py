@@ -15,6 +15,7 @@ from cspnas.objectives.objectives import measured_names
 from cspnas.storage.driver_rows import DriverRows, primary_key
 from cspnas.storage.tables import (
     architectures_table,
+    drivers_table,
     evaluations_table,
     fronts_table,
     late_table,
@@ -170,6 +171,24 @@ class Database(DriverRows):
         table = suggestions_table
         counts = sa.select(table.c.outcome, sa.func.count().label("count")).where(table.c.study_id == study_id)
         return {row["outcome"]: row["count"] for row in self.rows(counts.group_by(table.c.outcome))}
+
+    def kinds_of_suggestions(self, study_id: int) -> list[Row]:
+        """Each source and outcome, with the first `number` of it and with the last."""
+        table, found = suggestions_table, []
+        for end in (sa.func.min, sa.func.max):
+            ends = sa.select(end(table.c.number).label("number"), table.c.source, table.c.outcome)
+            found += self.rows(ends.where(table.c.study_id == study_id).group_by(table.c.source, table.c.outcome))
+        return found
+
+    def orphans(self, study_id: int) -> list[Row]:
+        """id and digest of evaluations of which there is no network."""
+        table, known = evaluations_table, sa.select(architectures_table.c.digest)
+        chosen = (table.c.study_id == study_id) & table.c.digest.not_in(known)
+        return self.rows(sa.select(table.c.id, table.c.digest).where(chosen))
+
+    def drivers(self, study_id: int) -> list[Row]:
+        """All drivers of a study."""
+        return self.rows(sa.select(drivers_table).where(drivers_table.c.study_id == study_id))
 
     def fronts(self, study_id: int) -> list[Row]:
         """Every snapshot of the front, oldest first."""

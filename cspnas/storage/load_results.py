@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from cspnas.errors import InputError
@@ -9,8 +11,17 @@ from cspnas.storage.database import Database
 from cspnas.study.evaluation import Evaluation, evaluation_from
 from cspnas.study.network_record import NetworkRecord
 from cspnas.study.results import StudyResults, StudyRows
-from cspnas.study.row_validation import check_training, damaged
+from cspnas.study.row_validation import (
+    check_driver,
+    check_front,
+    check_study,
+    check_suggestion,
+    check_training,
+    damaged,
+    damaged_row,
+)
 from cspnas.study.study_record import StudyRecord
+from cspnas.study.suggestion import RecordedSuggestion
 
 
 def trainings_in(
@@ -25,7 +36,8 @@ def trainings_in(
             check_training(row)
         except InputError as error:
             raise damaged(row["digest"], error, database.shown_url) from None
-        trainings.append((NetworkRecord(row["digest"], row["document"], row["costs"]), evaluation_from(row)))
+        network = NetworkRecord(row["digest"], row["document"], row["costs"], shown=database.shown_url)
+        trainings.append((network, evaluation_from(row)))
     return trainings
 
 
@@ -41,5 +53,37 @@ def study_rows(database: Database, study_id: int) -> StudyRows:
 
 
 def load_results(database: Database, study: StudyRecord) -> StudyResults:
-    """The results of a study. Raises StorageError for figures that no search can have written."""
-    return StudyResults(study.facts.reference, study_rows(database, study.id), study.id)
+    """The results of a study. Raises StorageError for rows that no search can have written."""
+    shown = database.shown_url
+    with _row(f"study {study.name}", shown):
+        check_study(study.settings.values, study.facts.values)
+    for orphan in database.orphans(study.id):
+        raise damaged(str(orphan["digest"]), f"evaluation {orphan['id']}: found no such network", shown)
+    for kind in database.kinds_of_suggestions(study.id):
+        with _row(f"suggestion {kind['number']}", shown):
+            check_suggestion(**kind)
+    for driver in database.drivers(study.id):
+        with _row(f"driver {driver['id']}", shown):
+            check_driver(driver)
+    rows = study_rows(database, study.id)
+    with _row("the last front", shown):
+        check_front([] if rows.last_front is None else rows.last_front, study.facts.reference.objectives)
+    return StudyResults(study.facts.reference, rows, study.id)
+
+
+def load_suggestions(database: Database, study_id: int, since: int = 0) -> list[RecordedSuggestion]:
+    """All suggestions from number `since` on, in order. Raises StorageError for one that no search can have written."""
+    found = database.suggestions(study_id, since=since)
+    for one in found:
+        with _row(f"suggestion {one.number}", database.shown_url):
+            check_suggestion(one.number, one.source, one.outcome, one.genotype, one.note)
+    return found
+
+
+@contextmanager
+def _row(name: str, shown: str) -> Iterator[None]:
+    """Raises StorageError with the row's `name` for what is refused within."""
+    try:
+        yield
+    except InputError as error:
+        raise damaged_row(name, error, shown) from None

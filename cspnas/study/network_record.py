@@ -25,6 +25,8 @@ class NetworkRecord:
     costs: dict[str, float]
     source: str = ""
     evaluations: list[Evaluation] = field(default_factory=list)
+    # The database that it was read from, as people may see it.
+    shown: str = ""
 
     @property
     def document(self) -> PlainArchitecture:
@@ -34,7 +36,7 @@ class NetworkRecord:
                 found: PlainArchitecture = json.loads(self.stored)
                 architecture_from(found)
             except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-                raise damaged(self.digest, f"document that is none of an architecture: {error!r}") from None
+                raise damaged(self.digest, f"document that is none of an architecture: {error!r}", self.shown) from None
             self.stored = found
         return self.stored
 
