@@ -25,6 +25,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from cspnas.errors import FailureKind, StorageError
 from cspnas.io.failpoints import hit
+from cspnas.io.standard_streams import tell
 from cspnas.objectives.objectives import objective_of
 from cspnas.space.search_space import SearchSpace
 from cspnas.storage.database import Database
@@ -32,6 +33,7 @@ from cspnas.storage.earlier_trials import bring_up_to_date
 from cspnas.storage.learning_curves import Curves, learning_curves
 from cspnas.storage.optuna_rows import (
     ATTRIBUTES,
+    DIRECTIONS,
     INTERMEDIATE,
     PARAMS,
     STUDIES,
@@ -50,6 +52,8 @@ from cspnas.storage.optuna_rows import (
 from cspnas.study.network_record import NetworkRecord
 from cspnas.study.results import StudyResults
 
+# What reading rows raises that other programs wrote.
+UNUSABLE = (LookupError, TypeError, ValueError, AttributeError)
 # Less the study's id: a turn of its own, so that suggestions need not wait for it.
 STEP_ON_OPTUNA = -1
 
@@ -92,7 +96,7 @@ class Projection:
         self._read()
 
     def _opened(self, name: str) -> int:
-        """The id of Optuna's study, made where it is missing. Raises StorageError for one of other directions."""
+        """The id of Optuna's study, made where it is missing. One of other directions is another program's, and is renamed."""
         # Optuna makes its tables, too.
         with self._database.opening() if self._database.shared else nullcontext():
             storage = RDBStorage(self._database.dialect_url, engine_kwargs={**self._database.engine_options()})
@@ -103,20 +107,28 @@ class Projection:
                 storage.engine.dispose()
 
     def _checked(self, storage: RDBStorage, name: str) -> int:
-        directions = [
-            StudyDirection.MAXIMIZE if objective_of(o).maximise else StudyDirection.MINIMIZE for o in self._objectives
-        ]
+        directions = self._directions
+        if name in optuna.get_all_study_names(storage):
+            found = optuna.load_study(study_name=name, storage=storage)
+            if found.directions != directions:
+                self._set_aside(int(found._study_id), f"{name} (not cspnas {found._study_id})")
         study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
-        if study.directions != directions:
-            raise StorageError(
-                f"{self._database.shown_url}: Optuna's study {name!r} is not this one's (it has "
-                f"{len(study.directions)} objectives, or other directions); give it another name, or choose another --study"
-            )
         if study.metric_names is None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 study.set_metric_names(list(self._objectives))
         return int(study._study_id)
+
+    @property
+    def _directions(self) -> list[StudyDirection]:
+        maximised = [objective_of(name).maximise for name in self._objectives]
+        return [StudyDirection.MAXIMIZE if each else StudyDirection.MINIMIZE for each in maximised]
+
+    def _set_aside(self, optuna_id: int, name: str) -> None:
+        """Give a study that another program made under our name another one: nothing of it is lost."""
+        tell(f"note: {self._database.shown_url}: Optuna's study {self._name!r} was not this one's; it is {name!r} now")
+        with self._database.transaction() as connection:
+            connection.execute(sa.update(STUDIES).where(STUDIES.c.study_id == optuna_id).values(study_name=name))
 
     def _turn(self) -> AbstractContextManager[bool]:
         return self._database.step(STEP_ON_OPTUNA - self._results.study_id)
@@ -157,7 +169,7 @@ class Projection:
     def _one_line(self) -> Iterator[None]:
         try:
             yield
-        except (optuna.exceptions.StorageInternalError, sa.exc.DatabaseError) as error:
+        except (*UNUSABLE, optuna.exceptions.StorageInternalError, sa.exc.DatabaseError) as error:
             reason = " ".join(str(error.__cause__ or error).split())[:200]
             shown = self._database.shown_url
             raise StorageError(
@@ -174,13 +186,25 @@ class Projection:
         self._results.changed = []
 
     def _follow_study(self) -> None:
-        """Make the trials anew, with their numbers, where somebody deleted or renamed Optuna's study meanwhile."""
-        named = sa.select(STUDIES.c.study_name).where(STUDIES.c.study_id == self._optuna_id)
-        if [row["study_name"] for row in self._database.rows(named)] != [self._name]:
+        """Make the trials anew, with their numbers, where somebody deleted, renamed or replaced Optuna's study meanwhile."""
+        if not self._is_ours():
             self._numbers = dict(self._results.trials)
             self._open()
             ended = [network.digest for network in self._results.networks.values() if _ended(network)]
             self._results.changed = [*ended, *self._results.changed]
+
+    def _is_ours(self) -> bool:
+        """Whether Optuna's study of our id is the one that was made; SQLite gives the id of a deleted one again."""
+        named = sa.select(STUDIES.c.study_name).where(STUDIES.c.study_id == self._optuna_id)
+        said = sa.select(DIRECTIONS.c.direction).where(DIRECTIONS.c.study_id == self._optuna_id)
+        last = max((shown.trial_id for shown in self._trials.values()), default=None)
+        trial = sa.select(TRIALS.c.study_id).where(TRIALS.c.trial_id == last)
+        return (
+            [row["study_name"] for row in self._database.rows(named)] == [self._name]
+            and [row["direction"] for row in self._database.rows(said.order_by(DIRECTIONS.c.objective))]
+            == self._directions
+            and (last is None or [row["study_id"] for row in self._database.rows(trial)] == [self._optuna_id])
+        )
 
     def _news(self, changed: list[str]) -> sa.ColumnElement[bool]:
         """Trials that other drivers may have made or rewritten since, by their ids: these grow, and have an index. Those

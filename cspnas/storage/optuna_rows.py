@@ -20,10 +20,11 @@ from optuna.trial import FrozenTrial
 from cspnas.space.search_space import Gene
 from cspnas.storage.transactions import Row
 
-STUDIES, TRIALS, VALUES, PARAMS, ATTRIBUTES, INTERMEDIATE = (
+STUDIES, DIRECTIONS, TRIALS, VALUES, PARAMS, ATTRIBUTES, INTERMEDIATE = (
     model.__table__
     for model in (
         models.StudyModel,
+        models.StudyDirectionModel,
         models.TrialModel,
         models.TrialValueModel,
         models.TrialParamModel,

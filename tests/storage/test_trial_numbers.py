@@ -23,7 +23,7 @@ from driven import Run, Start, failing, train
 from optuna.storages import RDBStorage
 from searches import PATIENCE
 
-from cspnas.errors import InputError
+from cspnas.errors import InputError, StorageError
 from cspnas.export.choice import Choice, chosen
 from cspnas.reports.front_plot import front_page
 from cspnas.reports.summary import members, summarise
@@ -275,7 +275,7 @@ def check_params(params: dict[str, Any], genotype: dict[str, Any]) -> None:
             assert found["type"] == "CategoricalDistribution" and param["param_external_value"] == str(genotype[name])
 
 
-@pytest.mark.parametrize("done", ["deleted", "renamed"])
+@pytest.mark.parametrize("done", ["deleted", "renamed", "replaced", "replaced by a like one"])
 def test_trials_are_made_anew_with_their_numbers_where_somebody_took_optunas_study_away(
     start: Start, done: str
 ) -> None:
@@ -290,13 +290,47 @@ def test_trials_are_made_anew_with_their_numbers_where_somebody_took_optunas_stu
         flight.append(driver.suggest())
     before = of_optuna(run.database.url)
     storage = RDBStorage(run.database.url)
-    if done == "deleted":
+    if done != "renamed":
         optuna.delete_study(study_name="small", storage=storage)
+        directions = ["minimize"] if done == "replaced" else ["maximize", "minimize", "minimize"]
+        if done != "deleted":
+            theirs = optuna.create_study(storage=storage, study_name="small", directions=directions)
+            theirs.add_trial(optuna.trial.create_trial(values=[1.0] * len(directions)))
     else:
         optuna.copy_study(from_study_name="small", from_storage=storage, to_storage=storage, to_study_name="other")
         optuna.delete_study(study_name="small", storage=storage)
     driver.finish(flight[0], result(flight[0]))
     shown.update()
     after = of_optuna(run.database.url)
-    assert len(before) == 5 and len(after) == 6 and before.items() <= after.items()
+    assert len(before) == 5 and len(after) == 6
     assert driver.results.trials == after
+    if done == "replaced by a like one":
+        # It is ours to fill, and its own trial keeps its number.
+        return
+    assert before.items() <= after.items()
+    if done == "replaced":
+        (other,) = set(optuna.get_all_study_names(RDBStorage(run.database.url))) - {"small"}
+        assert other.startswith("small (not cspnas ")
+        assert optuna.load_study(study_name=other, storage=RDBStorage(run.database.url)).trials[0].values == [1.0]
+
+
+def test_rows_of_optunas_that_make_no_sense_are_one_line_and_the_next_start_goes_on(start: Start) -> None:
+    run = start(trials=12)
+    driver = run.driver()
+    shown = Projection(run.database, "small", run.study.space, driver.results)
+    trained = [driver.suggest() for _ in range(2)]
+    driver.finish(trained[0], result(trained[0]))
+    shown.update()
+    rows = "trial_user_attributes SET value_json = '{}' WHERE key = 'trainings'"
+    with run.database.transaction() as connection:
+        connection.execute(sa.text(f"UPDATE {rows.format('[1]')}"))
+        connection.execute(sa.text("UPDATE trials SET state = 'RUNNING'"))
+    driver.finish(trained[1], result(trained[1]))
+    driver.results.changed.append(trained[0].digest)
+    with pytest.raises(StorageError, match="Optuna's tables cannot be written"):
+        shown.update()
+    with run.database.transaction() as connection:
+        connection.execute(sa.text(f"UPDATE {rows.format('1')}"))
+        connection.execute(sa.text("UPDATE trials SET state = 'COMPLETE'"))
+    Projection(run.database, "small", run.study.space, driver.results).update()
+    assert len(of_optuna(run.database.url)) == 2
