@@ -9,7 +9,8 @@ from pathlib import Path
 
 from cspnas.data.registry import known_data
 from cspnas.data.summary import DataSummary
-from cspnas.errors import InputError, StorageError
+from cspnas.errors import InputError, StorageError, one_line
+from cspnas.io.standard_streams import tell
 from cspnas.storage.database import Database
 from cspnas.storage.engine import check_name_free, shown_url_of, undamaged
 from cspnas.storage.locations import StudyLocation
@@ -108,14 +109,20 @@ def check_unchanged(study: Study, row: StudyRecord) -> None:
 
 
 def check_data(study: Study, name: str, facts: StudyFacts) -> DataSummary:
-    """What the data are. Raises InputError where the study was made on other ones: results would not compare."""
+    """What the data are; a line says where the same images and labels have classes of other names. Raises InputError where
+    the study was made on other ones: results would not compare.
+    """
     with undamaged(f"study {name}"):
-        before = facts.checksum
+        before, class_names = facts.checksum, tuple(facts.data.get("class_names") or ())
     now, summary = known_data(study.recipe.dataset, study.recipe.images)
     if now != before:
         from cspnas.data import datasets
 
         raise datasets.changed(study.recipe.dataset, now, before, where=f"study {name}")
+    renamed = [pair for pair in zip(class_names, summary.class_names, strict=False) if pair[0] != pair[1]]
+    if renamed:
+        pairs = ", ".join(f"{old} is {new} now" for old, new in renamed[:3])
+        tell(f"note: study {name}: classes have other names ({one_line(pairs)}); what is exported keeps the earlier ones")
     return summary
 
 

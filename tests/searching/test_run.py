@@ -150,6 +150,16 @@ def searched(cspnas: Run, *words: str) -> str:
 # Data ----------------------------------------------------------------------------------------------------------------
 
 
+def test_a_class_of_another_name_is_said_where_its_images_and_its_place_are_the_same(cspnas: Run) -> None:
+    """A name that moves it in the order of classes changes the labels, and is refused."""
+    searched(cspnas, "--trials", "2")
+    Path("images/dark").rename("images/black")
+    note = "note: study space: classes have other names (dark is black now); what is exported keeps the earlier ones"
+    assert note in searched(cspnas, "--trials", "3")
+    Path("images/black").rename("images/zebra")
+    assert "found other images or labels" in refused(cspnas, "search", "space.yaml", "--trials", "4")
+
+
 def test_changed_images_are_refused_and_the_old_ones_go_on(folder: Path, cspnas: Run) -> None:
     searched(cspnas, "--trials", "2")
     before = data.load("folder:images").checksum[:12]
