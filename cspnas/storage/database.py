@@ -15,7 +15,6 @@ from cspnas.objectives.objectives import measured_names
 from cspnas.storage.driver_rows import DriverRows, primary_key
 from cspnas.storage.tables import (
     architectures_table,
-    drivers_table,
     evaluations_table,
     fronts_table,
     late_table,
@@ -185,10 +184,6 @@ class Database(DriverRows):
         table, known = evaluations_table, sa.select(architectures_table.c.digest)
         chosen = (table.c.study_id == study_id) & table.c.digest.not_in(known)
         return self.rows(sa.select(table.c.id, table.c.digest).where(chosen))
-
-    def drivers(self, study_id: int) -> list[Row]:
-        """All drivers of a study."""
-        return self.rows(sa.select(drivers_table).where(drivers_table.c.study_id == study_id))
 
     def fronts(self, study_id: int) -> list[Row]:
         """Every snapshot of the front, oldest first."""

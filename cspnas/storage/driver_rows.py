@@ -26,6 +26,10 @@ class DriverRows(Transactions):
         self._driver = None if self.shared else driver_id
         return driver_id
 
+    def drivers(self, study_id: int) -> list[Row]:
+        """All drivers of a study."""
+        return self.rows(sa.select(drivers_table).where(drivers_table.c.study_id == study_id))
+
     def end_driver(self, driver_id: int) -> None:
         """Note that a driver ended in order."""
         with self.writing() as connection:

@@ -96,7 +96,7 @@ class Projection:
         self._read()
 
     def _opened(self, name: str) -> int:
-        """The id of Optuna's study, made where it is missing. One of other directions is another program's, and is renamed."""
+        """The id of Optuna's study, made where it is missing. One of other directions is another program's: it is renamed."""
         # Optuna makes its tables, too.
         with self._database.opening() if self._database.shared else nullcontext():
             storage = RDBStorage(self._database.dialect_url, engine_kwargs={**self._database.engine_options()})

@@ -122,7 +122,9 @@ def check_data(study: Study, name: str, facts: StudyFacts) -> DataSummary:
     renamed = [pair for pair in zip(class_names, summary.class_names, strict=False) if pair[0] != pair[1]]
     if renamed:
         pairs = ", ".join(f"{old} is {new} now" for old, new in renamed[:3])
-        tell(f"note: study {name}: classes have other names ({one_line(pairs)}); what is exported keeps the earlier ones")
+        tell(
+            f"note: study {name}: classes have other names ({one_line(pairs)}); what is exported keeps the earlier ones"
+        )
     return summary
 
 
