@@ -75,7 +75,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
         (["best.yaml", "-o", ""], "no file name"),
         (["best.yaml", "-o", "a" * 300], "File name too long"),
         (["best.yaml", "-o", "new", "--dataset", ""], "data set ''"),
-        (["best.yaml", "--image-size", "4"], "bring the images to its size with --image-size 8"),
+        (["best.yaml", "-o", "new", "--image-size", "4"], "bring the images to its size with --image-size 8"),
         (["best.yaml", "--seed", "9" * 24], "--seed"),
         (["best.yaml", "-o", "new", "--device", "cuda:" + "9" * 5000], "cuda:0,1"),
     ],
