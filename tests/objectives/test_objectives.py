@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cspnas.cli import app as cli
 from cspnas.data.datasets import DataSet, Split
+from cspnas.data.image_settings import AS_THEY_ARE
 from cspnas.documents.architecture_file import architecture_yaml, read_architecture
 from cspnas.documents.space_file import read_space
 from cspnas.errors import InputError
@@ -230,7 +231,7 @@ def test_an_evaluation_has_the_latency_and_the_device_it_was_measured_on() -> No
     images = Split(torch.zeros(10, 1, 28, 28, dtype=torch.uint8), torch.arange(10))
     data = DataSet("zeros", images, images, (0.5,), (0.3,), tuple("0123456789"), checksum="0")
     evaluate = Evaluator("cpu")
-    evaluate._data["fashion-mnist-mini"] = InMemoryBatches(data, CPU)
+    evaluate._data["fashion-mnist-mini", AS_THEY_ARE] = InMemoryBatches(data, CPU)
     unit = {"architecture": architecture_to(SMALL), "recipe": recipe, "seed": 1, "measures": measures(["accuracy"])}
     result = json.loads(json.dumps(evaluate(unit)))
     assert result["failure"] is None

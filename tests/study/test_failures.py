@@ -16,6 +16,7 @@ from driven import Start, failing, train
 from small_networks import architecture
 
 from cspnas.data import datasets
+from cspnas.data.image_settings import AS_THEY_ARE
 from cspnas.network.serialization import architecture_to
 from cspnas.network.wiring import wire
 from cspnas.runners.oom_kills import MemoryKills, memory_kills
@@ -205,7 +206,7 @@ def test_parts_change_no_seeded_order_and_a_part_of_a_whole_batch_changes_nothin
     recipe = Recipe(epochs=1, batch_size=500, precision="float32")
     unit = {"architecture": architecture_to(replace(architecture(), input_shape=(1, 28, 28), classes=10)), "seed": 3}
     evaluate = Evaluator("cpu")
-    evaluate._data["fashion-mnist-mini"] = _few()
+    evaluate._data["fashion-mnist-mini", AS_THEY_ARE] = _few()
     results = [evaluate({**unit, "recipe": asdict(recipe), "micro_batch": parts}) for parts in (None, 500, 100)]
     whole, same, parts = [([e["loss"] for e in r["curve"]], r["correct"]) for r in results]
     assert whole == same and whole != parts
