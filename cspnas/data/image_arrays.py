@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from cspnas.data.image_files import fit_pixels
 from cspnas.data.image_settings import ImageForm, ImageSettings
 from cspnas.data.listed_images import check_enough
+from cspnas.data.own_data import check_class_name, check_is_file
 from cspnas.data.public_datasets import LabelledImages, hold_out
 from cspnas.errors import InputError
 
@@ -73,7 +74,7 @@ def read_arrays(path: Path, settings: ImageSettings) -> ImageArrays:
 
 def arrays_state(path: Path) -> list[Any]:
     """The file's place, size and time."""
-    _check_file(path)
+    check_is_file(path, f"a file of numpy.savez with {ARRAYS_FORM}")
     status = path.stat()
     return [str(path.absolute()), status.st_size, status.st_mtime_ns]
 
@@ -156,6 +157,8 @@ class _Arrays:
             if stated.ndim != 1 or stated.dtype.kind != "U":
                 found = f"{stated.dtype} of shape {stated.shape}"
                 raise InputError(found, expected="a row of text", where=self.where("class_names"))
+            for one in stated.tolist():
+                check_class_name(one, self.where("class_names"))
             names, wanted = tuple(stated.tolist()), self._numbered(labels, len(stated), self.name("train", "labels"))
             if lacking := sorted(set(range(len(names))) - set(present.tolist())):
                 found = f"no image of the class {names[lacking[0]]!r}"
@@ -215,14 +218,9 @@ def _formed(images: NDArray[np.uint8], form: ImageForm, settings: ImageSettings,
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
 
 
-def _check_file(path: Path) -> None:
-    if not path.is_file():
-        raise InputError("no such file", expected=f"a file of numpy.savez with {ARRAYS_FORM}", where=str(path))
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[_Arrays]:
-    _check_file(path)
+    check_is_file(path, f"a file of numpy.savez with {ARRAYS_FORM}")
     try:
         with path.open("rb") as stream:
             arrays = np.load(stream, allow_pickle=False)

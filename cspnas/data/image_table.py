@@ -13,6 +13,7 @@ from typing import Any
 from cspnas.data.folder_layout import SPLITS
 from cspnas.data.image_settings import ImageForm, ImageSettings
 from cspnas.data.listed_images import Headers, ImageFile, ListedImages, listed_images, read_images
+from cspnas.data.own_data import check_class_name, check_is_file
 from cspnas.data.public_datasets import LabelledImages
 from cspnas.errors import InputError
 
@@ -134,6 +135,7 @@ def _row(path: Path, line: int, cells: list[str], at: dict[str, int | None], wid
     file, label, name = (None if (n := at[column]) is None else cells[n].strip() for column in TABLE_COLUMNS)
     if not file or not label:
         raise InputError(f"no {'label' if file else 'path'}", expected=LINE_FORM, where=where)
+    check_class_name(label, where)
     if name is None:
         split = None
     elif (split := next((key for key, names in SPLITS.items() if name.casefold() in names), None)) is None:
@@ -143,8 +145,7 @@ def _row(path: Path, line: int, cells: list[str], at: dict[str, int | None], wid
 
 def _cells(path: Path) -> list[tuple[int, list[str]]]:
     """The number and the cells of each line that is not empty."""
-    if not path.is_file():
-        raise InputError("no such file", expected=f"a table of {LINE_FORM}", where=str(path))
+    check_is_file(path, f"a table of {LINE_FORM}")
     content = path.read_bytes()
     try:
         text = content.decode("utf-8-sig")

@@ -14,6 +14,8 @@ from cspnas.io.did_you_mean import nearest
 # What stands behind each prefix. `cspnas/data/image_sources.py` says how each is read.
 PREFIXES = MappingProxyType({"folder": "PATH", "npz": "FILE", "csv": "FILE"})
 FORMS = tuple(f"{prefix}:{what}" for prefix, what in PREFIXES.items())
+# Of a class.
+MOST_NAME_CHARACTERS = 255
 # Stands for every one of them in the digest of a recipe: their pixels say which they are.
 ANY = "folder:"
 
@@ -38,6 +40,20 @@ def path_of(name: str) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise InputError(f"{path}: {error}", where="data set", hint="give the whole path") from None
+
+
+def check_is_file(path: Path, expected: str) -> None:
+    """Raises InputError for what is no file: nothing there, a folder, a pipe, which would be waited for, a device."""
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "a device or a pipe" if path.exists() else "no such file"
+        raise InputError(kind, expected=expected, where=str(path))
+
+
+def check_class_name(name: str, where: str) -> None:
+    """Raises InputError for a name that is longer than a folder's can be."""
+    if len(name) > MOST_NAME_CHARACTERS:
+        found = f"a class name of {len(name):,} characters ({name[:20]}...)"
+        raise InputError(found, expected=f"at most {MOST_NAME_CHARACTERS}", where=where)
 
 
 def located(name: str) -> str:

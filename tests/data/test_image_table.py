@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from image_folders import draw_classes
 
@@ -135,8 +137,18 @@ def test_a_table_that_is_no_utf_8_is_refused_with_its_line(tmp_path: Path) -> No
     assert "x.csv:2: bytes that are no UTF-8" in refused(f"csv:{tmp_path / 'x.csv'}")
 
 
-@pytest.mark.parametrize("what", ["absent", "folder"])
-def test_a_table_that_is_no_file_is_refused(what: str, tmp_path: Path) -> None:
-    if what == "folder":
-        (tmp_path / "x.csv").mkdir()
-    assert "x.csv: found no such file" in refused(f"csv:{tmp_path / 'x.csv'}")
+@pytest.mark.parametrize("kind", ["csv", "npz"])
+def test_a_pipe_a_device_or_a_folder_is_no_file_and_is_not_waited_for(tmp_path: Path, kind: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    kinds = {"pipe": "a device or a pipe", "zero": "a device or a pipe", "in": "a folder", "absent": "no such file"}
+    for name, found in kinds.items():
+        assert f"{name}: found {found}, expected a " in refused(f"{kind}:{tmp_path / name}")
+
+
+def test_a_class_name_that_nobody_can_read_is_one_short_line(tmp_path: Path) -> None:
+    line = refused(table(tmp_path, *LINES[:-1], f"in/dog/11.png,{'x' * 100_000}"))
+    assert "x.csv:24: found a class name of 100,000 characters (xxxxxxxxxxxxxxxxxxxx...), expected at most 255" in line
+    names = np.array(["cat", "x" * 300])
+    np.savez(tmp_path / "x.npz", images=np.zeros((4, 8, 8), np.uint8), labels=[0, 1, 0, 1], class_names=names)
+    assert "x.npz class_names: found a class name of 300 characters" in refused(f"npz:{tmp_path / 'x.npz'}")
