@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
@@ -16,11 +17,14 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from commands import draw_images
 from driven import SPACE as SMALL
 from driven import Run
 from ray_evaluators import KINDS, kind_of
 from searches import PATIENCE, SPACE, Search, searching, until
 
+from cspnas import train
+from cspnas.cli.app import main
 from cspnas.documents.space_file import read_space
 from cspnas.errors import InputError
 from cspnas.runners.protocol import RunnerOptions, Work
@@ -115,12 +119,17 @@ def cluster() -> Iterator[Cluster]:
 def test_one_worker_trains_what_the_local_runner_trains(
     start: Callable[..., Search], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither runner imports modules of Python's names that lie in the folder in which the search is started."""
+    """From a table of images, from which the exported network is trained again in another folder. Neither runner imports
+    modules of Python's names that lie in the folder in which the search is started.
+    """
     # As the installed command has it; `python -m` would itself look there.
     monkeypatch.setenv("PYTHONSAFEPATH", "1")
     for name in ("gzip", "pkgutil", "timeit", "unittest", "signal", "socket"):
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'a').write({name!r})\n")
-    arguments = ["--trials", "4", "--epochs", "1", "--workers", "1"]
+    draw_images(tmp_path / "images", 240, 28)
+    rows = [f"images/{number % 2}/{number}.png,{'ab'[number % 2]}" for number in range(240)]
+    (tmp_path / "table.csv").write_text("\n".join(rows))
+    arguments = ["--dataset", "csv:table.csv", "--trials", "4", "--epochs", "1", "--workers", "1"]
     local = start(*arguments, "--study", "local")
     through_ray = start(*arguments, "--runner", "ray", "--study", "through-ray")
     output, errors = through_ray.communicate(timeout=PATIENCE)
@@ -134,7 +143,7 @@ def test_one_worker_trains_what_the_local_runner_trains(
     assert seen[0] == seen[1] and len(seen[0]) == 4
     assert len({row["result"]["node"] for row in _rows(tmp_path, "through-ray")}) == 1
     data, expected, *lines = errors.splitlines()
-    assert data.startswith("data set fashion-mnist-mini: 14,000 images")
+    assert data.startswith("data set csv:table.csv: 240 images")
     assert re.fullmatch("about [0-9.]+ (seconds|minutes) for 4 trainings by 1 worker", expected)
     assert lines[0].startswith("4 trainings, 1 worker on ray:cpu") and lines[-1].startswith("done: ")
     assert [line.split("]")[0] for line in lines[1:-1]] == [f"[{number}/4" for number in range(1, 5)]
@@ -144,6 +153,17 @@ def test_one_worker_trains_what_the_local_runner_trains(
     assert curves == [f"{number:05}" for number in range(1, 5)]
     assert "TERMINATED" in (logs / "tune.log").read_text()
     assert not (tmp_path / "imported").exists()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["cspnas", "export", "through-ray", "--pick", "knee", "-o", "best.yaml"])
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "best.yaml").rename(elsewhere / "best.yaml")
+    monkeypatch.chdir(elsewhere)
+    notes: list[str] = []
+    assert train("best.yaml", epochs=1, device="cpu", on_note=notes.append).test_accuracy is None
+    assert not any("is not the data" in note for note in notes)
 
 
 def test_ctrl_c_ends_a_search_over_ray_client_and_keeps_what_is_finished(
