@@ -277,20 +277,21 @@ def _evaluated(network: nn.Module, batches: Iterable[Batch], recipe: Recipe) -> 
 
 
 def faster_precision(device: torch.device) -> str:
-    """`bfloat16` where a convolution's forward and backward are measured at least 1.2 times faster than in float32."""
+    """`bfloat16` where a convolution's forward and backward are measured at least 1.1 times faster than in float32."""
+    # What else the machine does must not decide: a process's own time, where the work is its own.
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
     layer = nn.Conv2d(32, 32, 3, padding=1).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     images = torch.randn(64, 32, 14, 14, device=device).contiguous(memory_format=torch.channels_last)
 
     def seconds(enabled: bool) -> float:
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            with torch.autocast(device.type, torch.bfloat16, enabled=enabled):
-                loss = F.batch_norm(layer(images), None, None, training=True).relu().float().square().mean()
-            loss.backward()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            times.append(time.perf_counter() - start)
-        return sorted(times)[2]
+        start = clock()
+        with torch.autocast(device.type, torch.bfloat16, enabled=enabled):
+            loss = F.batch_norm(layer(images), None, None, training=True).relu().float().square().mean()
+        loss.backward()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return clock() - start
 
-    return "bfloat16" if seconds(False) > 1.2 * seconds(True) else "float32"
+    # By turns, and the fastest of each.
+    plain, half = zip(*[(seconds(enabled=False), seconds(enabled=True)) for _ in range(12)], strict=True)
+    return "bfloat16" if min(plain) > 1.1 * min(half) else "float32"
