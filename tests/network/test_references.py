@@ -152,7 +152,7 @@ def test_trains_a_step_and_folds(name: str) -> None:
         torch.testing.assert_close(fold(network)(images), expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
 
 
-@pytest.mark.parametrize("name", ("cspdensenet121", "csppeleenet", "cspresnext50", "cs3darknet_m", "csdarknet53"))
+@pytest.mark.parametrize("name", ["cspdensenet121", "csppeleenet", "cspresnext50", "cs3darknet_m", "csdarknet53"])
 def test_exports(name: str) -> None:
     """`torch.export` traces the network, every convolution in it."""
     with torch.device("meta"):
