@@ -27,8 +27,10 @@ class DriverRows(Transactions):
         return driver_id
 
     def drivers(self, study_id: int) -> list[Row]:
-        """All drivers of a study."""
-        return self.rows(sa.select(drivers_table).where(drivers_table.c.study_id == study_id))
+        """All drivers of a study; when they showed that they work is not among it, which earlier studies do not have."""
+        table = drivers_table
+        columns = (table.c.id, table.c.about, table.c.started, table.c.ended)
+        return self.rows(sa.select(*columns).where(table.c.study_id == study_id))
 
     def end_driver(self, driver_id: int) -> None:
         """Note that a driver ended in order."""

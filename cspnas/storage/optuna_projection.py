@@ -195,16 +195,16 @@ class Projection:
 
     def _is_ours(self) -> bool:
         """Whether Optuna's study of our id is the one that was made; SQLite gives the id of a deleted one again."""
-        named = sa.select(STUDIES.c.study_name).where(STUDIES.c.study_id == self._optuna_id)
-        said = sa.select(DIRECTIONS.c.direction).where(DIRECTIONS.c.study_id == self._optuna_id)
         last = max((shown.trial_id for shown in self._trials.values()), default=None)
-        trial = sa.select(TRIALS.c.study_id).where(TRIALS.c.trial_id == last)
-        return (
-            [row["study_name"] for row in self._database.rows(named)] == [self._name]
-            and [row["direction"] for row in self._database.rows(said.order_by(DIRECTIONS.c.objective))]
-            == self._directions
-            and (last is None or [row["study_id"] for row in self._database.rows(trial)] == [self._optuna_id])
+        owner = sa.select(TRIALS.c.study_id).where(TRIALS.c.trial_id == last).scalar_subquery()
+        found = self._database.rows(
+            sa.select(STUDIES.c.study_name, DIRECTIONS.c.direction, owner.label("owner"))
+            .join(DIRECTIONS, DIRECTIONS.c.study_id == STUDIES.c.study_id)
+            .where(STUDIES.c.study_id == self._optuna_id)
+            .order_by(DIRECTIONS.c.objective)
         )
+        owned = None if last is None else self._optuna_id
+        return [tuple(row.values()) for row in found] == [(self._name, each, owned) for each in self._directions]
 
     def _news(self, changed: list[str]) -> sa.ColumnElement[bool]:
         """Trials that other drivers may have made or rewritten since, by their ids: these grow, and have an index. Those

@@ -130,7 +130,7 @@ def check_driver(row: Mapping[str, Any]) -> None:
     """Raises InputError where a driver's columns are none that a search writes."""
     if not isinstance(row["about"], dict):
         raise InputError(f"about {_short(row['about'])}", expected="a mapping of what was driving")
-    for name in ("started", "ended", "beat"):
+    for name in ("started", "ended"):
         _check_time(name, row[name], missing=name != "started")
 
 

@@ -45,7 +45,7 @@ ACCEPTED: dict[str, tuple[Any, ...]] = {
     "drivers.study_id": FOREIGN,
     "drivers.about": (MAPPING,),
     "drivers.ended": (NONE,),
-    "drivers.beat": (NONE,),
+    "drivers.beat": FOREIGN,
     "fronts.id": (-1,),
     "fronts.study_id": FOREIGN,
     "fronts.evaluation_id": FOREIGN,
