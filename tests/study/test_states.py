@@ -15,10 +15,12 @@ PACKAGE = Path(__file__).parents[2] / "cspnas"
 # Beside a kind of failure or an event these are words of other things.
 COUNTED = (
     *("api/studies.py", "cli/progress.py", "cli/space.py", "cli/studies.py", "cli/train.py"),
+    "cli/training_progress.py",
     *("data/data_report.py", "data/folder_layout.py", "reports/front_plot.py", "searching/run.py"),
 )
 ELSEWHERE = {
     **{file: {"training"} for file in COUNTED},
+    "export/network_to_export.py": {"trained"},
     "io/remedies.py": {"out of memory"},
     "documents/schema.py": {"timeout"},
     "reports/summary.py": {"failed", "in_flight"},
