@@ -27,7 +27,8 @@ dashboard: $(INSTALLED) ## open optuna-dashboard on a study; ARGS='STUDY'
 
 test: $(INSTALLED) ## run the tests; ARGS='tests/test_cost.py'
 	tools/need_chromium
-	$(BIN)/pytest -n 2 $(ARGS)
+	# One more than the cores of a small machine: many tests wait for processes.
+	$(BIN)/pytest -n 3 $(ARGS)
 
 test-faults: $(INSTALLED) ## the fault tests with all their rounds, about half an hour; $CSPNAS_FAULTS_LOG keeps each round's figures
 	CSPNAS_FAULTS=full $(BIN)/pytest tests/faults $(ARGS)
