@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from cspnas.api.arguments import expect
+from cspnas.api.checkpoint_file import check_same_training, checked_checkpoint
 from cspnas.api.training_job import Job, TrainingPlace, prepare, to_stderr
 from cspnas.errors import CspnasError, InputError, TrainingError
 from cspnas.io.machine import usable_cpus
@@ -100,7 +101,7 @@ def train(
     if not isinstance(architecture, str | Path):
         found = f"architecture={type(architecture).__name__}"
         raise InputError(found, expected="a file, or the name of a reference network", where="cspnas.train")
-    checkpoint = None if checkpoint is None else Path(checkpoint)
+    checkpoint = None if checkpoint is None else checked_checkpoint(Path(checkpoint))
     log_folder = None if tensorboard is None else checked_log_folder(tensorboard)
     file = read_architecture(find_architecture(str(architecture)))
     changes = recipe_changes(recipe, dataset=dataset, epochs=epochs)
@@ -117,8 +118,11 @@ def run_training(
     *,
     on_batch: Callable[[TrainingState], None] = lambda standing: None,
     log_folder: Path | None = None,
+    force: bool = False,
 ) -> TrainedNetwork:
-    """Train what was prepared; arguments and errors are those of `train`. `on_batch` hears of every step."""
+    """Train what was prepared; arguments and errors are those of `train`. `on_batch` hears of every step. With `force` the
+    checkpoint of another training is replaced, and not refused.
+    """
     import torch
 
     from cspnas.network.cost import cost_of
@@ -132,6 +136,8 @@ def run_training(
     placed, keeper = batches_of(job.data, job.device, training)(job.data, job.device), None
     if checkpoint is not None:
         recipe, key = _begun(job, placed, network.graph.digest(), checkpoint)
+        if not force:
+            check_same_training(checkpoint, key)
         keeper = Checkpointer(checkpoint, key, on_note, seconds=checkpoint_seconds, writes=together.first)
     threads = (keeper.threads if keeper else None) or _threads(network)
     torch.set_num_threads(threads)

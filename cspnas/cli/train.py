@@ -49,7 +49,7 @@ def train_file(
 
     file = read_architecture(path)
     if not place.processes.first:
-        _train_beside(file, changes, place, seed, _checkpoint_of(_weights(path, outputs)))
+        _train_beside(file, changes, place, seed, outputs, _checkpoint_of(_weights(path, outputs)))
         return
     weights, _ = _targets(path, outputs)
     log_folder = None if outputs.log_folder is None else checked_log_folder(outputs.log_folder)
@@ -58,17 +58,25 @@ def train_file(
         weights, results = _targets(path, outputs)
         with steps() as step:
             job = prepare(file, changes, seed=seed, place=place, on_step=step)
-        trained = _train_shown(job, _checkpoint_of(weights), outputs.checkpoint_seconds, log_folder)
+        trained = _train_shown(job, _checkpoint_of(weights), outputs, log_folder)
         _write(weights, results, trained)
         remove(_checkpoint_of(weights))
     say(f"{_accuracies(trained)}\nweights: {weights}\nresults: {results}")
 
 
-def _train_shown(job: Job, checkpoint: Path, seconds: float, log_folder: Path | None) -> TrainedNetwork:
+def _train_shown(job: Job, checkpoint: Path, outputs: TrainingOutputs, log_folder: Path | None) -> TrainedNetwork:
     """Train with a display; an interruption says where the training is kept, unless something else was the reason."""
     try:
         with training_display(job.recipe.epochs, len(job.data.train.labels), job.recipe.batch_size) as display:
-            return run_training(job, checkpoint, seconds, display.epoch, on_batch=display.batch, log_folder=log_folder)
+            return run_training(
+                job,
+                checkpoint,
+                outputs.checkpoint_seconds,
+                display.epoch,
+                on_batch=display.batch,
+                log_folder=log_folder,
+                force=outputs.force,
+            )
     except KeyboardInterrupt:
         kept = f"the training is kept in {checkpoint}, and " if checkpoint.is_file() else ""
         if tells_the_end():
@@ -77,12 +85,17 @@ def _train_shown(job: Job, checkpoint: Path, seconds: float, log_folder: Path | 
 
 
 def _train_beside(
-    file: ArchitectureFile, changes: Mapping[str, Any], place: TrainingPlace, seed: int, checkpoint: Path
+    file: ArchitectureFile,
+    changes: Mapping[str, Any],
+    place: TrainingPlace,
+    seed: int,
+    outputs: TrainingOutputs,
+    checkpoint: Path,
 ) -> None:
     """Train in silence beside the first process."""
     try:
         job = prepare(file, changes, seed=seed, place=place, on_note=lambda text: None)
-        run_training(job, checkpoint, 0.0, lambda epoch: None, lambda text: None)
+        run_training(job, checkpoint, 0.0, lambda epoch: None, lambda text: None, force=outputs.force)
     except KeyboardInterrupt:
         raise SystemExit(exit_code()) from None
 

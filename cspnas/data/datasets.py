@@ -98,15 +98,29 @@ def load(name: str, settings: ImageSettings = AS_THEY_ARE, *, root: Path | None 
     or of no use for training.
     """
     with readable(name):
-        if name == MINI:
-            return _packaged()
-        if name == fashion_color.NAME:
-            return _fashion_color(root, step)
         if (source := source_of(name)) is not None:
             cache = _root(root) / "prepared"
             return _of_file(name, prepared_images(source, path_of(name), settings, cache, step))
-        official, class_names = _official(name, root, "train")
-        return _assemble(name, *sources.hold_out(official), class_names)
+        found = _of_name(name, root, step)
+    own = found.input_shape[1:]
+    if settings.size not in (None, own):
+        raise InputError(
+            f"image_size {settings.size[0]} x {settings.size[1]} for data set {name}",
+            expected=f"none, or its own {own[0]} x {own[1]}: only images of a folder, a table or arrays are resized",
+            where="image_size",
+            hint="leave it out, or choose other data",
+        )
+    return found
+
+
+def _of_name(name: str, root: Path | None, step: Step) -> DataSet:
+    """A data set that has a name of its own."""
+    if name == MINI:
+        return _packaged()
+    if name == fashion_color.NAME:
+        return _fashion_color(root, step)
+    official, class_names = _official(name, root, "train")
+    return _assemble(name, *sources.hold_out(official), class_names)
 
 
 def _fashion_color(root: Path | None, step: Step) -> DataSet:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cspnas.training.recipe import Recipe
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 def optimizer_of(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -28,7 +30,15 @@ def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
 
 
 def averaged(network: nn.Module, recipe: Recipe) -> AveragedModel | None:
-    """Exponential means of the weights and of batch norm's statistics, to be updated after each step; None without `ema`."""
+    """Exponential means of the weights and of batch norm's statistics, to be updated after each step; None without `ema`.
+
+    After n steps the decay is at most (1 + n) / (10 + n), so that the mean of a short training has left its random weights.
+    """
     if not recipe.ema:
         return None
-    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
+
+    def update(means: Tensors, current: Tensors, steps: Tensor | int) -> None:
+        done = int(steps)
+        get_ema_multi_avg_fn(min(recipe.ema, (1 + done) / (10 + done)))(means, current, done)
+
+    return AveragedModel(network, multi_avg_fn=update, use_buffers=True)

@@ -30,6 +30,7 @@ from torchvision import datasets
 from cspnas.data import datasets as data
 from cspnas.data import public_datasets as data_sources
 from cspnas.data import registry as data_form
+from cspnas.data.image_settings import ImageSettings
 from cspnas.data.known_sets import KNOWN_SETS, KnownSet
 from cspnas.errors import InputError
 
@@ -514,3 +515,9 @@ def test_images_without_any_contrast_are_refused_rather_than_divided_by_zero(tmp
 def test_a_channel_that_is_never_used_has_a_deviation_of_one(tmp_path: Path) -> None:
     loaded = data.load(f"folder:{draw_classes(tmp_path, mode='RGB')}")
     assert loaded.std[0] > 0 and loaded.std[1:] == (1.0, 1.0) and loaded.mean[1:] == (0.0, 0.0)
+
+
+def test_images_of_a_known_data_set_are_not_resized_in_silence() -> None:
+    assert data.load("fashion-mnist-mini", ImageSettings((28, 28))).input_shape == (1, 28, 28)
+    with pytest.raises(InputError, match=r"found image_size 32 x 32 for data set fashion-mnist-mini.*its own 28 x 28"):
+        data.load("fashion-mnist-mini", ImageSettings((32, 32)))

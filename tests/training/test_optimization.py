@@ -56,8 +56,9 @@ def test_averaged_weights_are_what_their_definition_makes_of_every_step() -> Non
     initialise(network, 1)
     train_network(network, data(), Recipe(epochs=2, batch_size=50, ema=0.8, precision="float32"), 1, keeper=seen)
     expected = seen.weights[0]
-    for weights in seen.weights[1:]:
-        expected = 0.8 * expected + 0.2 * weights
+    for step, weights in enumerate(seen.weights[1:], start=1):
+        decay = min(0.8, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * weights
     assert len(seen.weights) == 8
     torch.testing.assert_close(network.state_dict()["stem.conv.weight"], expected)
 
