@@ -11,8 +11,8 @@ from cspnas.errors import InputError
 if TYPE_CHECKING:
     from cspnas.training.checkpoint import CheckpointKey
 
-ENDING = ".checkpoint"
-NAMES = {"recipe_digest": "recipe", "digest": "network", "code": "version of cspnas", "torch": "version of torch"}
+_ENDING = ".checkpoint"
+_NAMES = {"recipe_digest": "recipe", "digest": "network", "code": "version of cspnas", "torch": "version of torch"}
 
 
 def checked_checkpoint(path: Path) -> Path:
@@ -23,7 +23,7 @@ def checked_checkpoint(path: Path) -> Path:
 
     if path.is_dir():
         raise InputError("a folder", expected="a file", where=f"cspnas.train checkpoint={path}")
-    if path.exists() and path.suffix != ENDING and kept_key(path) is None:
+    if path.exists() and path.suffix != _ENDING and kept_key(path) is None:
         raise InputError(
             "a file that is no checkpoint",
             expected="one that cspnas.train wrote, or a name that is free",
@@ -41,7 +41,7 @@ def check_same_training(path: Path, key: CheckpointKey) -> None:
     if kept is None:
         return
     there, here = asdict(kept), asdict(key)
-    other = [NAMES.get(name, name) for name in here if there[name] != here[name]]
+    other = [_NAMES.get(name, name) for name in here if there[name] != here[name]]
     if other:
         raise InputError(
             f"a training that was not finished, with another {', '.join(other)}",

@@ -10,7 +10,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cspnas.training.recipe import Recipe
 
-Tensors = tuple[Tensor, ...] | list[Tensor]
+_Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 def optimizer_of(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -37,7 +37,7 @@ def averaged(network: nn.Module, recipe: Recipe) -> AveragedModel | None:
     if not recipe.ema:
         return None
 
-    def update(means: Tensors, current: Tensors, steps: Tensor | int) -> None:
+    def update(means: _Tensors, current: _Tensors, steps: Tensor | int) -> None:
         done = int(steps)
         get_ema_multi_avg_fn(min(recipe.ema, (1 + done) / (10 + done)))(means, current, done)
 
