@@ -15,6 +15,8 @@ import torch
 from hypothesis import settings
 from servers import Server, server, urls_on
 
+from cspnas.io import interrupts
+
 pytest_plugins = ["driven"]  # the fixture `start`
 
 torch.set_num_threads(1)
@@ -46,6 +48,12 @@ def seeded() -> None:
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """A refusal is one line however busy the machine is: no command tells what it is doing, but for `test_terminal.py`."""
     monkeypatch.setenv("CSPNAS_QUIET", "1")
+
+
+@pytest.fixture(autouse=True)
+def forgotten_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal that one test sent is not why a command of the next one ends: each command has a process of its own."""
+    monkeypatch.setattr(interrupts, "_heard", [])
 
 
 @pytest.fixture(autouse=True)
