@@ -21,6 +21,9 @@ pytest_plugins = ["driven"]  # the fixture `start`
 
 torch.set_num_threads(1)
 
+# Ray's workers are nice to all others (15), and would stand still beside two busy tests.
+os.environ.setdefault("RAY_worker_niceness", "0")
+
 # Commands that a test interrupts hear it, though the tests run in the background or under nohup.
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) == signal.SIG_IGN:
